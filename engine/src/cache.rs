@@ -1,18 +1,131 @@
-//! The cache.
-use core::{marker::PhantomData, mem::MaybeUninit};
-use crate::{Config, Handle, NoHandle, OpenError, Stats};
+//! The cache: made in a region of memory, shared by handles.
+
+use crate::arch::{Level, Seed};
+use crate::config::{Config, GRANULE, Geometry, RECORD_STATE, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_LOCK, SHARD_TABLE};
+use crate::error::{NoHandle, OpenError};
+use crate::handle::Handle;
+use crate::index::Word;
+use crate::local::Local;
+use crate::region::Region;
+use crate::shared::{Shard, Shared};
+use crate::stats::{Counters, Stats};
+use crate::sync::{FenceOrder, Relaxed};
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+
 /// A cache in a region of memory. `Sync`: threads share it, each through a [`Handle`] of its own.
-#[derive(Debug)]
-pub struct Cache<'r>(PhantomData<&'r mut [u8]>);
+pub struct Cache<'r> {
+    pub(crate) shared: Shared,
+    region: PhantomData<&'r mut [MaybeUninit<u8>]>,
+}
+
 impl<'r> Cache<'r> {
-    /// Makes an empty cache in `region`. Nothing is allocated afterwards.
-    pub fn new(region: &'r mut [MaybeUninit<u8>], config: Config) -> Result<Self, OpenError> { let _ = (region, config); unimplemented!() }
+    /// Makes an empty cache in `region`. Nothing is allocated, now or later. Memory is written as it fills, so that pages
+    /// of a fresh mapping are touched only when they are needed.
+    pub fn new(region: &'r mut [MaybeUninit<u8>], config: Config) -> Result<Self, OpenError> {
+        let region = Region::new(region);
+        let geometry = Geometry::new(region.len(), &config)?;
+        let (seed, level) = (Seed::new(config.seed), Level::detect());
+        let shared = Shared { region, geometry, seed, level, fences: FenceOrder::default() };
+        shared.region.word64(ROOT_EPOCH).store(1, Relaxed);
+        shared.region.word32(ROOT_HANDLES_USED).store(0, Relaxed);
+        for record in 0..geometry.handles {
+            // Announcement offline, record vacant, ring empty, counters zero.
+            shared.region.zero(geometry.record_at(record), crate::config::RECORD_RING);
+            debug_assert_eq!(shared.region.word32(geometry.record_at(record) + RECORD_STATE).load(Relaxed), 0);
+        }
+        (0..geometry.shards).for_each(|shard| format(shared.shard(shard)));
+        Ok(Self { shared, region: PhantomData })
+    }
+
     /// A handle, which a thread works through.
-    pub fn handle(&self) -> Result<Handle<'_>, NoHandle> { unimplemented!() }
+    pub fn handle(&self) -> Result<Handle<'_>, NoHandle> {
+        Local::join(&self.shared).map(Handle::new).ok_or(NoHandle { max: self.shared.geometry.handles })
+    }
+
     /// The most bytes that key and value of one item may have together.
-    pub fn item_len_max(&self) -> usize { unimplemented!() }
-    /// Name of the SIMD level chosen at run time: `scalar`, `sse2+aes`, `avx2+vaes` ...
-    pub fn simd_level(&self) -> &'static str { unimplemented!() }
-    /// Figures, summed over all shards and handles. Walks no items.
-    pub fn stats(&self) -> Stats { unimplemented!() }
+    #[must_use]
+    pub fn item_len_max(&self) -> usize {
+        self.shared.geometry.item_len_max()
+    }
+
+    /// Name of the SIMD level that was chosen at run time.
+    #[must_use]
+    pub fn simd_level(&self) -> &'static str {
+        self.shared.level.name()
+    }
+
+    /// Figures, summed over all shards and handles. Walks no items; figures of shards in which others are allocating at
+    /// this moment may be a few blocks old.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let shared = &self.shared;
+        let counters = (0..shared.geometry.handles)
+            .map(|record| Counters::load(shared, record))
+            .fold(Counters::default(), Counters::plus);
+        let mut stats = Stats {
+            items: counters.inserted.saturating_sub(counters.removed),
+            region_bytes: shared.region.len() as u64,
+            limbo_bytes: counters.limbo_granules.wrapping_mul(GRANULE as u64),
+            hits: counters.hits,
+            misses: counters.misses,
+            stores: counters.stores,
+            deletes: counters.deletes,
+            evictions: counters.evictions,
+            expirations: counters.expirations,
+            pressure: counters.pressure,
+            ..Stats::default()
+        };
+        for shard in (0..shared.geometry.shards).map(|shard| shared.shard(shard)) {
+            add_shard(&mut stats, shard);
+        }
+        stats.used_bytes = stats.used_bytes.saturating_sub(stats.limbo_bytes);
+        stats
+    }
+}
+
+/// Adds what a shard knows of itself.
+fn add_shard(stats: &mut Stats, shard: Shard<'_>) {
+    let bytes = |granules: u32| u64::from(granules) * GRANULE as u64;
+    let geometry = &shard.shared.geometry;
+    let locked = shard.try_lock();
+    let free = shard.free_word().load(Relaxed);
+    let index = shard.word(crate::config::SHARD_INDEX).load(Relaxed);
+    stats.free_bytes += bytes(free);
+    stats.index_bytes += bytes(index);
+    stats.index_free_bytes += bytes(shard.index_free_word().load(Relaxed));
+    stats.used_bytes += bytes(geometry.arena_end - shard.first_block() - free - index);
+    stats.buckets += shard.born().load(Relaxed);
+    if let Some(locked) = locked {
+        stats.largest_free_bytes = stats.largest_free_bytes.max(bytes(locked.items().largest()));
+    }
+}
+
+/// An empty shard: one free block, and a directory of one chunk whose buckets are all born.
+fn format(shard: Shard<'_>) {
+    let geometry = &shard.shared.geometry;
+    shard.word(SHARD_LOCK).store(1, Relaxed);
+    let locked = crate::arena::Locked { shard };
+    locked.format();
+    for chunk in 0..geometry.table_len {
+        shard.word(SHARD_TABLE + chunk as usize * 4).store(0, Relaxed);
+    }
+    let chunk = locked.allocate_directory_chunk().expect("the smallest shard holds a chunk");
+    shard.table_word(0).store(chunk, Relaxed);
+    let born = 1 << geometry.chunk_shift;
+    for bucket in 0..born {
+        shard.directory(bucket).store(Word::new(geometry.chunk_shift, 0, 0).0, Relaxed);
+    }
+    shard.born().store(born, Relaxed);
+}
+
+impl fmt::Debug for Cache<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("region_bytes", &self.shared.region.len())
+            .field("shards", &self.shared.geometry.shards)
+            .field("simd_level", &self.simd_level())
+            .finish_non_exhaustive()
+    }
 }

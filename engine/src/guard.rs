@@ -1,38 +1,79 @@
 //! What a reader gets: bytes in the arena, borrowed for as long as they cannot be reused.
 
+use crate::arena::arena_ref::ArenaRef;
+use crate::item::Item;
 use crate::time::Millis;
 
 /// A value in the arena, read in place: no byte of it has been copied.
 #[derive(Clone, Copy, Debug)]
 pub struct Value<'v> {
-    pub(crate) bytes: &'v [u8],
-    pub(crate) flags: u32,
-    pub(crate) expires: Option<Millis>,
-    pub(crate) at: u64,
+    bytes: &'v [u8],
+    flags: u32,
+    expires: Option<Millis>,
+    reference: ArenaRef,
 }
 
 impl<'v> Value<'v> {
+    /// The value of an item found under this announcement.
+    #[inline(always)]
+    pub(crate) fn of(item: &Item<'v>, announcement: u64) -> Self {
+        let bytes = item.value();
+        let reference = item.reference(announcement);
+        Self { bytes, flags: item.flags(), expires: item.expires(), reference }
+    }
+
     /// The bytes of the value.
+    #[inline]
     #[must_use]
     pub const fn bytes(&self) -> &'v [u8] {
         self.bytes
     }
 
     /// The flags that were stored with it.
+    #[inline]
     #[must_use]
     pub const fn flags(&self) -> u32 {
         self.flags
     }
 
     /// When it expires; none if never.
+    #[inline]
     #[must_use]
     pub const fn expires(&self) -> Option<Millis> {
         self.expires
     }
 
+    /// Where it lies: to be looked at again through [`Handle::bytes`](crate::Handle::bytes), until the handle is
+    /// quiescent.
+    #[inline]
+    #[must_use]
+    pub const fn arena_ref(&self) -> ArenaRef {
+        self.reference
+    }
+
     /// A number that changes whenever the item is written again: memcached's CAS unique.
+    ///
+    /// It is made from the value, its flags and the place where it lies, so that an item needs no memory for it. The
+    /// same value stored again lies elsewhere, so the number differs; it may also differ when nothing but the place
+    /// changed, in which case a compare-and-swap fails and the client reads again.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.at
+        let mut hash = mix(self.reference.offset() ^ u64::from(self.flags) << 40 ^ (self.bytes.len() as u64) << 20);
+        let mut chunks = self.bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            hash = mix(hash ^ u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
+        }
+        for &byte in chunks.remainder() {
+            hash = mix(hash ^ u64::from(byte));
+        }
+        hash.max(1)
     }
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
 }

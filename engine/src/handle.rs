@@ -1,25 +1,169 @@
 //! One thread's way into a cache.
+
+use crate::BATCH;
+use crate::arena::arena_ref::ArenaRef;
+use crate::batch::Execute;
+use crate::evict::MakeRoom;
+use crate::guard::Value;
+use crate::item::Item;
+use crate::local::Local;
+use crate::op::{Op, Outcome};
+use crate::time::Millis;
+use core::fmt;
 use core::marker::PhantomData;
-use crate::{Millis, Op, Outcome, Value};
-/// One thread's way into a cache. `Send`, not `Sync`. Online when made.
-#[derive(Debug)]
-pub struct Handle<'c>(PhantomData<&'c ()>);
-impl Handle<'_> {
-    /// Executes `ops` in order, as one batch per [`BATCH`](crate::BATCH) of them: hashes and prefetches all, then executes each. `sink` gets each outcome, in order.
-    /// Values in an outcome are borrowed for the call of `sink` only.
-    pub fn execute<F: FnMut(usize, Outcome<'_>)>(&mut self, now: Millis, ops: &[Op<'_>], sink: F) { let _ = (now, ops, sink); unimplemented!() }
-    /// States that this handle holds nothing it has found, and does a bounded amount of upkeep: moves the epoch,
-    /// takes back what nobody can still be reading, makes room ahead of need. Call it once per turn of an event loop.
-    pub fn quiescent(&mut self, now: Millis) { let _ = now; unimplemented!() }
+
+/// One thread's way into a cache: everything is done through it. `Send`, but not `Sync`. Online when made.
+///
+/// A handle that stays online without being quiescent keeps removed blocks from being reused by everybody. So call
+/// [`quiescent`](Self::quiescent) once per turn of the event loop, and be [`offline`](Self::offline) while asleep.
+pub struct Handle<'c> {
+    local: Local<'c>,
+    /// Its counters and its limbo are its own.
+    not_sync: PhantomData<core::cell::Cell<()>>,
+}
+
+impl<'c> Handle<'c> {
+    pub(crate) fn new(local: Local<'c>) -> Self {
+        Self { local, not_sync: PhantomData }
+    }
+
+    /// Executes `ops` in order, [`BATCH`](crate::BATCH) at a time: hashes and prefetches those, then executes each.
+    /// `sink` gets each outcome with the number of its operation, in order; the values in it are borrowed for that call.
+    pub fn execute<F: FnMut(usize, Outcome<'_>)>(&mut self, now: Millis, ops: &[Op<'_>], mut sink: F) {
+        debug_assert!(self.local.participant.is_online(), "the handle is offline");
+        let level = self.local.shared.level;
+        for (i, ops) in ops.chunks(BATCH).enumerate() {
+            let local = &mut self.local;
+            level.dispatch(Execute { local, now, ops, sink: |j, outcome: Outcome<'_>| sink(i * BATCH + j, outcome) });
+        }
+        self.local.save_counters();
+    }
+
+    /// States that this handle holds nothing it has found, and does a bounded amount of upkeep: moves the epoch, takes
+    /// back what nobody can still be reading, makes room ahead of need.
+    pub fn quiescent(&mut self, now: Millis) {
+        self.local.quiescent(now);
+        self.local.save_counters();
+    }
+
     /// Before sleeping: a handle that is offline holds up nobody. Every operation needs the handle to be online.
-    pub fn offline(&mut self) { unimplemented!() }
+    pub fn offline(&mut self) {
+        self.local.grip = self.local.grip.wrapping_add(1);
+        self.local.participant.offline();
+    }
+
     /// After sleeping.
-    pub fn online(&mut self) { unimplemented!() }
-    /// Idle-time upkeep: looks at up to `blocks` blocks for expired items and frees them. Returns how many were freed.
-    pub fn sweep(&mut self, now: Millis, blocks: usize) -> usize { let _ = (now, blocks); unimplemented!() }
-    /// Reports items from `cursor` (0 to begin) until at least `at_least` were reported or the end is reached; returns the
-    /// next cursor, 0 at the end. Every item present throughout the whole walk is reported at least once, even while the index grows; an item may be reported twice.
-    pub fn scan<F: FnMut(&[u8], Value<'_>)>(&mut self, now: Millis, cursor: u64, at_least: usize, report: F) -> u64 { let _ = (now, cursor, at_least, report); unimplemented!() }
-    /// Removes all items, some buckets a call: pass 0 to begin, then what was returned, until it is 0 again.
-    pub fn flush(&mut self, now: Millis, cursor: u64, buckets: usize) -> u64 { let _ = (now, cursor, buckets); unimplemented!() }
+    pub fn online(&mut self) {
+        if !self.local.participant.is_online() {
+            self.local.participant.online();
+        }
+    }
+
+    /// The bytes that an [`ArenaRef`] names; none if this handle has been quiescent since they were found.
+    #[must_use]
+    pub fn bytes(&self, reference: ArenaRef) -> Option<&[u8]> {
+        let participant = &self.local.participant;
+        (participant.is_online() && reference.generation() == participant.announcement())
+            .then(|| self.local.shared.region.bytes(reference.offset() as usize, reference.len()))
+    }
+
+    /// Idle-time upkeep: looks at up to `blocks` more blocks of each shard for expired items and removes those. Answers
+    /// how many it removed.
+    pub fn sweep(&mut self, now: Millis, blocks: u32) -> u64 {
+        self.local.drain_orphan();
+        let shared = self.local.shared;
+        let removed = (0..shared.geometry.shards)
+            .map(|shard| {
+                let shard = shared.shard(shard);
+                u64::from(self.local.run(|local| MakeRoom::expired(local, shard, blocks, now)))
+            })
+            .sum();
+        self.quiescent(now);
+        removed
+    }
+
+    /// Reports items from `cursor` (0 to begin) until at least `at_least` were reported or the end is reached. Answers
+    /// the next cursor, 0 at the end.
+    ///
+    /// Every item that is present throughout the whole walk is reported at least once, even while the index grows; an
+    /// item may be reported twice. Any number is a valid cursor.
+    pub fn scan<F: FnMut(&[u8], Value<'_>)>(
+        &mut self,
+        now: Millis,
+        cursor: u64,
+        at_least: usize,
+        mut report: F,
+    ) -> u64 {
+        let (shared, announcement) = (self.local.shared, self.local.participant.announcement());
+        let shards = u64::from(shared.geometry.shards);
+        // The cursor counts buckets shard by shard: shard in the low bits, so that it stays small.
+        let (mut number, mut bucket, mut reported) = (cursor % shards, cursor / shards, 0);
+        while number < shards {
+            let shard = shared.shard(number as u32);
+            let mut walk = shard.walk_from(bucket);
+            loop {
+                if reported >= at_least {
+                    return walk.bucket * shards + number;
+                }
+                let more = shard.walk_on(&mut walk, |at| {
+                    let item = Item::load(shard, at);
+                    if !item.is_expired(now) {
+                        report(item.key(), Value::of(&item, announcement));
+                        reported += 1;
+                    }
+                });
+                if !more {
+                    break;
+                }
+            }
+            (number, bucket) = (number + 1, 0);
+        }
+        0
+    }
+
+    /// Removes all items, `buckets` buckets a call: pass 0 to begin, then what was answered, until it is 0 again. Is
+    /// quiescent in between.
+    pub fn flush(&mut self, now: Millis, cursor: u64, buckets: usize) -> u64 {
+        let shared = self.local.shared;
+        let shards = u64::from(shared.geometry.shards);
+        let (mut number, mut bucket, mut left) = (cursor % shards, cursor / shards, buckets);
+        while number < shards {
+            let shard = shared.shard(number as u32);
+            while bucket < shard.born().load(crate::sync::Acquire) {
+                // A bucket may hold more items than a ring that is nearly full has room for.
+                if left == 0 || !self.local.prepare_flush() {
+                    self.quiescent(now);
+                    return bucket * shards + number;
+                }
+                let emptied = shard.empty_bucket(&mut self.local, bucket, |local, at| {
+                    local.counters.deletes += 1;
+                    local.counters.removed += 1;
+                    crate::index::Memory::retire_item(local, shard, at);
+                });
+                if emptied.is_err() {
+                    self.local.settle();
+                    return bucket * shards + number;
+                }
+                (bucket, left) = (bucket + 1, left - 1);
+            }
+            (number, bucket) = (number + 1, 0);
+        }
+        self.quiescent(now);
+        0
+    }
+}
+
+impl Drop for Handle<'_> {
+    fn drop(&mut self) {
+        self.local.leave();
+    }
+}
+
+impl fmt::Debug for Handle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("number", &self.local.participant.number())
+            .field("announcement", &self.local.participant.announcement())
+            .finish_non_exhaustive()
+    }
 }

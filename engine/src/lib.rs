@@ -1,12 +1,61 @@
-//! placeholder
+//! A cache engine that lives in memory you give it: fixed capacity, lock-free reads, batches.
+//!
+//! ```text
+//! region  | root | handle records + limbo | shard | shard | ...
+//! shard   | born | allocator | directory table | free lists | items ........ | index chunks |
+//! lookup  key -> hash -> shard -> directory word -> image (tags, places) -> item
+//! ```
+//! - No allocator, no `std`, no threads, no clock, no random source of its own: memory, time and seed are passed in.
+//! - Readers are wait-free and get `&[u8]` into the arena. Writers are lock-free but for the allocator, whose lock is
+//!   only ever tried. Nothing here waits: what cannot be done now answers [`StoreError::Pressure`].
+//! - The unit of work is the batch ([`Handle::execute`]): its memory accesses overlap.
+//!
+//! Where to read on: `index/mod.rs` tells the map's protocol, `reclaim/mod.rs` when memory is reused, `arena/mod.rs` how
+//! it is divided, `evict/mod.rs` who has to go, `batch.rs` the request path.
 #![no_std]
-mod cache; mod config; mod error; mod guard; mod handle; mod op; mod stats; mod time;
-pub use cache::Cache; pub use config::Config; pub use error::{NoHandle, OpenError, StoreError}; pub use guard::Value;
+#![deny(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+#[allow(unsafe_code)] // intrinsics
+mod arch;
+mod arena;
+mod batch;
+mod cache;
+mod config;
+mod error;
+mod evict;
+mod guard;
+mod handle;
+mod index;
+mod item;
+mod local;
+#[cfg(all(test, loom))]
+mod models;
+mod op;
+mod ops;
+mod reclaim;
+mod region;
+mod shared;
+#[cfg(all(test, not(loom)))]
+mod simulation;
+mod stats;
+mod sync;
+mod time;
+
+pub use arena::arena_ref::ArenaRef;
+pub use cache::Cache;
+pub use config::Config;
+pub use error::{NoHandle, OpenError, StoreError};
+pub use guard::Value;
 pub use handle::Handle;
 pub use op::{Action, Condition, Count, Delta, End, Op, Outcome, Put, TouchCondition};
 pub use stats::Stats;
 pub use time::{Expiry, Millis};
+
 /// Longest key, in bytes.
 pub const KEY_LEN_MAX: usize = 65_535;
-/// Operations that one call of [`Handle::execute`] takes at a time; more are done in chunks of this many.
+
+/// Operations that are hashed and prefetched together. [`Handle::execute`] takes any number, so many at a time.
 pub const BATCH: usize = 32;

@@ -1,4 +1,9 @@
-//! Figures of a cache.
+//! Figures of a cache: each handle counts for itself, without sharing a line; `Cache::stats` adds them up.
+
+use crate::config::RECORD_COUNTERS;
+use crate::shared::Shared;
+use crate::sync::Relaxed;
+
 /// Figures of a cache, summed over its shards and handles. Counters are since the cache was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -6,16 +11,18 @@ pub struct Stats {
     pub items: u64,
     /// Bytes of the region.
     pub region_bytes: u64,
-    /// Bytes in blocks of items, headers and padding included.
+    /// Bytes in blocks of items, headers and padding included; items that wait in limbo are not in it.
     pub used_bytes: u64,
     /// Bytes free for items.
     pub free_bytes: u64,
     /// Largest free block, in bytes.
     pub largest_free_bytes: u64,
-    /// Bytes of removed blocks that wait for their readers.
+    /// Bytes of removed blocks, items and images, that wait for their readers.
     pub limbo_bytes: u64,
     /// Bytes that the index has taken from the region.
     pub index_bytes: u64,
+    /// Of these, bytes not in use at the moment.
+    pub index_free_bytes: u64,
     /// Buckets of the index.
     pub buckets: u64,
     /// Reads that found their key.
@@ -32,4 +39,65 @@ pub struct Stats {
     pub expirations: u64,
     /// Writes refused for lack of room.
     pub pressure: u64,
+}
+
+impl Stats {
+    /// How much of the free memory is not in the largest free block, from 0 to 1.
+    #[must_use]
+    pub fn fragmentation(&self) -> f64 {
+        if self.free_bytes == 0 { 0.0 } else { 1.0 - self.largest_free_bytes as f64 / self.free_bytes as f64 }
+    }
+}
+
+/// What one handle has counted, kept in its record when the handle is gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) stores: u64,
+    pub(crate) deletes: u64,
+    pub(crate) evictions: u64,
+    pub(crate) expirations: u64,
+    pub(crate) pressure: u64,
+    /// Keys that came into the index, and that left it; may be less than those that came through this handle.
+    pub(crate) inserted: u64,
+    pub(crate) removed: u64,
+    /// Granules retired, less those given back: wraps, since another handle may give back what this one retired.
+    pub(crate) limbo_granules: u64,
+}
+
+impl Counters {
+    const LEN: usize = 10;
+
+    fn to_words(self) -> [u64; Self::LEN] {
+        let Self { hits, misses, stores, deletes, evictions, expirations, pressure, .. } = self;
+        let Self { inserted, removed, limbo_granules, .. } = self;
+        [hits, misses, stores, deletes, evictions, expirations, pressure, inserted, removed, limbo_granules]
+    }
+
+    fn from_words(words: [u64; Self::LEN]) -> Self {
+        let [hits, misses, stores, deletes, evictions, expirations, pressure, rest @ ..] = words;
+        let [inserted, removed, limbo_granules] = rest;
+        Self { hits, misses, stores, deletes, evictions, expirations, pressure, inserted, removed, limbo_granules }
+    }
+
+    /// The counters as the record has them.
+    pub(crate) fn load(shared: &Shared, record: u32) -> Self {
+        let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
+        Self::from_words(core::array::from_fn(|i| shared.region.word64(at + i * 8).load(Relaxed)))
+    }
+
+    /// Shows them to everybody else.
+    pub(crate) fn save(&self, shared: &Shared, record: u32) {
+        let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
+        for (i, word) in self.to_words().into_iter().enumerate() {
+            shared.region.word64(at + i * 8).store(word, Relaxed);
+        }
+    }
+
+    /// Sums two handles' counters.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let (a, b) = (self.to_words(), other.to_words());
+        Self::from_words(core::array::from_fn(|i| a[i].wrapping_add(b[i])))
+    }
 }

@@ -1,0 +1,181 @@
+//! What depends on the CPU: the keyed hash, the search for a tag, the comparison of keys, prefetching.
+//!
+//! One generic body, one thin entry per level, one dispatch per batch:
+//!
+//! ```text
+//! struct Probe<'a> { .. }                                   what a batch needs, borrowed
+//! impl Work for Probe<'_> {
+//!     #[inline(always)]                                     or the kernels stay calls: 8 ns instead of 2 each
+//!     fn run<K: Kernels>(self) { .. K::hash(seed, key) .. } the body, written once
+//! }
+//! level.dispatch(Probe { .. })  ->  with_avx512::<Probe>    #[target_feature]; the body is inlined into it
+//! ```
+//!
+//! Kernels and bodies are `#[inline(always)]` and carry no `target_feature`; only the entries at the foot of this file
+//! do, so an intrinsic is inlined once its caller has been inlined into one. Invariants:
+//! - All levels give the same answers. `scalar.rs` is the truth; `tests.rs` compares every other level with it.
+//! - A `Level` names only what this CPU and its OS can run: `detect.rs` makes all but the scalar one. The kernel types
+//!   cannot be named outside this module, so their code runs only below the entry of their level.
+//!
+//! The pattern is memchr's (`BurntSushi/memchr:src/arch`, `:src/vector.rs`).
+
+mod aes_hash;
+mod detect;
+mod scalar;
+
+// The bare-metal target is built without SSE; there the scalar level is the only one.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+mod avx2;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+mod avx512;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+mod sse2;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use aes_hash::Seed;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use {avx2::Avx2, avx512::Avx512, sse2::Sse2};
+
+use scalar::Scalar;
+
+/// What a batch body calls. Reached through [`Level::dispatch`] only.
+pub(crate) trait Kernels: Copy {
+    /// Keyed hash of any byte string: 64 bits, all of them good.
+    fn hash(seed: &Seed, key: &[u8]) -> u64;
+
+    /// Bit `i` is set where `tags[i] == tag`, for `i < len`. `tags.len()` is a multiple of 4 and at most 64, and
+    /// `len <= tags.len()`; what lies beyond `len` is ignored, what lies beyond `tags` is never read.
+    fn match_tags(tags: &[u16], len: usize, tag: u16) -> u64;
+
+    /// Whether two keys of **equal length** are the same bytes.
+    fn equal(a: &[u8], b: &[u8]) -> bool;
+}
+
+/// The work of one batch, written once over the kernels.
+pub(crate) trait Work {
+    /// What the batch returns.
+    type Output;
+
+    /// The body. Implementations are `#[inline(always)]`.
+    fn run<K: Kernels>(self) -> Self::Output;
+}
+
+/// A set of kernels that this CPU can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Level(Kind);
+
+/// Private, so that nobody makes a level without [`detect`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Scalar,
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    Sse2,
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    Avx2,
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    Avx512,
+}
+
+impl Level {
+    /// The best level of this CPU. Asks the CPU each time, which a hypervisor makes slow: ask once and keep the answer.
+    pub(crate) fn detect() -> Self {
+        Self::supported().last().unwrap_or(Self(Kind::Scalar))
+    }
+
+    /// All levels of this CPU, worst first; the scalar one is always there.
+    pub(crate) fn supported() -> impl Iterator<Item = Self> {
+        detect::supported().into_iter().flatten().map(Self)
+    }
+
+    /// For logs and statistics.
+    pub(crate) fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Scalar => "scalar",
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Sse2 => "sse2+aes",
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx2 => "avx2+aes",
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx512 => "avx512+vaes",
+        }
+    }
+
+    /// Runs `work` with the kernels of this level.
+    #[inline]
+    pub(crate) fn dispatch<W: Work>(self, work: W) -> W::Output {
+        match self.0 {
+            Kind::Scalar => work.run::<Scalar>(),
+            // SAFETY: `detect` is the only maker of the kind, after cpuid showed AES (SSE2 is in the target's baseline).
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Sse2 => unsafe { with_sse2(work) },
+            // SAFETY: as above, and both CPU and OS have AVX2.
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx2 => unsafe { with_avx2(work) },
+            // SAFETY: as above, and both CPU and OS have AVX-512 and VAES.
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx512 => unsafe { with_avx512(work) },
+        }
+    }
+}
+
+/// # Safety
+/// The CPU has AES.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+#[target_feature(enable = "aes")]
+unsafe fn with_sse2<W: Work>(work: W) -> W::Output {
+    work.run::<Sse2>()
+}
+
+/// # Safety
+/// The CPU has what is listed, and the OS saves the ymm registers.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+#[target_feature(enable = "aes,avx2,bmi1,bmi2,lzcnt,popcnt")]
+unsafe fn with_avx2<W: Work>(work: W) -> W::Output {
+    work.run::<Avx2>()
+}
+
+/// # Safety
+/// The CPU has what is listed, and the OS saves the zmm and mask registers.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+#[target_feature(enable = "aes,avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl,vaes")]
+unsafe fn with_avx512<W: Work>(work: W) -> W::Output {
+    work.run::<Avx512>()
+}
+
+/// Asks for the line of `p`, to be read soon. Any address will do; a bad one is ignored by the CPU.
+#[inline(always)]
+pub(crate) fn prefetch_read(p: *const u8) {
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
+    // SAFETY: a prefetch reads nothing that the program can see, and never faults.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!("prfm pldl1keep, [{}]", in(reg) p.addr(), options(nomem, nostack, preserves_flags));
+    }
+    let _ = p;
+}
+
+/// Asks for the line of `p`, to be written soon: it comes without a second request for ownership.
+///
+/// By its own instruction: for plain x86-64 the compiler would emit the one for reading. CPUs that lack it, Intel's
+/// before 2014, run it as a no-op.
+#[inline(always)]
+pub(crate) fn prefetch_write(p: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch changes nothing that the program can see, and never faults.
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) p.addr(), options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!("prfm pstl1keep, [{}]", in(reg) p.addr(), options(nomem, nostack, preserves_flags));
+    }
+    let _ = p;
+}

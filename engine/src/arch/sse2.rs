@@ -1,0 +1,143 @@
+//! SSE2 and AES: what every x86-64 server CPU since 2011 has.
+
+use core::arch::x86_64::{
+    __m128i, _mm_aesenc_si128, _mm_and_si128, _mm_cmpeq_epi8, _mm_cmpeq_epi16, _mm_cvtsi128_si64,
+    _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set_epi64x, _mm_set1_epi16, _mm_xor_si128,
+};
+
+use super::Kernels;
+use super::aes_hash::{self, Block, Seed};
+use super::scalar::{below, equal_short};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sse2;
+
+impl Kernels for Sse2 {
+    #[inline(always)]
+    fn hash(seed: &Seed, key: &[u8]) -> u64 {
+        aes_hash::hash::<Xmm>(seed, key)
+    }
+
+    /// Up to 16 entries without a branch (there are 6 on average): four loads of four tags. Those beyond the end read
+    /// the last four again; their bits lie beyond `len`.
+    #[inline(always)]
+    fn match_tags(tags: &[u16], len: usize, tag: u16) -> u64 {
+        let fours = tags.as_chunks::<4>().0;
+        let Some(last) = fours.len().checked_sub(1) else { return 0 };
+        let mut found = sixteen(fours, 0, last, tag);
+        let mut first = 4;
+        while first * 4 < len {
+            found |= sixteen(fours, first, last, tag) << (4 * first);
+            first += 4;
+        }
+        found & below(len)
+    }
+
+    #[inline(always)]
+    fn equal(a: &[u8], b: &[u8]) -> bool {
+        if a.len() <= 16 { equal_short(a, b) } else { equal_long(a, b) }
+    }
+}
+
+/// The sixteen tags from `4 * first` on; the last four stand in for all beyond `last`.
+#[inline(always)]
+fn sixteen(fours: &[[u16; 4]], first: usize, last: usize, tag: u16) -> u64 {
+    let low = Xmm::of([four(fours, first, last), four(fours, first + 1, last)]);
+    let high = Xmm::of([four(fours, first + 2, last), four(fours, first + 3, last)]);
+    // SAFETY: SSE2 is in the target's baseline.
+    unsafe {
+        let tag = _mm_set1_epi16(tag as i16);
+        let (low, high) = (_mm_cmpeq_epi16(low.0, tag), _mm_cmpeq_epi16(high.0, tag));
+        _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32 as u64
+    }
+}
+
+#[inline(always)]
+fn four(fours: &[[u16; 4]], i: usize, last: usize) -> u64 {
+    debug_assert!(last < fours.len());
+    // SAFETY: `last` is an index of `fours` and nothing above it is read.
+    let [a, b, c, d] = unsafe { fours.get_unchecked(i.min(last)) }.map(u64::from);
+    a | b << 16 | c << 32 | d << 48
+}
+
+/// More than 16 bytes: steps of 64, then up to four steps of 16, the last of which may overlap.
+#[inline(always)]
+fn equal_long(mut a: &[u8], mut b: &[u8]) -> bool {
+    debug_assert_eq!(a.len(), b.len());
+    let (Some(a_last), Some(b_last)) = (a.last_chunk(), b.last_chunk()) else { return equal_short(a, b) };
+    let mut same = Xmm::load(a_last).same(Xmm::load(b_last));
+    while let (Some((a_step, a_rest)), Some((b_step, b_rest))) =
+        (a.split_first_chunk::<64>(), b.split_first_chunk::<64>())
+    {
+        let mut step = same;
+        for (a, b) in a_step.as_chunks::<16>().0.iter().zip(b_step.as_chunks::<16>().0) {
+            step = step.and(Xmm::load(a).same(Xmm::load(b)));
+        }
+        if !step.all() {
+            return false;
+        }
+        (a, b) = (a_rest, b_rest);
+    }
+    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
+        same = same.and(Xmm::load(a).same(Xmm::load(b)));
+    }
+    same.all()
+}
+
+/// One register. Its methods run only below `with_sse2` or a wider level's entry (the module's invariant), so the CPU
+/// has AES; SSE2 is in the target's baseline.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Xmm(pub(super) __m128i);
+
+impl Xmm {
+    #[inline(always)]
+    fn same(self, other: Self) -> Self {
+        // SAFETY: SSE2 is in the target's baseline.
+        Self(unsafe { _mm_cmpeq_epi8(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        // SAFETY: SSE2 is in the target's baseline.
+        Self(unsafe { _mm_and_si128(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn all(self) -> bool {
+        // SAFETY: SSE2 is in the target's baseline.
+        unsafe { _mm_movemask_epi8(self.0) == 0xffff }
+    }
+}
+
+impl Block for Xmm {
+    #[inline(always)]
+    fn load(bytes: &[u8; 16]) -> Self {
+        // SAFETY: sixteen readable bytes, at any alignment.
+        Self(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    fn of([low, high]: [u64; 2]) -> Self {
+        // SAFETY: SSE2 is in the target's baseline.
+        Self(unsafe { _mm_set_epi64x(high as i64, low as i64) })
+    }
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        // SAFETY: SSE2 is in the target's baseline.
+        Self(unsafe { _mm_xor_si128(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn round(self, key: Self) -> Self {
+        // SAFETY: the CPU has AES, see the type.
+        Self(unsafe { _mm_aesenc_si128(self.0, key.0) })
+    }
+
+    #[inline(always)]
+    fn low(self) -> u64 {
+        // SAFETY: SSE2 is in the target's baseline.
+        unsafe { _mm_cvtsi128_si64(self.0) as u64 }
+    }
+}

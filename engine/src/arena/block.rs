@@ -1,0 +1,231 @@
+//! The header of a block: one word of 32 bits, and what it says about the block's size and kind.
+//!
+//! ```text
+//! free   | size in granules                  31..2 |            1 0 | 0 FREE = 1
+//! raw    | size in granules             31..3 | RAW 1 | PREV_FREE   | 0
+//! item   | value len 31..17 | key len 16..10 | slack 9..8 | EXPIRY 7 | FLAGS 6 | LONG 5 | uses 4..3 | 0 | PREV_FREE | 0
+//! ```
+//! Blocks lie one behind the other; the size of each leads to the next. A free block also carries links to its
+//! neighbours in its free list and, in its last granule, its size again, by which the block behind it finds its start
+//! (boundary tag, Knuth, TAOCP 1, 2.5): a block that is in use pays for neither. The size of an item follows from its
+//! lengths, so it is not stored either; `slack` is what the allocator gave beyond that, 0 to 3 granules.
+//!
+//! Who changes a header: the allocator, under the shard's lock (all of it while the block is not an item, `PREV_FREE`
+//! at any time, by read-modify-write); the writer that turns its raw block into an item; and readers, the use count.
+
+use crate::config::GRANULE;
+
+pub(crate) const FREE: u32 = 1;
+pub(crate) const PREV_FREE: u32 = 1 << 1;
+const RAW: u32 = 1 << 2;
+const USE_SHIFT: u32 = 3;
+const USE_ONE: u32 = 1 << USE_SHIFT;
+pub(crate) const USES_MAX: u32 = 3;
+const LONG: u32 = 1 << 5;
+const FLAGS: u32 = 1 << 6;
+const EXPIRY: u32 = 1 << 7;
+const SLACK_SHIFT: u32 = 8;
+const KEY_SHIFT: u32 = 10;
+const KEY_LEN_SHORT: u32 = (1 << 7) - 1;
+const VALUE_SHIFT: u32 = 17;
+const VALUE_LEN_SHORT: u32 = (1 << 15) - 1;
+
+/// The smallest block: a free one needs its header, two links and its size at the end.
+pub(crate) const BLOCK_GRANULES_MIN: u32 = 4;
+
+/// A block header as it was loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Header(pub(crate) u32);
+
+/// What a header says a block is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Free,
+    /// In use, but not an item that can be read: being filled, or memory of the index.
+    Raw,
+    Item,
+}
+
+/// The shape of an item: what it has, and how large its block is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape {
+    pub(crate) key_len: u32,
+    pub(crate) value_len: u32,
+    pub(crate) flags: bool,
+    pub(crate) expiry: bool,
+}
+
+impl Header {
+    /// A free block. The block before it is never free: neighbours coalesce at once.
+    pub(crate) fn free(granules: u32) -> Self {
+        debug_assert!(granules < 1 << 30);
+        Self(granules << 2 | FREE)
+    }
+
+    /// A block in use that is not an item (yet).
+    pub(crate) fn raw(granules: u32) -> Self {
+        debug_assert!(granules < 1 << 29);
+        Self(granules << 3 | RAW)
+    }
+
+    /// An item of this shape in a block of this many granules.
+    pub(crate) fn item(shape: Shape, granules: u32) -> Self {
+        let slack = granules - shape.granules();
+        debug_assert!(slack < 4);
+        let mut word = slack << SLACK_SHIFT;
+        if shape.is_long() {
+            word |= LONG;
+        } else {
+            word |= shape.key_len << KEY_SHIFT | shape.value_len << VALUE_SHIFT;
+        }
+        if shape.flags {
+            word |= FLAGS;
+        }
+        if shape.expiry {
+            word |= EXPIRY;
+        }
+        Self(word)
+    }
+
+    #[inline(always)]
+    pub(crate) fn kind(self) -> Kind {
+        if self.0 & FREE != 0 {
+            Kind::Free
+        } else if self.0 & RAW != 0 {
+            Kind::Raw
+        } else {
+            Kind::Item
+        }
+    }
+
+    pub(crate) fn is_prev_free(self) -> bool {
+        self.0 & PREV_FREE != 0
+    }
+
+    /// The size of a free or raw block, in granules.
+    pub(crate) fn granules(self) -> u32 {
+        debug_assert!(self.kind() != Kind::Item);
+        if self.0 & FREE != 0 { self.0 >> 2 } else { self.0 >> 3 }
+    }
+
+    /// An item in short form without optional fields: what most reads meet.
+    #[inline(always)]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & (LONG | FLAGS | EXPIRY) == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_long(self) -> bool {
+        self.0 & LONG != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_flags(self) -> bool {
+        self.0 & FLAGS != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_expiry(self) -> bool {
+        self.0 & EXPIRY != 0
+    }
+
+    pub(crate) fn slack(self) -> u32 {
+        self.0 >> SLACK_SHIFT & 3
+    }
+
+    /// Key length in short form.
+    #[inline(always)]
+    pub(crate) fn key_len(self) -> usize {
+        (self.0 >> KEY_SHIFT & KEY_LEN_SHORT) as usize
+    }
+
+    /// Value length in short form.
+    #[inline(always)]
+    pub(crate) fn value_len(self) -> usize {
+        (self.0 >> VALUE_SHIFT) as usize
+    }
+
+    #[inline(always)]
+    pub(crate) fn uses(self) -> u32 {
+        self.0 >> USE_SHIFT & USES_MAX
+    }
+
+    #[inline(always)]
+    pub(crate) fn used_once_more(self) -> Self {
+        debug_assert!(self.uses() < USES_MAX);
+        Self(self.0 + USE_ONE)
+    }
+
+    pub(crate) fn used_once_less(self) -> Self {
+        debug_assert!(self.uses() > 0);
+        Self(self.0 - USE_ONE)
+    }
+
+    pub(crate) fn with_uses(self, uses: u32) -> Self {
+        Self(self.0 & !(USES_MAX << USE_SHIFT) | uses << USE_SHIFT)
+    }
+}
+
+impl Shape {
+    pub(crate) fn is_long(self) -> bool {
+        self.key_len > KEY_LEN_SHORT || self.value_len > VALUE_LEN_SHORT
+    }
+
+    /// Bytes between the header and the key.
+    #[inline(always)]
+    pub(crate) fn fields_len(self) -> usize {
+        8 * usize::from(self.is_long()) + 4 * usize::from(self.flags) + 8 * usize::from(self.expiry)
+    }
+
+    /// The size of its block.
+    #[inline(always)]
+    pub(crate) fn granules(self) -> u32 {
+        let bytes = GRANULE + self.fields_len() + self.key_len as usize + self.value_len as usize;
+        (bytes.div_ceil(GRANULE) as u32).max(BLOCK_GRANULES_MIN)
+    }
+}
+
+const _: () = assert!(VALUE_SHIFT + 15 == 32 && KEY_SHIFT + 7 == VALUE_SHIFT && SLACK_SHIFT + 2 == KEY_SHIFT);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn item_header_round_trip() {
+        for key_len in [0, 1, 2, 11, 127, 128, 65_535] {
+            for value_len in [0, 1, 32, 32_767, 32_768, 1 << 20] {
+                for (flags, expiry) in [(false, false), (true, false), (false, true), (true, true)] {
+                    let shape = Shape { key_len, value_len, flags, expiry };
+                    for slack in 0..4 {
+                        let header = Header::item(shape, shape.granules() + slack);
+                        assert_eq!(header.kind(), Kind::Item);
+                        assert_eq!((header.slack(), header.uses(), header.is_prev_free()), (slack, 0, false));
+                        assert_eq!((header.has_flags(), header.has_expiry()), (flags, expiry));
+                        assert_eq!(header.is_long(), key_len > 127 || value_len > 32_767);
+                        if !header.is_long() {
+                            assert_eq!((header.key_len(), header.value_len()), (key_len as usize, value_len as usize));
+                        }
+                        let used = header.used_once_more().used_once_more();
+                        assert_eq!(used.uses(), 2);
+                        assert_eq!(used.used_once_less().used_once_less(), header);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn free_and_raw_headers_round_trip() {
+        for granules in [4, 5, 1000, (1 << 29) - 1] {
+            assert_eq!((Header::free(granules).kind(), Header::free(granules).granules()), (Kind::Free, granules));
+            assert_eq!((Header::raw(granules).kind(), Header::raw(granules).granules()), (Kind::Raw, granules));
+        }
+    }
+
+    #[test]
+    fn an_item_of_the_usual_size_pays_four_bytes() {
+        let shape = Shape { key_len: 11, value_len: 33, flags: false, expiry: false };
+        assert_eq!(shape.granules() * 4, 11 + 33 + 4);
+    }
+}

@@ -1,0 +1,168 @@
+//! The arena of a shard: blocks for items, and chunks of it for the index.
+//!
+//! Only allocation and release take the shard's lock, and only to try: a thread that was descheduled inside the
+//! allocator makes others answer `Pressure`, never wait. Lookups and changes of the index do not come here.
+//!
+//! The index takes its memory from the same arena, chunk by chunk from the high end, and divides the chunks by free
+//! lists of its own. So images, which cannot be moved, do not lie scattered among items.
+
+pub(crate) mod arena_ref;
+pub(crate) mod block;
+pub(crate) mod free_list;
+#[cfg(all(test, not(loom)))]
+mod verify;
+
+use crate::config::{GRANULE, SHARD_FREE, SHARD_HAND, SHARD_INDEX, SHARD_INDEX_FREE, SHARD_ITEMS, SHARD_LOCK, SHARD_SWEEP};
+use crate::item::Item;
+use crate::shared::Shard;
+use crate::sync::{Acquire, Relaxed, Release, spin};
+use block::{BLOCK_GRANULES_MIN, Header, Kind, PREV_FREE};
+use free_list::FreeLists;
+
+/// How often a busy lock is tried again before the caller is told.
+const TRIES: usize = if cfg!(all(test, loom)) { 1 } else { 200 };
+
+/// Words of a shard that name a block to go on from.
+const CURSORS: &[usize] = &[SHARD_HAND, SHARD_SWEEP];
+
+/// A shard whose lock is held; unlocks when dropped.
+#[derive(Debug)]
+pub(crate) struct Locked<'a> {
+    pub(crate) shard: Shard<'a>,
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `try_lock`.
+        self.shard.word(SHARD_LOCK).store(0, Release);
+    }
+}
+
+impl<'a> Shard<'a> {
+    /// The lock, or none if it stays busy for some hundred loads.
+    #[inline]
+    pub(crate) fn try_lock(self) -> Option<Locked<'a>> {
+        let lock = self.word(SHARD_LOCK);
+        for _ in 0..TRIES {
+            if lock.load(Relaxed) == 0 && lock.compare_exchange(0, 1, Acquire, Relaxed).is_ok() {
+                return Some(Locked { shard: self });
+            }
+            spin();
+        }
+        None
+    }
+
+    /// Size of a block in use. The caller knows that the block is not freed meanwhile.
+    pub(crate) fn block_granules(self, at: u32) -> u32 {
+        let header = Header(self.shared.region.word32(self.at(at)).load(Relaxed));
+        match header.kind() {
+            Kind::Item => Item::at(self, at, header).granules(),
+            Kind::Free | Kind::Raw => header.granules(),
+        }
+    }
+
+    pub(crate) fn first_block(self) -> u32 {
+        (self.shared.geometry.arena_at / GRANULE) as u32
+    }
+}
+
+impl<'a> Locked<'a> {
+    /// Makes the arena one free block. Only before the cache is shared.
+    pub(crate) fn format(&self) {
+        let geometry = &self.shard.shared.geometry;
+        let (first, end) = (self.shard.first_block(), geometry.arena_end);
+        self.index().clear();
+        self.items().clear();
+        self.shard.word(SHARD_ITEMS).store(0, Relaxed);
+        self.shard.word(SHARD_INDEX).store(0, Relaxed);
+        self.shard.word(SHARD_HAND).store(first, Relaxed);
+        self.shard.word(SHARD_SWEEP).store(first, Relaxed);
+        self.items().insert(first, end - first);
+        self.put_sentinel(end, PREV_FREE);
+    }
+
+    /// A block that is never free ends the walk to the next one.
+    fn put_sentinel(&self, at: u32, bits: u32) {
+        self.shard.shared.region.word32(self.shard.at(at)).store(Header::raw(1).0 | bits, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn items(&self) -> FreeLists<'a> {
+        let shared = self.shard.shared;
+        let geometry = &shared.geometry;
+        let (lists, bytes) = (geometry.item_lists_at, geometry.shard_stride);
+        FreeLists::new(&shared.region, self.shard.base, lists, bytes, SHARD_FREE, CURSORS)
+    }
+
+    #[inline]
+    fn index(&self) -> FreeLists<'a> {
+        let shared = self.shard.shared;
+        let geometry = &shared.geometry;
+        let bytes = geometry.chunk_granules() as usize * GRANULE;
+        FreeLists::new(&shared.region, self.shard.base, geometry.index_lists_at, bytes, SHARD_INDEX_FREE, &[])
+    }
+
+    /// A raw block for an item: where, and how many granules it really has.
+    #[inline]
+    pub(crate) fn allocate(&self, granules: u32) -> Option<(u32, u32)> {
+        let got = self.items().allocate(granules)?;
+        self.count_items(1);
+        Some(got)
+    }
+
+    /// Gives the block of an item back. Its grace period is over, or nobody ever saw it.
+    #[inline]
+    pub(crate) fn release(&self, at: u32) {
+        let granules = self.shard.block_granules(at);
+        self.items().release(at, granules);
+        self.count_items(-1);
+    }
+
+    fn count_items(&self, change: i32) {
+        let items = self.shard.word(SHARD_ITEMS);
+        items.store(items.load(Relaxed).wrapping_add_signed(change), Relaxed);
+    }
+
+    /// Memory for an image; takes another chunk from the arena if need be and possible.
+    pub(crate) fn allocate_image(&self, granules: u32) -> Option<u32> {
+        if let Some((at, _)) = self.index().allocate(granules) {
+            return Some(at);
+        }
+        let (chunk, size) = self.allocate_chunk()?;
+        // The chunk's own header stays; behind the usable part stands a sentinel.
+        let (first, end) = (chunk + 1, chunk + size - 1);
+        self.index().insert(first, end - first);
+        self.put_sentinel(end, PREV_FREE);
+        self.index().allocate(granules).map(|(at, _)| at)
+    }
+
+    pub(crate) fn release_image(&self, at: u32) {
+        let granules = self.shard.block_granules(at);
+        self.index().release(at, granules);
+    }
+
+    fn allocate_chunk(&self) -> Option<(u32, u32)> {
+        let (chunk, size) = self.items().allocate_high(self.shard.shared.geometry.chunk_granules())?;
+        let index = self.shard.word(SHARD_INDEX);
+        index.store(index.load(Relaxed) + size, Relaxed);
+        Some((chunk, size))
+    }
+
+    /// Zeroed memory for a chunk of the directory, aligned to eight bytes: its first granule.
+    pub(crate) fn allocate_directory_chunk(&self) -> Option<u32> {
+        let (chunk, _) = self.allocate_chunk()?;
+        let first = (chunk + 1).next_multiple_of(2);
+        self.shard.shared.region.zero(self.shard.at(first), 8 << self.shard.shared.geometry.chunk_shift);
+        Some(first)
+    }
+
+    /// Whether a bucket can be split without running out of memory for its two images.
+    pub(crate) fn can_split(&self) -> bool {
+        // Two of the largest images, whatever the fragmentation.
+        let ample = 16 * crate::index::IMAGE_GRANULES_MAX;
+        self.index().free_granules() >= ample
+            || self.items().find(self.shard.shared.geometry.chunk_granules()).is_some()
+            || self.index().largest() >= 2 * crate::index::IMAGE_GRANULES_MAX + BLOCK_GRANULES_MIN
+    }
+}

@@ -1,0 +1,329 @@
+//! The lock-free map: which item of a shard has a key.
+//!
+//! ```text
+//! directory   | word of bucket 0 | word of bucket 1 | ...        a word names the bucket's image and its length
+//! image       | tag, tag, tag .. | place, place, place ..        a place names an item, or is a hole
+//! ```
+//! - A key that is there is replaced, moved, swapped, deleted or evicted by **one compare-and-swap of its place**. That
+//!   needs no memory. A place that was emptied is a hole and is never filled again.
+//! - A new key: **freeze** all places of the image, copy it without its holes and with the new entry, **one
+//!   compare-and-swap of the directory word**. So a bucket's set of keys grows only by that step.
+//! - Growth ([`split`]) takes one bucket at a time: mark its word, freeze, copy into two images, publish the child, then
+//!   the parent. Whoever meets the mark finishes the split.
+//!
+//! What may become of a word:
+//! ```text
+//! directory   unborn         -> BORN level l+1            any helper of the parent's split
+//!             BORN l, X      -> BORN l, Y or empty        a writer, after freezing all of X
+//!             BORN l, X      -> the same with SPLIT       a splitter: no insert can commit any more
+//!             BORN SPLIT l,X -> BORN l+1, Y               any helper, X frozen, child born: the split takes effect
+//! place       item           -> other item, or hole       a writer
+//!             anything       -> the same, FROZEN          anybody; final until the image's memory is reused
+//! ```
+//! Invariants:
+//! - **I1** A directory word leaves image X only after all places of X are frozen.
+//! - **I2** The keys of a published image only become fewer.
+//! - **I3** Each hash has exactly one home: the born bucket b with `hash mod 2^level(b) = b` whose split took effect.
+//!
+//! Why there are never two entries for a key: an insert saw none in X, and by I2 none came; its compare-and-swap
+//! succeeds only while the word is still the same, so the bucket is still the key's home, with the same image, and its
+//! memory cannot have been reused while we are inside the operation (`reclaim`). Why no change is lost: a place
+//! changes only while it is not frozen, so by I1 its image is current, and whoever copies it later copies the new
+//! value. Readers are wait-free: they load the word, one more for each split since they read `born`, and probe; an old
+//! image shows what was true just before it was replaced, inside the reader's interval. `models/` explores all of this.
+
+mod image;
+mod scan;
+mod split;
+mod word;
+
+pub(crate) use image::{Entries, Entry, IMAGE_GRANULES_MAX, IMAGE_LEN_MAX, Image, granules as image_granules};
+pub(crate) use word::{Place, Word, level_of};
+
+use crate::arch::Kernels;
+use crate::config::SHARD_TABLE;
+use crate::item::Item;
+use crate::shared::{KeyHash, Shard};
+use crate::sync::{Acquire, AtomicU64, Relaxed, Release, fault, unless};
+
+/// Where the index gets memory for images, and where it sends what it took out.
+pub(crate) trait Memory {
+    /// A private block of this many granules.
+    fn image(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32>;
+    /// Takes back a block that was never published: it needs no grace period.
+    fn discard_image(&mut self, shard: Shard<'_>, at: u32);
+    /// An image that no directory word names any more.
+    fn retire_image(&mut self, shard: Shard<'_>, at: u32);
+    /// An item that no place names any more.
+    fn retire_item(&mut self, shard: Shard<'_>, at: u32);
+    /// An item that a full bucket gave up for a new one.
+    fn displace_item(&mut self, shard: Shard<'_>, at: u32);
+}
+
+/// A bucket and its word, as of one load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Home {
+    pub(crate) bucket: u64,
+    pub(crate) word: Word,
+}
+
+/// The entry of a key in the image of a word, as it was loaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) index: u32,
+    pub(crate) place: Place,
+}
+
+/// What a writer knows of a key: its home, and its entry if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lookup {
+    pub(crate) home: Home,
+    pub(crate) found: Option<Found>,
+}
+
+/// What a writer wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// This item, instead of what is there or as a new entry.
+    Put(u32),
+    /// No entry.
+    Remove,
+}
+
+/// Why a change did not happen. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Failed {
+    /// Somebody else changed something: look the key up again.
+    Conflict,
+    /// There is no memory for an image.
+    NoMemory,
+}
+
+impl<'a> Shard<'a> {
+    /// The directory word of a bucket below the highest one whose chunk is there.
+    #[inline(always)]
+    pub(crate) fn directory(self, bucket: u64) -> &'a AtomicU64 {
+        let geometry = &self.shared.geometry;
+        let table = SHARD_TABLE + (bucket >> geometry.chunk_shift) as usize * 4;
+        // Acquire: the zeroed chunk. Pairs with the Release in `split::ensure_directory`.
+        let chunk = self.word(table).load(Acquire);
+        let within = bucket & ((1 << geometry.chunk_shift) - 1);
+        self.shared.region.word64(self.at(chunk) + within as usize * 8)
+    }
+
+    #[inline(always)]
+    pub(crate) fn load(self, bucket: u64) -> Word {
+        // Acquire: the image. Pairs with the Release of the compare-and-swap that published it.
+        Word(self.directory(bucket).load(unless("word_load_relaxed", Acquire)))
+    }
+
+    /// The bucket where `hash` lives if as many buckets exist as `born` says. Prefetching starts here.
+    #[inline(always)]
+    pub(crate) fn first_bucket(self, hash: KeyHash) -> (u64, u32) {
+        // Acquire: all words below it. Pairs with the Release in `split::bump_born`.
+        let born = self.born().load(unless("born_load_relaxed", Acquire));
+        let level = level_of(born, hash.0);
+        (hash.bucket(level), level)
+    }
+
+    /// Follows the splits that happened since `born` was written.
+    #[inline(always)]
+    pub(crate) fn home_from(self, hash: KeyHash, mut bucket: u64, mut level: u32) -> Home {
+        let mut word = self.load(bucket);
+        debug_assert!(word.is_born());
+        while level < word.level() && !fault("home_without_level") {
+            level += 1;
+            let next = hash.bucket(level);
+            if next != bucket {
+                bucket = next;
+                word = self.load(bucket);
+                debug_assert!(word.is_born());
+            }
+        }
+        Home { bucket, word }
+    }
+
+    #[inline(always)]
+    pub(crate) fn home(self, hash: KeyHash) -> Home {
+        let (bucket, level) = self.first_bucket(hash);
+        self.home_from(hash, bucket, level)
+    }
+
+    /// The entry of `key` in the image of `word`. Frozen or not makes no difference here.
+    #[inline]
+    pub(crate) fn probe<K: Kernels>(self, word: Word, hash: KeyHash, key: &[u8]) -> Option<Found> {
+        if word.len() == 0 {
+            return None;
+        }
+        let image = Image::of(self, word);
+        let mut candidates = image.candidates::<K>(hash.tag());
+        while candidates != 0 {
+            let index = candidates.trailing_zeros();
+            candidates &= candidates - 1;
+            let place = image.place(index as usize);
+            if place.item() == 0 {
+                continue;
+            }
+            let found = Item::load(self, place.item()).key();
+            if found.len() == key.len() && K::equal(found, key) {
+                return Some(Found { index, place });
+            }
+        }
+        None
+    }
+
+    /// Wait-free; writes nothing.
+    #[inline]
+    pub(crate) fn get<K: Kernels>(self, hash: KeyHash, key: &[u8]) -> Option<u32> {
+        self.probe::<K>(self.home(hash).word, hash, key).map(|found| found.place.item())
+    }
+
+    /// Looks a key up in order to change it: finishes a split that it meets.
+    #[inline]
+    pub(crate) fn look_up<K: Kernels>(
+        self,
+        memory: &mut impl Memory,
+        hash: KeyHash,
+        key: &[u8],
+    ) -> Result<Lookup, Failed> {
+        loop {
+            let home = self.home(hash);
+            if home.word.is_splitting() && !fault("write_ignores_split") {
+                self.finish_split(memory, home)?;
+                continue;
+            }
+            return Ok(Lookup { home, found: self.probe::<K>(home.word, hash, key) });
+        }
+    }
+
+    /// Makes the change, if what the lookup saw still holds, and retires what it took out.
+    #[inline]
+    pub(crate) fn commit(
+        self,
+        memory: &mut impl Memory,
+        hash: KeyHash,
+        lookup: &Lookup,
+        change: Change,
+    ) -> Result<(), Failed> {
+        match (lookup.found, change) {
+            (Some(found), _) if found.place.is_frozen() && !fault("write_ignores_frozen") => {
+                self.change_frozen(memory, lookup.home, found.place.item(), change)
+            }
+            (Some(found), _) => self.change_place(memory, lookup.home.word, found, change),
+            (None, Change::Put(item)) => self.insert(memory, hash, lookup.home, item),
+            (None, Change::Remove) => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn change_place(
+        self,
+        memory: &mut impl Memory,
+        word: Word,
+        found: Found,
+        change: Change,
+    ) -> Result<(), Failed> {
+        let new = match change {
+            Change::Put(item) => Place::of(item),
+            Change::Remove => Place::HOLE,
+        };
+        let place = Image::of(self, word).place_word(found.index as usize);
+        if fault("place_store") {
+            place.store(new.0, Release);
+        } else {
+            // Release: publishes the new item. Pairs with the Acquire in `Image::place`.
+            place
+                .compare_exchange(found.place.0, new.0, unless("publish_relaxed", Release), Relaxed)
+                .map_err(|_| Failed::Conflict)?;
+        }
+        memory.retire_item(self, found.place.item());
+        Ok(())
+    }
+
+    /// The image is about to be replaced: replaces it, with the change in it. (A mere copy would be progress for
+    /// nobody: this writer and the one that froze the image could undo each other's work for ever.)
+    #[cold]
+    fn change_frozen(
+        self,
+        memory: &mut impl Memory,
+        home: Home,
+        old: u32,
+        change: Change,
+    ) -> Result<(), Failed> {
+        let mut entries = Image::of(self, home.word).freeze();
+        match change {
+            Change::Put(item) => entries.iter_mut().filter(|e| e.item == old).for_each(|e| e.item = item),
+            Change::Remove => entries.retain(|e| e.item != old),
+        }
+        self.replace_image(memory, home, home.word.level(), &entries)?;
+        memory.retire_item(self, old);
+        Ok(())
+    }
+
+    fn insert(
+        self,
+        memory: &mut impl Memory,
+        hash: KeyHash,
+        home: Home,
+        item: u32,
+    ) -> Result<(), Failed> {
+        let mut entries = self.freeze(home.word);
+        // A full bucket gives up its oldest entry. With a good hash and growth this is not seen in a lifetime.
+        let displaced = (entries.len() == IMAGE_LEN_MAX).then(|| entries.remove(0).item);
+        let _ = entries.push(Entry { tag: hash.tag(), item });
+        self.replace_image(memory, home, home.word.level(), &entries)?;
+        if let Some(displaced) = displaced {
+            memory.displace_item(self, displaced);
+        }
+        Ok(())
+    }
+
+    /// Makes the content of the bucket final and returns it.
+    pub(crate) fn freeze(self, word: Word) -> Entries {
+        if word.len() == 0 { Entries::new() } else { Image::of(self, word).freeze() }
+    }
+
+    /// A word at this level for these entries, with a fresh image if there are any.
+    fn new_word(
+        self,
+        memory: &mut impl Memory,
+        level: u32,
+        entries: &[Entry],
+    ) -> Result<Word, Failed> {
+        if entries.is_empty() {
+            return Ok(Word::new(level, 0, 0));
+        }
+        let block = memory.image(self, image_granules(entries.len())).ok_or(Failed::NoMemory)?;
+        Image::write(self, block, entries);
+        Ok(Word::new(level, entries.len(), block))
+    }
+
+    /// Replaces a frozen image by a fresh one, unless the directory word has changed. The winner retires the old image;
+    /// a copy that lost was seen by nobody.
+    pub(crate) fn replace_image(
+        self,
+        memory: &mut impl Memory,
+        home: Home,
+        level: u32,
+        entries: &[Entry],
+    ) -> Result<(), Failed> {
+        let new = self.new_word(memory, level, entries)?;
+        let word = self.directory(home.bucket);
+        if fault("store_instead_of_cas") {
+            word.store(new.0, Release);
+        } else if word
+            // Release: publishes the image and the items in it. Pairs with the Acquire in `load`.
+            .compare_exchange(home.word.0, new.0, unless("publish_relaxed", Release), Relaxed)
+            .is_err()
+        {
+            if new.len() > 0 {
+                memory.discard_image(self, new.image());
+            }
+            return Err(Failed::Conflict);
+        }
+        if home.word.len() > 0 {
+            memory.retire_image(self, home.word.image());
+        }
+        Ok(())
+    }
+}

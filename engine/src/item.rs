@@ -1,0 +1,207 @@
+//! An item in its block: key, value, and the optional fields that only those items have which need them.
+//!
+//! ```text
+//! header u32 | LONG: key len u32, value len u32 | FLAGS: u32 | EXPIRY: u64 | key | value | padding, slack |
+//! ```
+//! Nothing of a published item changes but its header's use count and neighbour bit: every write makes a new item. So
+//! a reader needs no lock and no version to look at one.
+
+use crate::arena::arena_ref::ArenaRef;
+use crate::arena::block::{Header, Kind, Shape, USES_MAX};
+use crate::config::GRANULE;
+use crate::shared::Shard;
+use crate::sync::{Acquire, Relaxed, Release};
+use crate::time::Millis;
+
+/// The most that an item needs beyond key and value: header, all optional fields, padding.
+pub(crate) const OVERHEAD_MAX: usize = GRANULE + 8 + 4 + 8 + GRANULE;
+
+/// A published item, or one about to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'a> {
+    shard: Shard<'a>,
+    at: u32,
+    header: Header,
+}
+
+/// What to write into a fresh block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewItem<'a> {
+    pub(crate) key: &'a [u8],
+    /// The value in two parts, one behind the other.
+    pub(crate) value: [&'a [u8]; 2],
+    pub(crate) flags: u32,
+    pub(crate) expires: Option<Millis>,
+}
+
+impl<'a> Item<'a> {
+    /// The item in a block that was found in the index in this operation.
+    #[inline(always)]
+    pub(crate) fn load(shard: Shard<'a>, at: u32) -> Self {
+        // Relaxed: the Acquire load of the place that led here is what makes the item visible.
+        let header = Header(shard.shared.region.word32(shard.at(at)).load(Relaxed));
+        Self { shard, at, header }
+    }
+
+    /// The item in a block that the hand meets, if it is one. Acquire: pairs with the Release in [`publish`].
+    pub(crate) fn meet(shard: Shard<'a>, at: u32) -> Option<Self> {
+        let header = Header(shard.shared.region.word32(shard.at(at)).load(Acquire));
+        (header.kind() == Kind::Item).then_some(Self { shard, at, header })
+    }
+
+    #[inline(always)]
+    pub(crate) fn at(shard: Shard<'a>, at: u32, header: Header) -> Self {
+        Self { shard, at, header }
+    }
+
+    #[inline(always)]
+    fn bytes(&self, from: usize, len: usize) -> &'a [u8] {
+        self.shard.shared.region.bytes(self.shard.at(self.at) + from, len)
+    }
+
+    fn field32(&self, from: usize) -> u32 {
+        u32::from_le_bytes(self.bytes(from, 4).try_into().expect("four bytes"))
+    }
+
+    /// Lengths of key and value, and where the key begins in the block.
+    #[inline(always)]
+    fn lens(&self) -> (usize, usize, usize) {
+        if self.header.is_plain() {
+            (self.header.key_len(), self.header.value_len(), GRANULE)
+        } else {
+            let shape = self.shape();
+            (shape.key_len as usize, shape.value_len as usize, GRANULE + shape.fields_len())
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        let (key_len, value_len) = if self.header.is_long() {
+            (self.field32(GRANULE), self.field32(2 * GRANULE))
+        } else {
+            (self.header.key_len() as u32, self.header.value_len() as u32)
+        };
+        Shape { key_len, value_len, flags: self.header.has_flags(), expiry: self.header.has_expiry() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn key(&self) -> &'a [u8] {
+        let (key_len, _, from) = self.lens();
+        self.bytes(from, key_len)
+    }
+
+    #[inline(always)]
+    pub(crate) fn value(&self) -> &'a [u8] {
+        let (key_len, value_len, from) = self.lens();
+        self.bytes(from + key_len, value_len)
+    }
+
+    pub(crate) fn flags(&self) -> u32 {
+        if !self.header.has_flags() {
+            return 0;
+        }
+        self.field32(GRANULE + 8 * usize::from(self.header.is_long()))
+    }
+
+    #[inline(always)]
+    pub(crate) fn expires(&self) -> Option<Millis> {
+        if !self.header.has_expiry() {
+            return None;
+        }
+        let from = GRANULE + 8 * usize::from(self.header.is_long()) + 4 * usize::from(self.header.has_flags());
+        Some(Millis(u64::from_le_bytes(self.bytes(from, 8).try_into().expect("eight bytes"))))
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_expired(&self, now: Millis) -> bool {
+        self.expires().is_some_and(|at| at <= now)
+    }
+
+    /// Size of its block.
+    pub(crate) fn granules(&self) -> u32 {
+        self.shape().granules() + self.header.slack()
+    }
+
+    /// Where its value lies, for a handle with this announcement.
+    #[inline(always)]
+    pub(crate) fn reference(&self, announcement: u64) -> ArenaRef {
+        let (key_len, value_len, from) = self.lens();
+        ArenaRef::new((self.shard.at(self.at) + from + key_len) as u64, value_len as u32, announcement)
+    }
+
+    pub(crate) fn uses(&self) -> u32 {
+        self.header.uses()
+    }
+
+    /// Counts a use, up to the highest count. Writes only if the count changes; loses the use if somebody else changes
+    /// the header at this moment.
+    #[inline(always)]
+    pub(crate) fn mark_used(&self) {
+        if self.header.uses() < USES_MAX {
+            self.change_header(self.header.used_once_more());
+        }
+    }
+
+    /// Takes one use away.
+    pub(crate) fn take_use(&self) {
+        if self.header.uses() > 0 {
+            self.change_header(self.header.used_once_less());
+        }
+    }
+
+    fn change_header(&self, new: Header) {
+        let word = self.shard.shared.region.word32(self.shard.at(self.at));
+        let _ = word.compare_exchange(self.header.0, new.0, Relaxed, Relaxed);
+    }
+}
+
+impl NewItem<'_> {
+    #[inline(always)]
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            key_len: self.key.len() as u32,
+            value_len: (self.value[0].len() + self.value[1].len()) as u32,
+            flags: self.flags != 0,
+            expiry: self.expires.is_some(),
+        }
+    }
+
+    /// Fills a raw block of `granules` that is private to the caller, and turns it into an item that has been used
+    /// `uses` times.
+    #[inline(always)]
+    pub(crate) fn write(&self, shard: Shard<'_>, at: u32, granules: u32, uses: u32) {
+        let (region, shape) = (&shard.shared.region, self.shape());
+        let header = Header::item(shape, granules).with_uses(uses);
+        let mut to = shard.at(at) + GRANULE;
+        if !header.is_plain() {
+            to = self.write_fields(shard, to, header);
+        }
+        region.write(to, self.key);
+        to += self.key.len();
+        region.write(to, self.value[0]);
+        if !self.value[1].is_empty() {
+            region.write(to + self.value[0].len(), self.value[1]);
+        }
+        // The neighbour bit may change at any moment; all other bits are known. Release: the hand may meet this
+        // header from now on (`Item::meet`) and read the key.
+        region.word32(shard.at(at)).fetch_xor(Header::raw(granules).0 ^ header.0, Release);
+    }
+
+    fn write_fields(&self, shard: Shard<'_>, mut to: usize, header: Header) -> usize {
+        let region = &shard.shared.region;
+        let mut put = |bytes: &[u8]| {
+            region.write(to, bytes);
+            to += bytes.len();
+        };
+        if header.is_long() {
+            put(&(self.key.len() as u32).to_le_bytes());
+            put(&((self.value[0].len() + self.value[1].len()) as u32).to_le_bytes());
+        }
+        if header.has_flags() {
+            put(&self.flags.to_le_bytes());
+        }
+        if let Some(Millis(at)) = self.expires {
+            put(&at.to_le_bytes());
+        }
+        to
+    }
+}

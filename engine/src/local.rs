@@ -1,0 +1,277 @@
+//! One thread's side of a cache: its part in reclamation, its counters, and the memory it asks the shards for.
+
+use crate::arch::Work;
+use crate::evict::MakeRoom;
+use crate::index::{Failed, Memory};
+use crate::reclaim::limbo::Block;
+use crate::reclaim::{GRACE, Participant};
+use crate::shared::{Shard, Shared};
+use crate::stats::Counters;
+use crate::sync::Relaxed;
+use crate::time::Millis;
+
+/// Entries of limbo that a write may need: what it replaces, and what it retires while it helps others and grows the
+/// index.
+const LIMBO_ROOM: u32 = 16;
+
+/// How often a write makes room and tries again before it answers Pressure.
+pub(crate) const ROOM_TRIES: u32 = 4;
+
+#[derive(Debug)]
+pub(crate) struct Local<'c> {
+    pub(crate) shared: &'c Shared,
+    pub(crate) participant: Participant<'c>,
+    pub(crate) counters: Counters,
+    /// Bit per shard whose free memory fell below the reserve when this handle last allocated there.
+    wants_room: [u64; 4],
+    /// Changes whenever this handle may have let go of what it found.
+    pub(crate) grip: u32,
+}
+
+impl<'c> Local<'c> {
+    pub(crate) fn join(shared: &'c Shared) -> Option<Self> {
+        let participant = Participant::join(shared)?;
+        let counters = Counters::load(shared, participant.number());
+        let mut local = Self { shared, participant, counters, wants_room: [0; 4], grip: 0 };
+        local.participant.online();
+        Some(local)
+    }
+
+    pub(crate) fn leave(&mut self) {
+        self.save_counters();
+        self.participant.leave();
+    }
+
+    pub(crate) fn save_counters(&self) {
+        self.counters.save(self.shared, self.participant.number());
+    }
+
+    /// A raw block for an item, if there is one at once.
+    #[inline]
+    pub(crate) fn allocate(&mut self, shard: Shard<'c>, granules: u32) -> Option<(u32, u32)> {
+        let locked = shard.try_lock()?;
+        let got = locked.allocate(granules);
+        let low = shard.free_word().load(Relaxed) < shard.shared.geometry.reserve;
+        drop(locked);
+        if low {
+            self.wants_room[shard.number as usize / 64] |= 1 << (shard.number % 64);
+        }
+        got
+    }
+
+    /// Gives back a block that was never published.
+    pub(crate) fn discard_item(&mut self, shard: Shard<'c>, at: u32) {
+        match shard.try_lock() {
+            Some(locked) => locked.release(at),
+            None => self.retire(shard, at, false),
+        }
+    }
+
+    fn retire(&mut self, shard: Shard<'_>, at: u32, image: bool) {
+        self.counters.limbo_granules += u64::from(shard.block_granules(at));
+        self.participant.retire(Block { shard: shard.number, image, at });
+    }
+
+    /// Makes sure that a write can retire what it replaces. False: nobody lets go of what this handle retired.
+    #[inline]
+    pub(crate) fn prepare_write(&mut self) -> bool {
+        if self.participant.limbo.room() >= LIMBO_ROOM {
+            return true;
+        }
+        self.settle();
+        self.participant.limbo.room() >= LIMBO_ROOM
+    }
+
+    /// The same for emptying a bucket, which retires all its items.
+    pub(crate) fn prepare_flush(&mut self) -> bool {
+        let needed = LIMBO_ROOM + crate::index::IMAGE_LEN_MAX as u32;
+        if self.participant.limbo.room() < needed {
+            self.settle();
+        }
+        self.participant.limbo.room() >= needed
+    }
+
+    pub(crate) fn limbo_is_tight(&self) -> bool {
+        self.participant.limbo.room() < 2 * LIMBO_ROOM
+    }
+
+    /// Lets go of everything found so far and lets a grace period pass, as far as the other handles allow.
+    pub(crate) fn settle(&mut self) {
+        self.grip = self.grip.wrapping_add(1);
+        for _ in 0..GRACE {
+            self.participant.announce();
+            self.participant.advance();
+        }
+        self.participant.announce();
+        self.drain();
+    }
+
+    /// Gives back what nobody can be reading any more.
+    pub(crate) fn drain(&mut self) {
+        let freed = drain(self.shared, &mut self.participant);
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
+    }
+
+    /// A quiescent state with its upkeep, all of it bounded.
+    pub(crate) fn quiescent(&mut self, now: Millis) {
+        self.grip = self.grip.wrapping_add(1);
+        self.participant.announce();
+        if !self.participant.limbo.is_empty() {
+            self.participant.advance();
+            self.drain();
+        }
+        if self.wants_room != [0; 4] {
+            self.make_room_ahead(now);
+        }
+    }
+
+    /// Makes room in the shards that ran low, before anybody needs it.
+    #[cold]
+    fn make_room_ahead(&mut self, now: Millis) {
+        for group in 0..self.wants_room.len() {
+            while self.wants_room[group] != 0 && !self.limbo_is_tight() {
+                let bit = self.wants_room[group].trailing_zeros();
+                self.wants_room[group] &= self.wants_room[group] - 1;
+                let shard = self.shared.shard(group as u32 * 64 + bit);
+                self.run(|local| MakeRoom::ahead(local, shard, now));
+            }
+        }
+    }
+
+    /// Runs work over the index at the SIMD level of this cache, from a place that is not compiled for it.
+    pub(crate) fn run<'l, W: Work>(&'l mut self, work: impl FnOnce(&'l mut Self) -> W) -> W::Output {
+        let level = self.shared.level;
+        level.dispatch(work(self))
+    }
+
+    /// Takes back what handles that are gone left in their limbo.
+    pub(crate) fn drain_orphan(&mut self) {
+        if let Some(mut orphan) = self.participant.adopt() {
+            let freed = drain(self.shared, &mut orphan);
+            self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
+            orphan.leave();
+        }
+    }
+
+    /// Grows the index by up to two buckets if it is due, without waiting for anything.
+    #[inline]
+    pub(crate) fn grow(&mut self, shard: Shard<'c>) {
+        for _ in 0..2 {
+            let items = u64::from(shard.word(crate::config::SHARD_ITEMS).load(Relaxed));
+            if items <= LOAD * shard.born().load(Relaxed) || !self.split(shard) {
+                return;
+            }
+        }
+    }
+
+    #[cold]
+    fn split(&mut self, shard: Shard<'c>) -> bool {
+        let Some(locked) = shard.try_lock() else { return false };
+        let ready = locked.can_split();
+        drop(locked);
+        ready && shard.split_next(self, |_, bucket| ensure_directory(shard, bucket)) == Ok(true)
+    }
+}
+
+/// Items per bucket at which the index grows (index memory is least near 8, probing is cheapest near 4).
+const LOAD: u64 = 6;
+
+/// Makes the directory reach this bucket. False: there is no memory for another chunk now.
+fn ensure_directory(shard: Shard<'_>, bucket: u64) -> bool {
+    let table = shard.table_word(bucket);
+    if table.load(Relaxed) != 0 {
+        return true;
+    }
+    let Some(locked) = shard.try_lock() else { return false };
+    if table.load(Relaxed) == 0 {
+        let Some(chunk) = locked.allocate_directory_chunk() else { return false };
+        // Release: the zeroed words. Pairs with the Acquire in `Shard::directory`.
+        table.store(chunk, crate::sync::Release);
+    }
+    true
+}
+
+/// Drains a limbo, one lock for each run of blocks of the same shard. Answers how many granules came back.
+fn drain(shared: &Shared, participant: &mut Participant<'_>) -> u64 {
+    let mut freed = 0;
+    let mut held: Option<crate::arena::Locked<'_>> = None;
+    participant.drain(|block| {
+        if held.as_ref().is_none_or(|locked| locked.shard.number != block.shard) {
+            held = None;
+            held = shared.shard(block.shard).try_lock();
+        }
+        let Some(locked) = &held else { return false };
+        freed += u64::from(locked.shard.block_granules(block.at));
+        if block.image {
+            locked.release_image(block.at);
+        } else {
+            locked.release(block.at);
+        }
+        true
+    });
+    freed
+}
+
+impl Memory for Local<'_> {
+    fn image(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
+        shard.try_lock()?.allocate_image(granules)
+    }
+
+    fn discard_image(&mut self, shard: Shard<'_>, at: u32) {
+        match shard.try_lock() {
+            Some(locked) => locked.release_image(at),
+            None => self.retire(shard, at, true),
+        }
+    }
+
+    fn retire_image(&mut self, shard: Shard<'_>, at: u32) {
+        self.retire(shard, at, true);
+    }
+
+    #[inline]
+    fn retire_item(&mut self, shard: Shard<'_>, at: u32) {
+        self.retire(shard, at, false);
+    }
+
+    fn displace_item(&mut self, shard: Shard<'_>, at: u32) {
+        self.counters.evictions += 1;
+        self.counters.removed += 1;
+        self.retire(shard, at, false);
+    }
+}
+
+/// What a write does after its index change failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// Look the key up again.
+    Again,
+    /// Give up with Pressure.
+    GiveUp,
+}
+
+impl<'c> Local<'c> {
+    /// Somebody was faster, or there is no memory for an image: makes some.
+    #[cold]
+    pub(crate) fn after(&mut self, failed: Failed, shard: Shard<'c>, now: Millis, tries: &mut u32) -> Next {
+        if failed == Failed::NoMemory {
+            return self.make_room(shard, self.shared.geometry.chunk_granules(), now, tries);
+        }
+        Next::Again
+    }
+
+    /// Makes room for a block of this size, and lets a grace period pass.
+    #[cold]
+    pub(crate) fn make_room(&mut self, shard: Shard<'c>, granules: u32, now: Millis, tries: &mut u32) -> Next {
+        // A large block may take more blocks than limbo holds: then it is made room for in several steps.
+        let steps = ROOM_TRIES + granules / self.shared.geometry.limbo_len;
+        if *tries >= steps {
+            self.counters.pressure += 1;
+            return Next::GiveUp;
+        }
+        *tries += 1;
+        self.settle();
+        self.run(|local| MakeRoom::for_block(local, shard, granules, now));
+        self.settle();
+        Next::Again
+    }
+}

@@ -1,0 +1,58 @@
+//! What each operation does with what it finds. The rules about expiry, conditions, and what a write keeps stand here,
+//! once for every protocol.
+
+mod counter;
+mod read;
+mod store;
+mod write;
+
+use crate::KEY_LEN_MAX;
+use crate::arch::Kernels;
+use crate::error::StoreError;
+use crate::index::Lookup;
+use crate::local::Local;
+use crate::op::{Action, Op, Outcome};
+use crate::shared::{KeyHash, Shard};
+use crate::time::Millis;
+
+/// The key of an operation, and what is known about it before it begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'c, 'k> {
+    pub(crate) shard: Shard<'c>,
+    pub(crate) hash: KeyHash,
+    pub(crate) key: &'k [u8],
+    pub(crate) now: Millis,
+    /// What the batch saw when it prefetched. Still to be verified.
+    pub(crate) hint: Option<Lookup>,
+}
+
+/// Executes one operation.
+#[inline(always)]
+pub(crate) fn execute<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>, op: &Op<'_>) -> Outcome<'c> {
+    match op.action {
+        Action::Get => read::get::<K>(local, target, true),
+        Action::Put(ref put) => store::put::<K>(local, target, put),
+        _ => execute_other::<K>(local, target, op),
+    }
+}
+
+fn execute_other<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>, op: &Op<'_>) -> Outcome<'c> {
+    match op.action {
+        Action::Get => read::get::<K>(local, target, true),
+        Action::Peek => read::get::<K>(local, target, false),
+        Action::Put(ref put) => store::put::<K>(local, target, put),
+        Action::Delete(condition) => store::delete::<K>(local, target, condition),
+        Action::Touch(expiry, condition) => store::touch::<K>(local, target, expiry, condition),
+        Action::Concat { bytes, end, create } => store::concat::<K>(local, target, bytes, end, create),
+        Action::Count(ref count) => counter::count::<K>(local, target, count),
+    }
+}
+
+/// A key that no item can have.
+#[cold]
+pub(crate) fn refuse_key(op: &Op<'_>) -> Outcome<'static> {
+    match op.action {
+        Action::Get | Action::Peek | Action::Delete(_) | Action::Touch(..) => Outcome::Miss,
+        _ => Outcome::Refused(StoreError::KeyTooLong { len: op.key.len(), max: KEY_LEN_MAX }),
+    }
+}

@@ -1,0 +1,174 @@
+//! Storing, removing, touching, and adding to values.
+
+use super::Target;
+use super::write::{Did, Plan, Step, write};
+use crate::arch::Kernels;
+use crate::error::StoreError;
+use crate::guard::Value;
+use crate::item::{Item, NewItem};
+use crate::local::Local;
+use crate::op::{Condition, End, Outcome, Put, TouchCondition};
+use crate::time::{Expiry, Millis};
+
+/// Whether a condition holds for what was found.
+#[inline(always)]
+fn holds(condition: Condition, before: Option<&Item<'_>>) -> bool {
+    match condition {
+        Condition::Always => true,
+        Condition::Absent => before.is_none(),
+        Condition::Present => before.is_some(),
+        Condition::Version(version) => before.is_some_and(|item| Value::of(item, 0).version() == version),
+    }
+}
+
+/// Store an item, unless its time has passed already: then what is there goes.
+#[inline(always)]
+fn put_unless_expired(new: NewItem<'_>, now: Millis) -> Step<'_> {
+    if new.expires.is_some_and(|at| at <= now) { Step::Remove } else { Step::Put(new) }
+}
+
+fn value<'c>(local: &Local<'c>, item: &Item<'c>) -> Value<'c> {
+    Value::of(item, local.participant.announcement())
+}
+
+struct PutPlan<'p> {
+    key: &'p [u8],
+    put: &'p Put<'p>,
+    now: Millis,
+}
+
+impl Plan for PutPlan<'_> {
+    #[inline(always)]
+    fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError> {
+        if !holds(self.put.condition, before) {
+            return Ok(Step::Keep);
+        }
+        let expires = match self.put.expiry {
+            Expiry::Never => None,
+            other => other.resolve(before.and_then(Item::expires)),
+        };
+        let value = [self.put.value, &[]];
+        Ok(put_unless_expired(NewItem { key: self.key, value, flags: self.put.flags, expires }, self.now))
+    }
+}
+
+#[inline(always)]
+pub(super) fn put<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>, put: &Put<'_>) -> Outcome<'c> {
+    let mut plan = PutPlan { key: target.key, put, now: target.now };
+    match write::<K>(local, target, &mut plan) {
+        Ok((before, did)) => {
+            let old = before.map(|item| value(local, &item));
+            if did == Did::Kept { Outcome::NotStored { found: old } } else { Outcome::Stored { old } }
+        }
+        Err(error) => Outcome::Refused(error),
+    }
+}
+
+struct DeletePlan(Condition);
+
+impl Plan for DeletePlan {
+    fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError> {
+        Ok(if before.is_some() && holds(self.0, before) { Step::Remove } else { Step::Keep })
+    }
+}
+
+#[inline(never)]
+pub(super) fn delete<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    condition: Condition,
+) -> Outcome<'c> {
+    match write::<K>(local, target, &mut DeletePlan(condition)) {
+        Ok((None, _)) => Outcome::Miss,
+        Ok((Some(item), Did::Kept)) => Outcome::NotStored { found: Some(value(local, &item)) },
+        Ok((Some(item), _)) => Outcome::Removed(value(local, &item)),
+        Err(error) => Outcome::Refused(error),
+    }
+}
+
+struct TouchPlan<'p> {
+    key: &'p [u8],
+    expiry: Expiry,
+    condition: TouchCondition,
+    now: Millis,
+    held: bool,
+}
+
+impl Plan for TouchPlan<'_> {
+    fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError> {
+        let Some(before) = before else { return Ok(Step::Keep) };
+        let old = before.expires();
+        let expires = self.expiry.resolve(old);
+        // Never is later than any moment.
+        let rank = |at: Option<Millis>| at.map_or(u64::MAX, |Millis(at)| at);
+        self.held = match self.condition {
+            TouchCondition::Always => true,
+            TouchCondition::Permanent => old.is_none(),
+            TouchCondition::Expiring => old.is_some(),
+            TouchCondition::Later => rank(expires) > rank(old),
+            TouchCondition::Earlier => rank(expires) < rank(old),
+        };
+        if !self.held || expires == old {
+            before.mark_used();
+            return Ok(Step::Keep);
+        }
+        let new = NewItem { key: self.key, value: [before.value(), &[]], flags: before.flags(), expires };
+        Ok(put_unless_expired(new, self.now))
+    }
+}
+
+#[inline(never)]
+pub(super) fn touch<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    expiry: Expiry,
+    condition: TouchCondition,
+) -> Outcome<'c> {
+    let mut plan = TouchPlan { key: target.key, expiry, condition, now: target.now, held: false };
+    match write::<K>(local, target, &mut plan) {
+        Ok((None, _)) => Outcome::Miss,
+        Ok((Some(item), _)) if plan.held => Outcome::Touched(value(local, &item)),
+        Ok((Some(item), _)) => Outcome::Kept(value(local, &item)),
+        Err(error) => Outcome::Refused(error),
+    }
+}
+
+struct ConcatPlan<'p> {
+    key: &'p [u8],
+    bytes: &'p [u8],
+    end: End,
+    create: bool,
+    len: usize,
+}
+
+impl Plan for ConcatPlan<'_> {
+    fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError> {
+        if before.is_none() && !self.create {
+            return Ok(Step::Keep);
+        }
+        let old = before.map_or(&[][..], Item::value);
+        self.len = old.len() + self.bytes.len();
+        let value = match self.end {
+            End::Front => [self.bytes, old],
+            End::Back => [old, self.bytes],
+        };
+        let (flags, expires) = before.map_or((0, None), |item| (item.flags(), item.expires()));
+        Ok(Step::Put(NewItem { key: self.key, value, flags, expires }))
+    }
+}
+
+#[inline(never)]
+pub(super) fn concat<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    bytes: &[u8],
+    end: End,
+    create: bool,
+) -> Outcome<'c> {
+    let mut plan = ConcatPlan { key: target.key, bytes, end, create, len: 0 };
+    match write::<K>(local, target, &mut plan) {
+        Ok((_, Did::Kept)) => Outcome::Miss,
+        Ok(_) => Outcome::Length(plan.len),
+        Err(error) => Outcome::Refused(error),
+    }
+}

@@ -1,0 +1,149 @@
+//! The one way in which anything is written: look the key up, let the operation decide, make the change, and start
+//! again if somebody else was faster or room had to be made.
+
+use super::Target;
+use super::read::confirm;
+use crate::arch::Kernels;
+use crate::error::StoreError;
+use crate::index::{Change, Failed, Lookup};
+use crate::item::{Item, NewItem};
+use crate::local::{Local, Next};
+
+/// An operation that writes: decides by what it finds, as often as it takes.
+pub(super) trait Plan {
+    /// `before` is the live item of the key. It is valid during the call only.
+    fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError>;
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step<'s> {
+    /// Nothing.
+    Keep,
+    /// Remove the key.
+    Remove,
+    /// Store this item.
+    Put(NewItem<'s>),
+}
+
+/// What was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Did {
+    Kept,
+    Removed,
+    Put,
+}
+
+/// Carries the plan out. Answers what was there before, and what was done about it.
+#[inline(always)]
+pub(super) fn write<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    plan: &mut impl Plan,
+) -> Result<(Option<Item<'c>>, Did), StoreError> {
+    let shard = target.shard;
+    let grip = local.grip;
+    if !local.prepare_write() {
+        local.counters.pressure += 1;
+        return Err(StoreError::Pressure);
+    }
+    let mut hint = if grip == local.grip { target.hint } else { None };
+    let mut tries = 0;
+    loop {
+        let lookup = match verified::<K>(target, hint.take()) {
+            Some(lookup) => Ok(lookup),
+            None => shard.look_up::<K>(local, target.hash, target.key),
+        };
+        let lookup = match lookup {
+            Ok(lookup) => lookup,
+            Err(failed) => {
+                recover(local, target, failed, &mut tries)?;
+                continue;
+            }
+        };
+        let there = lookup.found.map(|found| Item::load(shard, found.place.item()));
+        let before = there.filter(|item| !item.is_expired(target.now));
+        let (change, did) = match plan.decide(before.as_ref())? {
+            Step::Keep => return Ok((before, Did::Kept)),
+            Step::Remove => (Change::Remove, Did::Removed),
+            Step::Put(new) => {
+                let granules = new.shape().granules();
+                let max = shard.shared.geometry.item_granules_max;
+                if granules > max {
+                    let len = granules as usize * crate::config::GRANULE;
+                    return Err(StoreError::TooLarge { len, max: shard.shared.geometry.item_len_max() });
+                }
+                let Some((at, got)) = local.allocate(shard, granules) else {
+                    if local.make_room(shard, granules, target.now, &mut tries) == Next::GiveUp {
+                        return Err(StoreError::Pressure);
+                    }
+                    continue;
+                };
+                // An item that is written again is as popular as it was.
+                let uses = there.map_or(0, |item| item.uses());
+                new.write(shard, at, got, uses);
+                (Change::Put(at), Did::Put)
+            }
+        };
+        match shard.commit(local, target.hash, &lookup, change) {
+            Ok(()) => {
+                account(local, target, there.is_some(), before.is_some(), did);
+                return Ok((before, did));
+            }
+            Err(failed) => {
+                if let Change::Put(at) = change {
+                    local.discard_item(shard, at);
+                }
+                recover(local, target, failed, &mut tries)?;
+            }
+        }
+    }
+}
+
+/// The batch's hint, if a write can start from it.
+#[inline(always)]
+fn verified<K: Kernels>(target: &Target<'_, '_>, hint: Option<Lookup>) -> Option<Lookup> {
+    let hint = hint?;
+    if hint.home.word.is_splitting() {
+        return None;
+    }
+    let holds = match hint.found {
+        Some(_) => confirm::<K>(target.shard, &hint, target.key).is_some(),
+        None => target.shard.load(hint.home.bucket) == hint.home.word,
+    };
+    holds.then_some(hint)
+}
+
+#[cold]
+fn recover<'c>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    failed: Failed,
+    tries: &mut u32,
+) -> Result<(), StoreError> {
+    match local.after(failed, target.shard, target.now, tries) {
+        Next::Again => Ok(()),
+        Next::GiveUp => Err(StoreError::Pressure),
+    }
+}
+
+#[inline(always)]
+fn account<'c>(local: &mut Local<'c>, target: &Target<'c, '_>, was_there: bool, was_live: bool, did: Did) {
+    if was_there && !was_live {
+        local.counters.expirations += 1;
+    }
+    match did {
+        Did::Kept => {}
+        Did::Removed => {
+            local.counters.removed += u64::from(was_there);
+            local.counters.deletes += u64::from(was_live);
+        }
+        Did::Put => {
+            local.counters.stores += 1;
+            if !was_there {
+                local.counters.inserted += 1;
+                local.grow(target.shard);
+            }
+        }
+    }
+}

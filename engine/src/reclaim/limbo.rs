@@ -1,0 +1,102 @@
+//! Blocks that were taken out of the index and wait until nobody can still be reading them.
+//!
+//! ```text
+//! ring in the handle's record | entry u64 | entry u64 | ...
+//! entry   63..48 announcement, low bits | 47..40 shard | 32 image | 29..0 granule
+//! ```
+//! Oldest first: announcements never fall along the ring. Only their low 16 bits are kept. That is safe: an entry's age
+//! modulo 2^16 is at least the grace only if its age is, so at worst a block waits three epochs longer than it must.
+
+use super::{GRACE, fault};
+use crate::config::{RECORD_HEAD, RECORD_RING, RECORD_TAIL};
+use crate::shared::Shared;
+use crate::sync::{AtomicU32, AtomicU64, Relaxed};
+
+/// A block that is out of the index.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Block {
+    pub(crate) shard: u32,
+    /// Memory of the index; otherwise an item.
+    pub(crate) image: bool,
+    pub(crate) at: u32,
+}
+
+/// The ring of one handle. Only its owner touches it; the words are atomic so that an adopter sees them.
+#[derive(Debug)]
+pub(crate) struct Limbo<'c> {
+    shared: &'c Shared,
+    record: usize,
+    /// Entries ever taken out, and ever put in.
+    head: u32,
+    tail: u32,
+}
+
+impl<'c> Limbo<'c> {
+    /// The ring as its last owner left it.
+    pub(crate) fn open(shared: &'c Shared, record: u32) -> Self {
+        let record = shared.geometry.record_at(record);
+        let load = |at| shared.region.word32(record + at).load(Relaxed);
+        Self { shared, record, head: load(RECORD_HEAD), tail: load(RECORD_TAIL) }
+    }
+
+    /// Leaves the ring to whoever takes the record next.
+    pub(crate) fn save(&self) {
+        self.word(RECORD_HEAD).store(self.head, Relaxed);
+        self.word(RECORD_TAIL).store(self.tail, Relaxed);
+    }
+
+    fn word(&self, at: usize) -> &'c AtomicU32 {
+        self.shared.region.word32(self.record + at)
+    }
+
+    fn entry(&self, i: u32) -> &'c AtomicU64 {
+        let slot = i & (self.shared.geometry.limbo_len - 1);
+        self.shared.region.word64(self.record + RECORD_RING + slot as usize * 8)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == self.tail
+    }
+
+    /// How many more blocks it takes.
+    #[inline]
+    pub(crate) fn room(&self) -> u32 {
+        self.shared.geometry.limbo_len - self.tail.wrapping_sub(self.head)
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, block: Block, announcement: u64) {
+        if self.room() == 0 {
+            // Writers make sure of room before they begin. A block given up for good is better than one reused early.
+            debug_assert!(false, "the limbo ring overflows");
+            return;
+        }
+        let entry = announcement << 48 | u64::from(block.shard) << 40 | u64::from(block.image) << 32;
+        self.entry(self.tail).store(entry | u64::from(block.at), Relaxed);
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    /// Hands out what is due at `epoch`, for as long as `release` takes it.
+    #[inline]
+    pub(crate) fn drain(&mut self, epoch: u64, mut release: impl FnMut(Block) -> bool) {
+        let grace = if fault("grace_two") { 2 } else { GRACE };
+        while self.head != self.tail {
+            let entry = self.entry(self.head).load(Relaxed);
+            // Age in epochs, modulo 2^16. An entry is never from the future.
+            let age = (epoch as u16).wrapping_sub((entry >> 48) as u16);
+            if u64::from(age) < grace && !fault("free_at_once") {
+                return;
+            }
+            let block = Block {
+                shard: (entry >> 40) as u32 & 0xff,
+                image: entry >> 32 & 1 == 1,
+                at: entry as u32,
+            };
+            if !release(block) {
+                return;
+            }
+            self.head = self.head.wrapping_add(1);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The bytes we were handed, and the only pointer arithmetic over them.
+//!
+//! Three kinds of access, and no memory is used for two of them at a time:
+//! - *words*, always through one atomic of one width (`word32`, `word64`);
+//! - *settled bytes* of a published block, which nobody writes until its grace period is over (`bytes`, `tags`);
+//! - *private bytes* of a block that only the caller knows of (`write`, `zero`).
+//!
+//! Offsets come from `Geometry`, from a place or a directory word that was loaded in this operation, or from a block
+//! header under the shard's lock; each was inside the region when it was stored. Debug builds check it every time.
+//! Under loom the words are arrays of loom's atomics and each granule of bytes has a witness, so that a block reused
+//! under its reader shows as a race.
+
+#[cfg(not(all(test, loom)))]
+pub(crate) use real::Region;
+
+#[cfg(all(test, loom))]
+pub(crate) use model::Region;
+
+#[cfg(not(all(test, loom)))]
+#[allow(unsafe_code)] // this is the module that the rest of the crate is safe on top of
+mod real {
+    use crate::sync::{AtomicU32, AtomicU64};
+    use core::mem::MaybeUninit;
+    use core::ptr::NonNull;
+
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Region {
+        base: NonNull<u8>,
+        len: usize,
+    }
+
+    // SAFETY: the region is reached through the accessors below alone: atomics, bytes that nobody writes, and bytes
+    // that only one thread knows of. None of these depends on the thread it is used from.
+    unsafe impl Send for Region {}
+    // SAFETY: as above.
+    unsafe impl Sync for Region {}
+
+    impl Region {
+        /// The part of `memory` that begins at a multiple of 256.
+        pub(crate) fn new(memory: &mut [MaybeUninit<u8>]) -> Self {
+            let skip = memory.as_ptr().align_offset(256).min(memory.len());
+            let rest = &mut memory[skip..];
+            let len = rest.len();
+            let base = NonNull::from(rest).cast::<u8>();
+            Self { base, len }
+        }
+
+        pub(crate) fn len(&self) -> usize {
+            self.len
+        }
+
+        #[inline(always)]
+        fn pointer(&self, at: usize, len: usize) -> *mut u8 {
+            debug_assert!(at <= self.len && len <= self.len - at, "{at}+{len} is outside the region");
+            // SAFETY: `at` is inside the region (module header), so the sum stays in the allocation.
+            unsafe { self.base.as_ptr().add(at) }
+        }
+
+        /// For prefetching: any offset will do.
+        #[inline(always)]
+        pub(crate) fn hint(&self, at: usize) -> *const u8 {
+            self.base.as_ptr().wrapping_add(at)
+        }
+
+        #[inline(always)]
+        pub(crate) fn word32(&self, at: usize) -> &AtomicU32 {
+            debug_assert!(at.is_multiple_of(4));
+            // SAFETY: in the region and aligned; all accesses to a word are atomic (module header). The region is
+            // borrowed for as long as the cache lives, and `self` is part of it.
+            unsafe { AtomicU32::from_ptr(self.pointer(at, 4).cast()) }
+        }
+
+        #[inline(always)]
+        pub(crate) fn word64(&self, at: usize) -> &AtomicU64 {
+            debug_assert!(at.is_multiple_of(8));
+            // SAFETY: as `word32`.
+            unsafe { AtomicU64::from_ptr(self.pointer(at, 8).cast()) }
+        }
+
+        /// Settled bytes.
+        #[inline(always)]
+        pub(crate) fn bytes(&self, at: usize, len: usize) -> &[u8] {
+            // SAFETY: in the region; settled bytes are initialised and not written while the caller may look at
+            // them: `reclaim` hands a block out again only after a grace period.
+            unsafe { core::slice::from_raw_parts(self.pointer(at, len), len) }
+        }
+
+        /// Tags of a published image.
+        #[inline(always)]
+        pub(crate) fn tags(&self, at: usize, len: usize) -> &[u16] {
+            debug_assert!(at.is_multiple_of(4));
+            // SAFETY: as `bytes`; blocks are aligned to four bytes.
+            unsafe { core::slice::from_raw_parts(self.pointer(at, len * 2).cast(), len) }
+        }
+
+        /// Fills private bytes.
+        #[inline(always)]
+        pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
+            // SAFETY: in the region, and private to the caller, so that it overlaps neither `bytes` nor anything that
+            // somebody else looks at.
+            unsafe { self.pointer(at, bytes.len()).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
+        }
+
+        #[inline(always)]
+        pub(crate) fn write_tags(&self, at: usize, tags: &[u16]) {
+            debug_assert!(at.is_multiple_of(4));
+            // SAFETY: as `write`.
+            unsafe { self.pointer(at, tags.len() * 2).cast::<u16>().copy_from_nonoverlapping(tags.as_ptr(), tags.len()) }
+        }
+
+        /// Zeroes private bytes.
+        pub(crate) fn zero(&self, at: usize, len: usize) {
+            // SAFETY: as `write`.
+            unsafe { self.pointer(at, len).write_bytes(0, len) }
+        }
+
+        /// Private bytes, to be filled in place.
+        #[allow(clippy::mut_from_ref)] // the block is private: only one caller has it
+        pub(crate) fn private(&self, at: usize, len: usize) -> &mut [MaybeUninit<u8>] {
+            // SAFETY: as `write`; the caller is the only one that knows the block.
+            unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len).cast(), len) }
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+#[allow(unsafe_code)]
+mod model {
+    use crate::sync::{AtomicU32, AtomicU64, Witness};
+    use std::boxed::Box;
+    use std::cell::UnsafeCell;
+    use std::vec::Vec;
+
+    /// The same interface over loom's atomics. Only the words that a story names exist.
+    #[derive(Debug)]
+    pub(crate) struct Region {
+        words32: Vec<Option<AtomicU32>>,
+        words64: Vec<Option<AtomicU64>>,
+        witnesses: Vec<Option<Witness>>,
+        bytes: Box<[UnsafeCell<u64>]>,
+    }
+
+    // SAFETY: bytes are guarded by their witnesses, which loom checks.
+    unsafe impl Send for Region {}
+    // SAFETY: as above.
+    unsafe impl Sync for Region {}
+
+    impl Region {
+        pub(crate) fn empty(len: usize) -> Self {
+            let none = |count: usize| core::iter::repeat_with(|| None).take(count).collect();
+            Self {
+                words32: none(len / 4),
+                words64: core::iter::repeat_with(|| None).take(len / 8).collect(),
+                witnesses: core::iter::repeat_with(|| None).take(len / 4).collect(),
+                bytes: (0..len / 8).map(|_| UnsafeCell::new(0)).collect(),
+            }
+        }
+
+        pub(crate) fn add32(&mut self, at: usize, value: u32) {
+            self.words32[at / 4] = Some(AtomicU32::new(value));
+        }
+
+        pub(crate) fn add_settled32(&mut self, at: usize, value: u32) {
+            self.words32[at / 4] = Some(AtomicU32::settled(value));
+        }
+
+        pub(crate) fn add64(&mut self, at: usize, value: u64) {
+            self.words64[at / 8] = Some(AtomicU64::new(value));
+        }
+
+        pub(crate) fn add_settled64(&mut self, at: usize, value: u64) {
+            self.words64[at / 8] = Some(AtomicU64::settled(value));
+        }
+
+        /// A block of bytes: one witness, at its first granule, stands for all of it.
+        pub(crate) fn add_bytes(&mut self, at: usize) {
+            self.witnesses[at / 4] = Some(Witness::new());
+        }
+
+        pub(crate) fn len(&self) -> usize {
+            self.bytes.len() * 8
+        }
+
+        fn pointer(&self, at: usize, len: usize) -> *mut u8 {
+            assert!(at + len <= self.len());
+            self.bytes.as_ptr().cast::<u8>().cast_mut().wrapping_add(at)
+        }
+
+        pub(crate) fn hint(&self, at: usize) -> *const u8 {
+            self.pointer(at.min(self.len()), 0)
+        }
+
+        pub(crate) fn word32(&self, at: usize) -> &AtomicU32 {
+            self.words32[at / 4].as_ref().expect("the story has this word")
+        }
+
+        pub(crate) fn word64(&self, at: usize) -> &AtomicU64 {
+            self.words64[at / 8].as_ref().expect("the story has this word")
+        }
+
+        fn witness(&self, at: usize) -> Option<&Witness> {
+            self.witnesses[at / 4].as_ref()
+        }
+
+        pub(crate) fn bytes(&self, at: usize, len: usize) -> &[u8] {
+            self.witness(at).into_iter().for_each(Witness::read);
+            // SAFETY: loom runs one thread at a time, and the witness reports unordered access.
+            unsafe { core::slice::from_raw_parts(self.pointer(at, len), len) }
+        }
+
+        pub(crate) fn tags(&self, at: usize, len: usize) -> &[u16] {
+            self.witness(at).into_iter().for_each(Witness::read);
+            // SAFETY: as `bytes`.
+            unsafe { core::slice::from_raw_parts(self.pointer(at, len * 2).cast(), len) }
+        }
+
+        pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
+            self.witness(at).into_iter().for_each(Witness::write);
+            // SAFETY: as `bytes`.
+            unsafe { self.pointer(at, bytes.len()).copy_from(bytes.as_ptr(), bytes.len()) }
+        }
+
+        pub(crate) fn write_tags(&self, at: usize, tags: &[u16]) {
+            self.witness(at).into_iter().for_each(Witness::write);
+            // SAFETY: as `bytes`.
+            unsafe { self.pointer(at, tags.len() * 2).cast::<u16>().copy_from(tags.as_ptr(), tags.len()) }
+        }
+
+        pub(crate) fn zero(&self, at: usize, len: usize) {
+            // SAFETY: as `bytes`.
+            unsafe { self.pointer(at, len).write_bytes(0, len) }
+        }
+    }
+}

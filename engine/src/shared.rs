@@ -1,0 +1,115 @@
+//! What all handles of a cache share: the region, where things lie in it, and how keys are hashed.
+
+use crate::arch::{Kernels, Level, Seed, Work};
+use crate::config::{
+    GRANULE, Geometry, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_BORN, SHARD_FREE, SHARD_INDEX_FREE,
+};
+use crate::region::Region;
+use crate::sync::{AtomicU32, AtomicU64, FenceOrder};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) region: Region,
+    pub(crate) geometry: Geometry,
+    pub(crate) seed: Seed,
+    pub(crate) level: Level,
+    pub(crate) fences: FenceOrder,
+}
+
+/// A hashed key. Its bits are used once each, so that what one choice has in common says nothing about the others.
+///
+/// ```text
+/// 63..56 shard | 55..40 tag | 39..0 bucket
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct KeyHash(pub(crate) u64);
+
+impl KeyHash {
+    pub(crate) const BUCKET_BITS: u32 = 40;
+
+    #[inline(always)]
+    pub(crate) fn shard(self, shards: u32) -> u32 {
+        (self.0 >> 56) as u32 & (shards - 1)
+    }
+
+    #[inline(always)]
+    pub(crate) fn tag(self) -> u16 {
+        (self.0 >> Self::BUCKET_BITS) as u16
+    }
+
+    #[inline(always)]
+    pub(crate) fn bucket(self, level: u32) -> u64 {
+        self.0 & ((1 << level) - 1)
+    }
+}
+
+/// Hashes one key from a place that is not compiled for a SIMD level.
+struct HashOne<'a>(&'a Seed, &'a [u8]);
+
+impl Work for HashOne<'_> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) -> u64 {
+        K::hash(self.0, self.1)
+    }
+}
+
+impl Shared {
+    /// The hash of a key, on the cold paths: the batch hashes inside its own SIMD level.
+    pub(crate) fn hash(&self, key: &[u8]) -> KeyHash {
+        KeyHash(self.level.dispatch(HashOne(&self.seed, key)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn epoch(&self) -> &AtomicU64 {
+        self.region.word64(ROOT_EPOCH)
+    }
+
+    /// One more than the highest record that was ever in use.
+    #[inline(always)]
+    pub(crate) fn handles_used(&self) -> &AtomicU32 {
+        self.region.word32(ROOT_HANDLES_USED)
+    }
+
+    #[inline(always)]
+    pub(crate) fn shard(&self, shard: u32) -> Shard<'_> {
+        Shard { shared: self, number: shard, base: self.geometry.shard_at(shard) }
+    }
+}
+
+/// One shard of the region.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shard<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) number: u32,
+    pub(crate) base: usize,
+}
+
+impl<'a> Shard<'a> {
+    /// A word of the shard's header.
+    #[inline(always)]
+    pub(crate) fn word(&self, at: usize) -> &'a AtomicU32 {
+        self.shared.region.word32(self.base + at)
+    }
+
+    /// How many buckets are born. A hint: it may lag by one split, it never runs ahead.
+    #[inline(always)]
+    pub(crate) fn born(&self) -> &'a AtomicU64 {
+        self.shared.region.word64(self.base + SHARD_BORN)
+    }
+
+    /// Byte offset in the region of a granule of this shard.
+    #[inline(always)]
+    pub(crate) fn at(&self, granule: u32) -> usize {
+        self.base + granule as usize * GRANULE
+    }
+
+    pub(crate) fn free_word(&self) -> &'a AtomicU32 {
+        self.word(SHARD_FREE)
+    }
+
+    pub(crate) fn index_free_word(&self) -> &'a AtomicU32 {
+        self.word(SHARD_INDEX_FREE)
+    }
+}
