@@ -1,1 +1,52 @@
-//! placeholder
+//! A blocking client for `CrabCache`: pooled, pipelined, without a runtime and without threads of its own.
+//!
+//! ```no_run
+//! use crabcache_client::{Client, PutOptions};
+//! use std::time::Duration;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("127.0.0.1:7001")?;
+//! client.put("greeting", "hello")?;
+//! client.put_with("session", "42", PutOptions::new().ttl(Duration::from_secs(60)))?;
+//! assert_eq!(client.get("greeting")?.as_deref(), Some(&b"hello"[..]));
+//!
+//! // One round trip; a result for each command, in their order.
+//! let results = client.pipeline().put("a", "1").get("a").incr("a", 1).del("b").ping().execute()?;
+//! assert_eq!(results.len(), 5);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The way of a call: [`Client`] -> `pool` lends a connection -> `exchange` writes requests and reads answers at the
+//! same time -> the connection goes back, or is closed if it is not in order any more.
+//!
+//! - [`Client`] is `Send`, `Sync` and cheap to clone; all clones share one pool. Use one per server and program.
+//! - A [`Pipeline`] of any length needs memory for its list of commands and its results, not for its bytes; with
+//!   [`Client::run`] and a callback neither is held.
+//! - [`Error`] says that a call failed, [`CommandError`] that one command of a pipeline did. Which of them cost the
+//!   connection is told by [`CommandError::keeps_connection`].
+//!
+//! Unix only. The protocol is specified in PROTOCOL.md.
+#![forbid(unsafe_code)]
+
+mod backoff;
+mod client;
+mod config;
+mod connection;
+mod error;
+mod exchange;
+mod pipeline;
+mod pool;
+mod reply;
+mod window;
+
+pub use client::{Client, HelloInfo, PutOptions};
+pub use config::{Addr, Builder};
+pub use crabcache_protocol::native::{Command, Condition, End, Keys, Meta, Put, Status, TouchCondition, Ttl};
+pub use error::{Broken, CommandError, Error, ProtocolError};
+pub use pipeline::Pipeline;
+pub use pool::PoolStats;
+pub use reply::{Item, ItemRef, Reply, ReplyRef, Value, Values};
+
+/// What a call answers.
+pub type Result<T> = std::result::Result<T, Error>;

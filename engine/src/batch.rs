@@ -94,7 +94,9 @@ fn prefetch<K: Kernels>(local: &Local<'_>, ops: &[Op<'_>], slots: &mut [Option<S
         slot.lookup = Some(Lookup { home, found: None });
         let image = shared.region.hint(shard.at(home.word.image()));
         prefetch_read(image);
-        prefetch_read(image.wrapping_add(crate::index::image_granules(home.word.len()) as usize * GRANULE - 1));
+        prefetch_read(
+            image.wrapping_add(crate::index::image_granules(home.word.len()) as usize * GRANULE - 1),
+        );
     }
     for slot in slots.iter_mut().flatten() {
         let shard = shared.shard(slot.hash.shard(shards));

@@ -1,7 +1,9 @@
 //! The cache: made in a region of memory, shared by handles.
 
 use crate::arch::{Level, Seed};
-use crate::config::{Config, GRANULE, Geometry, RECORD_STATE, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_LOCK, SHARD_TABLE};
+use crate::config::{
+    Config, GRANULE, Geometry, RECORD_STATE, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_LOCK, SHARD_TABLE,
+};
 use crate::error::{NoHandle, OpenError};
 use crate::handle::Handle;
 use crate::index::Word;
@@ -33,7 +35,10 @@ impl<'r> Cache<'r> {
         for record in 0..geometry.handles {
             // Announcement offline, record vacant, ring empty, counters zero.
             shared.region.zero(geometry.record_at(record), crate::config::RECORD_RING);
-            debug_assert_eq!(shared.region.word32(geometry.record_at(record) + RECORD_STATE).load(Relaxed), 0);
+            debug_assert_eq!(
+                shared.region.word32(geometry.record_at(record) + RECORD_STATE).load(Relaxed),
+                0
+            );
         }
         (0..geometry.shards).for_each(|shard| format(shared.shard(shard)));
         Ok(Self { shared, region: PhantomData })

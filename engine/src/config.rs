@@ -117,7 +117,10 @@ impl Geometry {
         }
         let shard_stride = (len - shards_at) / shards as usize / 256 * 256;
         if shard_stride > SHARD_BYTES_MAX {
-            return Err(OpenError::RegionTooLarge { len, max: shards_at + SHARD_BYTES_MAX * shards as usize });
+            return Err(OpenError::RegionTooLarge {
+                len,
+                max: shards_at + SHARD_BYTES_MAX * shards as usize,
+            });
         }
         let geometry =
             Self { len, handles, limbo_len, record_stride, shards, shards_at, ..Self::shard(shard_stride) };

@@ -75,7 +75,9 @@ impl fmt::Display for OpenError {
             Self::RegionTooLarge { len, max } => {
                 write!(f, "a region of {len} bytes is too large for its shards, which can address {max}")
             }
-            Self::BadShards { shards } => write!(f, "{shards} shards: it must be a power of two from 1 to 256"),
+            Self::BadShards { shards } => {
+                write!(f, "{shards} shards: it must be a power of two from 1 to 256")
+            }
             Self::BadHandles { handles } => write!(f, "{handles} handles: it must be from 1 to 1024"),
         }
     }

@@ -58,7 +58,8 @@ impl<'v> Value<'v> {
     /// changed, in which case a compare-and-swap fails and the client reads again.
     #[must_use]
     pub fn version(&self) -> u64 {
-        let mut hash = mix(self.reference.offset() ^ u64::from(self.flags) << 40 ^ (self.bytes.len() as u64) << 20);
+        let mut hash =
+            mix(self.reference.offset() ^ u64::from(self.flags) << 40 ^ (self.bytes.len() as u64) << 20);
         let mut chunks = self.bytes.chunks_exact(8);
         for chunk in &mut chunks {
             hash = mix(hash ^ u64::from_le_bytes(chunk.try_into().expect("eight bytes")));

@@ -34,7 +34,12 @@ impl<'c> Handle<'c> {
         let level = self.local.shared.level;
         for (i, ops) in ops.chunks(BATCH).enumerate() {
             let local = &mut self.local;
-            level.dispatch(Execute { local, now, ops, sink: |j, outcome: Outcome<'_>| sink(i * BATCH + j, outcome) });
+            level.dispatch(Execute {
+                local,
+                now,
+                ops,
+                sink: |j, outcome: Outcome<'_>| sink(i * BATCH + j, outcome),
+            });
         }
         self.local.save_counters();
     }

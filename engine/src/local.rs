@@ -261,7 +261,13 @@ impl<'c> Local<'c> {
 
     /// Makes room for a block of this size, and lets a grace period pass.
     #[cold]
-    pub(crate) fn make_room(&mut self, shard: Shard<'c>, granules: u32, now: Millis, tries: &mut u32) -> Next {
+    pub(crate) fn make_room(
+        &mut self,
+        shard: Shard<'c>,
+        granules: u32,
+        now: Millis,
+        tries: &mut u32,
+    ) -> Next {
         // A large block may take more blocks than limbo holds: then it is made room for in several steps.
         let steps = ROOM_TRIES + granules / self.shared.geometry.limbo_len;
         if *tries >= steps {

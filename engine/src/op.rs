@@ -164,12 +164,7 @@ impl Op<'_> {
     pub const fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
         Op {
             key,
-            action: Action::Put(Put {
-                value,
-                flags: 0,
-                expiry: Expiry::Never,
-                condition: Condition::Always,
-            }),
+            action: Action::Put(Put { value, flags: 0, expiry: Expiry::Never, condition: Condition::Always }),
         }
     }
 

@@ -105,7 +105,11 @@ mod real {
         pub(crate) fn write_tags(&self, at: usize, tags: &[u16]) {
             debug_assert!(at.is_multiple_of(4));
             // SAFETY: as `write`.
-            unsafe { self.pointer(at, tags.len() * 2).cast::<u16>().copy_from_nonoverlapping(tags.as_ptr(), tags.len()) }
+            unsafe {
+                self.pointer(at, tags.len() * 2)
+                    .cast::<u16>()
+                    .copy_from_nonoverlapping(tags.as_ptr(), tags.len())
+            }
         }
 
         /// Zeroes private bytes.
@@ -154,6 +158,14 @@ mod model {
                 witnesses: core::iter::repeat_with(|| None).take(len / 4).collect(),
                 bytes: (0..len / 8).map(|_| UnsafeCell::new(0)).collect(),
             }
+        }
+
+        /// A whole region, in place of the memory handed in: every word exists, so it is for small ones only.
+        pub(crate) fn new(memory: &mut [core::mem::MaybeUninit<u8>]) -> Self {
+            let mut region = Self::empty(memory.len() / 256 * 256);
+            (0..region.len()).step_by(4).for_each(|at| region.add32(at, 0));
+            (0..region.len()).step_by(8).for_each(|at| region.add64(at, 0));
+            region
         }
 
         pub(crate) fn add32(&mut self, at: usize, value: u32) {

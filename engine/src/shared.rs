@@ -34,7 +34,8 @@ impl KeyHash {
 
     #[inline(always)]
     pub(crate) fn tag(self) -> u16 {
-        (self.0 >> Self::BUCKET_BITS) as u16
+        // In the models all tags are equal, so that every probe reads the item.
+        if cfg!(all(test, loom)) { 7 } else { (self.0 >> Self::BUCKET_BITS) as u16 }
     }
 
     #[inline(always)]

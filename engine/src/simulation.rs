@@ -3,8 +3,8 @@
 
 use crate::{Action, Cache, Condition, Config, Count, Delta, End, Expiry, Handle, Millis, Op, Outcome, Put};
 use crate::{StoreError, TouchCondition, Value};
-use core::mem::MaybeUninit;
 use ahash::RandomState;
+use core::mem::MaybeUninit;
 use std::vec::Vec;
 
 type Model = hashbrown::HashMap<Vec<u8>, Known, RandomState>;
@@ -107,7 +107,10 @@ fn apply(model: &mut Model, seed: u64, now: Millis, op: &Op<'_>, outcome: &Outco
     match (&op.action, outcome) {
         (_, Outcome::Refused(StoreError::TooLarge { .. } | StoreError::Pressure)) => {}
         (Action::Get | Action::Peek, Outcome::Hit(value)) => check(seed, &key, value, known),
-        (Action::Get | Action::Peek | Action::Delete(_) | Action::Touch(..) | Action::Concat { .. }, Outcome::Miss)
+        (
+            Action::Get | Action::Peek | Action::Delete(_) | Action::Touch(..) | Action::Concat { .. },
+            Outcome::Miss,
+        )
         | (Action::Count(_), Outcome::Miss) => {
             model.remove(&key);
         }
@@ -235,7 +238,11 @@ fn simulate(world: World, seed: u64) {
             next += 1;
             if world.roomy && outcome_is_absent(&outcome) {
                 let known = model.get(ops[i].key).filter(|k| k.expires.is_none_or(|at| at > now));
-                assert_eq!(known, None, "seed {seed}: forgot {:?}, {:?} -> {outcome:?}", ops[i].key, ops[i].action);
+                assert_eq!(
+                    known, None,
+                    "seed {seed}: forgot {:?}, {:?} -> {outcome:?}",
+                    ops[i].key, ops[i].action
+                );
             }
             apply(&mut model, seed, now, &ops[i], &outcome);
         });
@@ -319,7 +326,8 @@ fn seeds(count: u64) -> impl Iterator<Item = u64> {
 #[test]
 fn everything_fits_and_nothing_is_forgotten() {
     for seed in seeds(20) {
-        let world = World { region: 8 << 20, shards: 2, keys: 5000, value_max: 2000, roomy: true, steps: 600 };
+        let world =
+            World { region: 8 << 20, shards: 2, keys: 5000, value_max: 2000, roomy: true, steps: 600 };
         simulate(world, seed);
     }
 }
@@ -336,7 +344,8 @@ fn a_full_cache_forgets_but_never_lies() {
 #[test]
 fn a_tiny_cache_forgets_but_never_lies() {
     for seed in seeds(40) {
-        let world = World { region: 40 << 10, shards: 1, keys: 2000, value_max: 1200, roomy: false, steps: 800 };
+        let world =
+            World { region: 40 << 10, shards: 1, keys: 2000, value_max: 1200, roomy: false, steps: 800 };
         simulate(world, seed);
     }
 }

@@ -78,7 +78,18 @@ impl Counters {
     fn from_words(words: [u64; Self::LEN]) -> Self {
         let [hits, misses, stores, deletes, evictions, expirations, pressure, rest @ ..] = words;
         let [inserted, removed, limbo_granules] = rest;
-        Self { hits, misses, stores, deletes, evictions, expirations, pressure, inserted, removed, limbo_granules }
+        Self {
+            hits,
+            misses,
+            stores,
+            deletes,
+            evictions,
+            expirations,
+            pressure,
+            inserted,
+            removed,
+            limbo_granules,
+        }
     }
 
     /// The counters as the record has them.

@@ -11,7 +11,7 @@ pub(super) fn supported() -> [Option<Kind>; 1] {
 
 /// The levels, worst first.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-pub(super) fn supported() -> [Option<Kind>; 4] {
+pub(super) fn supported() -> [Option<Kind>; 3] {
     use core::arch::x86_64::{__cpuid, __cpuid_count};
 
     let all = |register: u32, bits: &[u32]| bits.iter().all(|bit| register >> bit & 1 == 1);
@@ -32,22 +32,14 @@ pub(super) fn supported() -> [Option<Kind>; 4] {
         0
     };
 
-    let sse2 = all(leaf_1.ecx, &[25]); // AES
-    let avx2 = sse2
-        && all(saved, &[1, 2]) // xmm, upper half of ymm
+    let sse2 = all(leaf_1.ecx, &[9, 25]); // SSSE3, AES
+    let avx512 = sse2
+        && all(saved, &[1, 2, 5, 6, 7]) // xmm, upper half of ymm, masks, upper half of zmm, zmm16 and up
         && all(leaf_1.ecx, &[23]) // POPCNT
         && all(extended, &[5]) // LZCNT
-        && all(leaf_7_ebx, &[3, 5, 8]); // BMI1, AVX2, BMI2
-    let avx512 = avx2
-        && all(saved, &[5, 6, 7]) // masks, upper half of zmm, zmm16 and up
-        && all(leaf_7_ebx, &[16, 17, 30, 31]) // F, DQ, BW, VL
+        && all(leaf_7_ebx, &[3, 5, 8, 16, 30, 31]) // BMI1, AVX2, BMI2, AVX-512 F, BW, VL
         && all(leaf_7_ecx, &[9]); // VAES
-    [
-        Some(Kind::Scalar),
-        sse2.then_some(Kind::Sse2),
-        avx2.then_some(Kind::Avx2),
-        avx512.then_some(Kind::Avx512),
-    ]
+    [Some(Kind::Scalar), sse2.then_some(Kind::Sse2), avx512.then_some(Kind::Avx512)]
 }
 
 /// Register XCR0.

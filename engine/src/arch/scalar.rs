@@ -14,18 +14,25 @@ pub(super) struct Scalar;
 impl Kernels for Scalar {
     #[inline(always)]
     fn hash(seed: &Seed, key: &[u8]) -> u64 {
-        // A call: sixteen look-ups a round are too much code for every caller, and no feature is lost by it.
+        // A call: sixteen look-ups a round are much code to repeat in every caller, and no feature is lost by it.
         #[inline(never)]
-        fn out_of_line(seed: &Seed, key: &[u8]) -> u64 {
+        fn call(seed: &Seed, key: &[u8]) -> u64 {
             aes_hash::hash::<Columns>(seed, key)
         }
-        out_of_line(seed, key)
+        call(seed, key)
     }
 
     #[inline(always)]
     fn match_tags(tags: &[u16], len: usize, tag: u16) -> u64 {
+        let fours = tags.as_chunks::<4>().0;
+        let Some(last) = fours.len().checked_sub(1) else { return 0 };
+        // Sixteen entries whatever their number, which no predictor could guess; the last four stand in for all
+        // behind them, and those bits lie beyond `len`.
         let mut found = 0;
-        for (i, four) in tags.as_chunks::<4>().0.iter().enumerate() {
+        for i in 0..4 {
+            found |= match_four(fours[i.min(last)], tag) << (4 * i);
+        }
+        for (i, four) in fours.iter().enumerate().skip(4) {
             found |= match_four(*four, tag) << (4 * i);
         }
         found & below(len)
@@ -47,8 +54,8 @@ pub(super) const fn below(len: usize) -> u64 {
 #[inline(always)]
 fn match_four(four: [u16; 4], tag: u16) -> u64 {
     const LOW_15: u64 = 0x7fff_7fff_7fff_7fff;
-    let [a, b, c, d] = four.map(|four| (four ^ tag) as u64);
-    let differ = a | b << 16 | c << 32 | d << 48;
+    let [a, b, c, d] = four.map(u64::from);
+    let differ = (a | b << 16 | c << 32 | d << 48) ^ (tag as u64 * 0x0001_0001_0001_0001);
     // The top bit of each lane becomes 1 where the lane is 0; no carry leaves a lane.
     let same = !(((differ & LOW_15) + LOW_15) | differ | LOW_15);
     // Bits 0, 16, 32, 48 move to 48..52: the products do not overlap.
@@ -102,14 +109,20 @@ impl Columns {
 
 impl Block for Columns {
     #[inline(always)]
-    fn load(bytes: &[u8; 16]) -> Self {
-        let words = bytes.as_chunks::<4>().0;
-        Self([0, 1, 2, 3].map(|i| u32::from_le_bytes(words[i])))
+    fn of([low, high]: [u64; 2]) -> Self {
+        Self([low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32])
     }
 
     #[inline(always)]
-    fn of([low, high]: [u64; 2]) -> Self {
-        Self([low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32])
+    fn load(bytes: &[u8; 16]) -> Self {
+        Self::load_last(bytes, 16)
+    }
+
+    #[inline(always)]
+    fn load_last(bytes: &[u8; 16], keep: usize) -> Self {
+        let halfway = 4 * (16 - keep); // A shift by 128 is none: two halves.
+        let words = u128::from_le_bytes(*bytes) >> halfway >> halfway;
+        Self::of([words as u64, (words >> 64) as u64])
     }
 
     #[inline(always)]

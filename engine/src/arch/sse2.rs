@@ -1,17 +1,27 @@
-//! SSE2 and AES: what every x86-64 server CPU since 2011 has.
+//! SSE with AES: what x86-64 server CPUs have had since 2010 or so.
 
 use core::arch::x86_64::{
     __m128i, _mm_aesenc_si128, _mm_and_si128, _mm_cmpeq_epi8, _mm_cmpeq_epi16, _mm_cvtsi128_si64,
-    _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set_epi64x, _mm_set1_epi16, _mm_xor_si128,
+    _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set_epi64x, _mm_set1_epi16, _mm_shuffle_epi8,
+    _mm_xor_si128,
 };
 
-use super::Kernels;
 use super::aes_hash::{self, Block, Seed};
 use super::scalar::{below, equal_short};
+use super::{Kernels, Work};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sse2;
+
+/// Runs `work` at this level.
+///
+/// # Safety
+/// The CPU has AES and SSSE3.
+#[target_feature(enable = "aes,ssse3")]
+pub(super) unsafe fn enter<W: Work>(work: W) -> W::Output {
+    work.run::<Sse2>()
+}
 
 impl Kernels for Sse2 {
     #[inline(always)]
@@ -19,10 +29,10 @@ impl Kernels for Sse2 {
         aes_hash::hash::<Xmm>(seed, key)
     }
 
-    /// Up to 16 entries without a branch (there are 6 on average): four loads of four tags. Those beyond the end read
-    /// the last four again; their bits lie beyond `len`.
+    /// Up to 16 entries without a branch on their number (6 on average, and no two alike in a row).
     #[inline(always)]
     fn match_tags(tags: &[u16], len: usize, tag: u16) -> u64 {
+        debug_assert!(len <= tags.len() && tags.len() <= 64 && tags.len().is_multiple_of(4));
         let fours = tags.as_chunks::<4>().0;
         let Some(last) = fours.len().checked_sub(1) else { return 0 };
         let mut found = sixteen(fours, 0, last, tag);
@@ -36,16 +46,17 @@ impl Kernels for Sse2 {
 
     #[inline(always)]
     fn equal(a: &[u8], b: &[u8]) -> bool {
+        debug_assert_eq!(a.len(), b.len());
         if a.len() <= 16 { equal_short(a, b) } else { equal_long(a, b) }
     }
 }
 
-/// The sixteen tags from `4 * first` on; the last four stand in for all beyond `last`.
+/// The sixteen tags from `4 * first` on. The last four stand in for all behind them; those bits lie beyond `len`.
 #[inline(always)]
 fn sixteen(fours: &[[u16; 4]], first: usize, last: usize, tag: u16) -> u64 {
     let low = Xmm::of([four(fours, first, last), four(fours, first + 1, last)]);
     let high = Xmm::of([four(fours, first + 2, last), four(fours, first + 3, last)]);
-    // SAFETY: SSE2 is in the target's baseline.
+    // SAFETY: the CPU has SSE2, see `Xmm`.
     unsafe {
         let tag = _mm_set1_epi16(tag as i16);
         let (low, high) = (_mm_cmpeq_epi16(low.0, tag), _mm_cmpeq_epi16(high.0, tag));
@@ -56,15 +67,14 @@ fn sixteen(fours: &[[u16; 4]], first: usize, last: usize, tag: u16) -> u64 {
 #[inline(always)]
 fn four(fours: &[[u16; 4]], i: usize, last: usize) -> u64 {
     debug_assert!(last < fours.len());
-    // SAFETY: `last` is an index of `fours` and nothing above it is read.
+    // SAFETY: the caller, `match_tags`, took `last` from the slice's length; nothing behind it is read.
     let [a, b, c, d] = unsafe { fours.get_unchecked(i.min(last)) }.map(u64::from);
     a | b << 16 | c << 32 | d << 48
 }
 
-/// More than 16 bytes: steps of 64, then up to four steps of 16, the last of which may overlap.
+/// More than 16 bytes: steps of 64, then steps of 16, the last of which may overlap the one before.
 #[inline(always)]
 fn equal_long(mut a: &[u8], mut b: &[u8]) -> bool {
-    debug_assert_eq!(a.len(), b.len());
     let (Some(a_last), Some(b_last)) = (a.last_chunk(), b.last_chunk()) else { return equal_short(a, b) };
     let mut same = Xmm::load(a_last).same(Xmm::load(b_last));
     while let (Some((a_step, a_rest)), Some((b_step, b_rest))) =
@@ -85,47 +95,68 @@ fn equal_long(mut a: &[u8], mut b: &[u8]) -> bool {
     same.all()
 }
 
-/// One register. Its methods run only below `with_sse2` or a wider level's entry (the module's invariant), so the CPU
-/// has AES; SSE2 is in the target's baseline.
+/// One register. Invariant: its methods run only below `enter`, this level's or a wider one's (`mod.rs`), so the
+/// CPU has SSSE3 and AES; SSE2 every x86-64 CPU has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Xmm(pub(super) __m128i);
 
 impl Xmm {
+    /// All ones in the bytes that are alike.
     #[inline(always)]
     fn same(self, other: Self) -> Self {
-        // SAFETY: SSE2 is in the target's baseline.
+        // SAFETY: the CPU has SSE2, see the type.
         Self(unsafe { _mm_cmpeq_epi8(self.0, other.0) })
     }
 
     #[inline(always)]
     fn and(self, other: Self) -> Self {
-        // SAFETY: SSE2 is in the target's baseline.
+        // SAFETY: the CPU has SSE2, see the type.
         Self(unsafe { _mm_and_si128(self.0, other.0) })
     }
 
+    /// Whether `same` found all bytes alike.
     #[inline(always)]
     fn all(self) -> bool {
-        // SAFETY: SSE2 is in the target's baseline.
+        // SAFETY: the CPU has SSE2, see the type.
         unsafe { _mm_movemask_epi8(self.0) == 0xffff }
     }
 }
 
 impl Block for Xmm {
     #[inline(always)]
-    fn load(bytes: &[u8; 16]) -> Self {
-        // SAFETY: sixteen readable bytes, at any alignment.
-        Self(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
-    }
-
-    #[inline(always)]
     fn of([low, high]: [u64; 2]) -> Self {
-        // SAFETY: SSE2 is in the target's baseline.
+        // SAFETY: the CPU has SSE2, see the type.
         Self(unsafe { _mm_set_epi64x(high as i64, low as i64) })
     }
 
     #[inline(always)]
+    fn load(bytes: &[u8; 16]) -> Self {
+        // SAFETY: the CPU has SSE2, see the type; sixteen bytes are readable, and any alignment will do.
+        Self(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    fn load_last(bytes: &[u8; 16], keep: usize) -> Self {
+        /// Sixteen of these from `n` on move a register down by `n` bytes; -1 makes a zero.
+        static DOWN: [i8; 32] = {
+            let mut down = [-1; 32];
+            let mut i = 0;
+            while i < 16 {
+                down[i] = i as i8;
+                i += 1;
+            }
+            down
+        };
+        let down = 16 - keep.min(16);
+        // SAFETY: the CPU has SSSE3, see the type; `down` is at most 16, so that sixteen bytes follow it.
+        Self(unsafe {
+            _mm_shuffle_epi8(Self::load(bytes).0, _mm_loadu_si128(DOWN.as_ptr().add(down).cast()))
+        })
+    }
+
+    #[inline(always)]
     fn xor(self, other: Self) -> Self {
-        // SAFETY: SSE2 is in the target's baseline.
+        // SAFETY: the CPU has SSE2, see the type.
         Self(unsafe { _mm_xor_si128(self.0, other.0) })
     }
 
@@ -137,7 +168,7 @@ impl Block for Xmm {
 
     #[inline(always)]
     fn low(self) -> u64 {
-        // SAFETY: SSE2 is in the target's baseline.
+        // SAFETY: the CPU has SSE2, see the type.
         unsafe { _mm_cvtsi128_si64(self.0) as u64 }
     }
 }

@@ -204,7 +204,10 @@ mod tests {
                         assert_eq!((header.has_flags(), header.has_expiry()), (flags, expiry));
                         assert_eq!(header.is_long(), key_len > 127 || value_len > 32_767);
                         if !header.is_long() {
-                            assert_eq!((header.key_len(), header.value_len()), (key_len as usize, value_len as usize));
+                            assert_eq!(
+                                (header.key_len(), header.value_len()),
+                                (key_len as usize, value_len as usize)
+                            );
                         }
                         let used = header.used_once_more().used_once_more();
                         assert_eq!(used.uses(), 2);
@@ -218,8 +221,14 @@ mod tests {
     #[test]
     fn free_and_raw_headers_round_trip() {
         for granules in [4, 5, 1000, (1 << 29) - 1] {
-            assert_eq!((Header::free(granules).kind(), Header::free(granules).granules()), (Kind::Free, granules));
-            assert_eq!((Header::raw(granules).kind(), Header::raw(granules).granules()), (Kind::Raw, granules));
+            assert_eq!(
+                (Header::free(granules).kind(), Header::free(granules).granules()),
+                (Kind::Free, granules)
+            );
+            assert_eq!(
+                (Header::raw(granules).kind(), Header::raw(granules).granules()),
+                (Kind::Raw, granules)
+            );
         }
     }
 

@@ -12,10 +12,12 @@ pub(crate) mod free_list;
 #[cfg(all(test, not(loom)))]
 mod verify;
 
-use crate::config::{GRANULE, SHARD_FREE, SHARD_HAND, SHARD_INDEX, SHARD_INDEX_FREE, SHARD_ITEMS, SHARD_LOCK, SHARD_SWEEP};
+use crate::config::{
+    GRANULE, SHARD_FREE, SHARD_HAND, SHARD_INDEX, SHARD_INDEX_FREE, SHARD_ITEMS, SHARD_LOCK, SHARD_SWEEP,
+};
 use crate::item::Item;
 use crate::shared::Shard;
-use crate::sync::{Acquire, Relaxed, Release, spin};
+use crate::sync::{Acquire, Relaxed, Release, fault, spin, unless};
 use block::{BLOCK_GRANULES_MIN, Header, Kind, PREV_FREE};
 use free_list::FreeLists;
 
@@ -35,7 +37,7 @@ impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `try_lock`.
-        self.shard.word(SHARD_LOCK).store(0, Release);
+        self.shard.word(SHARD_LOCK).store(0, unless("unlock_relaxed", Release));
     }
 }
 
@@ -45,8 +47,15 @@ impl<'a> Shard<'a> {
     pub(crate) fn try_lock(self) -> Option<Locked<'a>> {
         let lock = self.word(SHARD_LOCK);
         for _ in 0..TRIES {
-            if lock.load(Relaxed) == 0 && lock.compare_exchange(0, 1, Acquire, Relaxed).is_ok() {
-                return Some(Locked { shard: self });
+            if lock.load(Relaxed) == 0 {
+                if fault("lock_store") {
+                    lock.store(1, Relaxed);
+                    return Some(Locked { shard: self });
+                }
+                // Acquire: what the last holder wrote. Pairs with the Release in `drop`.
+                if lock.compare_exchange(0, 1, unless("lock_acquire_relaxed", Acquire), Relaxed).is_ok() {
+                    return Some(Locked { shard: self });
+                }
             }
             spin();
         }

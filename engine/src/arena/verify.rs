@@ -30,7 +30,8 @@ impl Locked<'_> {
         while at < end {
             let header = Header(shard.word(at as usize * 4).load(Relaxed));
             assert_eq!(header.is_prev_free(), prev_free, "block {at}: wrong neighbour bit");
-            cursors += [SHARD_HAND, SHARD_SWEEP].iter().filter(|&&w| shard.word(w).load(Relaxed) == at).count();
+            cursors +=
+                [SHARD_HAND, SHARD_SWEEP].iter().filter(|&&w| shard.word(w).load(Relaxed) == at).count();
             let size = match header.kind() {
                 Kind::Free => {
                     assert!(!prev_free, "block {at}: two free neighbours");

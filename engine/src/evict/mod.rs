@@ -132,7 +132,8 @@ impl<'c> Evictor<'_, 'c> {
 
     fn refill_reserve<K: Kernels>(&mut self) -> u32 {
         let (mut freed, mut evicted) = (0, 0);
-        let wanted = self.shard().shared.geometry.reserve.saturating_sub(self.shard().free_word().load(Relaxed));
+        let wanted =
+            self.shard().shared.geometry.reserve.saturating_sub(self.shard().free_word().load(Relaxed));
         let mut at = self.cursor(SHARD_HAND);
         for _ in 0..STEPS_AHEAD {
             if freed >= wanted || self.local.limbo_is_tight() {

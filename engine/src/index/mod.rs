@@ -37,7 +37,9 @@ mod scan;
 mod split;
 mod word;
 
-pub(crate) use image::{Entries, Entry, IMAGE_GRANULES_MAX, IMAGE_LEN_MAX, Image, granules as image_granules};
+pub(crate) use image::{
+    Entries, Entry, IMAGE_GRANULES_MAX, IMAGE_LEN_MAX, Image, granules as image_granules,
+};
 pub(crate) use word::{Place, Word, level_of};
 
 use crate::arch::Kernels;
@@ -260,13 +262,7 @@ impl<'a> Shard<'a> {
         Ok(())
     }
 
-    fn insert(
-        self,
-        memory: &mut impl Memory,
-        hash: KeyHash,
-        home: Home,
-        item: u32,
-    ) -> Result<(), Failed> {
+    fn insert(self, memory: &mut impl Memory, hash: KeyHash, home: Home, item: u32) -> Result<(), Failed> {
         let mut entries = self.freeze(home.word);
         // A full bucket gives up its oldest entry. With a good hash and growth this is not seen in a lifetime.
         let displaced = (entries.len() == IMAGE_LEN_MAX).then(|| entries.remove(0).item);
@@ -284,12 +280,7 @@ impl<'a> Shard<'a> {
     }
 
     /// A word at this level for these entries, with a fresh image if there are any.
-    fn new_word(
-        self,
-        memory: &mut impl Memory,
-        level: u32,
-        entries: &[Entry],
-    ) -> Result<Word, Failed> {
+    fn new_word(self, memory: &mut impl Memory, level: u32, entries: &[Entry]) -> Result<Word, Failed> {
         if entries.is_empty() {
             return Ok(Word::new(level, 0, 0));
         }

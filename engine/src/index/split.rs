@@ -48,11 +48,7 @@ impl<'a> Shard<'a> {
 
     /// Finishes the split that the mark in `home.word` announces. True: it was this thread that made it take effect.
     #[cold]
-    pub(crate) fn finish_split(
-        self,
-        memory: &mut impl Memory,
-        home: Home,
-    ) -> Result<bool, Failed> {
+    pub(crate) fn finish_split(self, memory: &mut impl Memory, home: Home) -> Result<bool, Failed> {
         let level = home.word.level() + 1;
         let child = home.bucket + (1 << home.word.level());
         let (mut stay, mut go) = (Entries::new(), Entries::new());

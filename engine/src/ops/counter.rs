@@ -106,7 +106,11 @@ impl Plan for CountPlan<'_> {
 }
 
 #[inline(never)]
-pub(super) fn count<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>, count: &Count) -> Outcome<'c> {
+pub(super) fn count<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    count: &Count,
+) -> Outcome<'c> {
     let mut plan = CountPlan { key: target.key, count, now: target.now, result: 0, digits: [0; DIGITS] };
     match write::<K>(local, target, &mut plan) {
         Ok((None, Did::Kept)) => Outcome::Miss,

@@ -28,7 +28,11 @@ pub(crate) struct Target<'c, 'k> {
 
 /// Executes one operation.
 #[inline(always)]
-pub(crate) fn execute<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>, op: &Op<'_>) -> Outcome<'c> {
+pub(crate) fn execute<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    op: &Op<'_>,
+) -> Outcome<'c> {
     match op.action {
         Action::Get => read::get::<K>(local, target, true),
         Action::Put(ref put) => store::put::<K>(local, target, put),

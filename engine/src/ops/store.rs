@@ -53,7 +53,11 @@ impl Plan for PutPlan<'_> {
 }
 
 #[inline(always)]
-pub(super) fn put<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>, put: &Put<'_>) -> Outcome<'c> {
+pub(super) fn put<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    put: &Put<'_>,
+) -> Outcome<'c> {
     let mut plan = PutPlan { key: target.key, put, now: target.now };
     match write::<K>(local, target, &mut plan) {
         Ok((before, did)) => {

@@ -88,11 +88,8 @@ impl<'c> Limbo<'c> {
             if u64::from(age) < grace && !fault("free_at_once") {
                 return;
             }
-            let block = Block {
-                shard: (entry >> 40) as u32 & 0xff,
-                image: entry >> 32 & 1 == 1,
-                at: entry as u32,
-            };
+            let block =
+                Block { shard: (entry >> 40) as u32 & 0xff, image: entry >> 32 & 1 == 1, at: entry as u32 };
             if !release(block) {
                 return;
             }

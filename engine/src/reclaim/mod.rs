@@ -16,7 +16,7 @@ pub(crate) mod limbo;
 
 use crate::config::{RECORD_ANNOUNCED, RECORD_STATE};
 use crate::shared::Shared;
-use crate::sync::{Acquire, AcqRel, AtomicU32, AtomicU64, Relaxed, Release, fault, unless};
+use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, Relaxed, Release, fault, unless};
 use limbo::Limbo;
 
 /// Announcement of a handle that holds nothing and sleeps. Epochs begin at 1.
@@ -51,9 +51,9 @@ fn state(shared: &Shared, record: u32) -> &AtomicU32 {
 impl<'c> Participant<'c> {
     /// Takes a record, an orphaned one if there is one. It starts offline.
     pub(crate) fn join(shared: &'c Shared) -> Option<Self> {
-        let number = [ORPHAN, VACANT]
-            .into_iter()
-            .find_map(|wanted| (0..shared.geometry.handles).find(|&r| Self::take_record(shared, r, wanted)))?;
+        let number = [ORPHAN, VACANT].into_iter().find_map(|wanted| {
+            (0..shared.geometry.handles).find(|&r| Self::take_record(shared, r, wanted))
+        })?;
         // AcqRel: before this handle's first announcement, so that whoever sees its fence scans far enough.
         shared.handles_used().fetch_max(number + 1, AcqRel);
         Some(Self { shared, number, announcement: OFFLINE, limbo: Limbo::open(shared, number) })

@@ -1,10 +1,18 @@
-//! The wire protocols of CrabCache as pure functions over bytes: no I/O, no allocation, no unsafe code.
+//! The wire protocols as pure functions over bytes: no I/O, no unsafe code; only the writers allocate.
 //!
 //! A parser takes the bytes that have arrived and answers with a borrowed request and its length, with how many more
 //! bytes it needs at least, or with an error. It never looks at a byte twice more than it must, and it checks every
 //! declared length against [`Limits`] before it is believed.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod detect;
+pub mod memcache;
+pub mod native;
+pub mod number;
+pub mod resp;
 
 /// What became of the bytes that have arrived so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +38,7 @@ pub struct Limits {
     pub key_len_max: usize,
     /// Longest value (and longest RESP bulk string), in bytes.
     pub value_len_max: usize,
-    /// Most arguments of one command.
+    /// Most arguments of one command, its name included. RESP needs 3 here and in `value_len_max`, and takes less as 3.
     pub args_max: usize,
     /// Longest line: an inline command, a memcached command line, in bytes.
     pub line_len_max: usize,

@@ -1,0 +1,274 @@
+//! One socket, and what the client knows about its fitness.
+//!
+//! The socket stays in blocking mode, with a receive timeout. `send_now` and `receive_now` do not wait
+//! (`MSG_DONTWAIT`), `receive` waits in the kernel, `wait` polls for both directions: so a single request costs one
+//! send and one receive, and a pipeline can write and read at the same time.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crabcache_protocol::native::{Command, Status, VERSION};
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+
+use crate::config::{Addr, Config};
+use crate::error::{Broken, CommandError, Error, ProtocolError};
+use crate::exchange::{Exchange, Pending};
+use crate::reply::ReplyRef;
+
+/// Bytes asked of the socket at a time; more while a large reply is coming in.
+const READ_LEN: usize = 64 * 1024;
+/// A larger buffer is not kept once its content has gone.
+const BUFFER_KEPT_MAX: usize = 256 * 1024;
+
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")] // there the standard library sets SO_NOSIGPIPE
+const SEND: SendFlags = SendFlags::DONTWAIT;
+
+/// A connection to the server.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: Socket,
+    /// Receive timeout of the socket.
+    timeout: Option<Duration>,
+    /// False from the begin of an exchange to its clean end, so that whatever ends it early leaves it unfit.
+    pub(crate) fit: bool,
+    pub(crate) opened: Instant,
+    pub(crate) last_used: Instant,
+    /// The number of the next request.
+    pub(crate) opaque: u16,
+    pub(crate) inbox: Inbox,
+    /// Buffers that exchanges borrow; empty in between.
+    pub(crate) outbox: Vec<u8>,
+    pub(crate) pending: VecDeque<Pending>,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) reply_len_max: usize,
+    pub(crate) window_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Bytes that have arrived: `bytes[start..]` are not used yet.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) start: usize,
+}
+
+impl Connection {
+    /// Connects, and says HELLO unless that is switched off.
+    pub(crate) fn open(config: &Config) -> Result<Self, Error> {
+        let timeout = config.connect_timeout;
+        let socket = Socket::connect(&config.addr, timeout).map_err(|error| Error::Connect(error.kind()))?;
+        let now = Instant::now();
+        let mut connection = Self {
+            socket,
+            timeout: None,
+            fit: true,
+            opened: now,
+            last_used: now,
+            opaque: 0,
+            inbox: Inbox::default(),
+            outbox: Vec::new(),
+            pending: VecDeque::new(),
+            bytes_out: 0,
+            bytes_in: 0,
+            reply_len_max: config.reply_len_max,
+            window_bytes: config.window_bytes,
+        };
+        if config.hello {
+            connection.hello(timeout)?;
+        }
+        Ok(connection)
+    }
+
+    fn hello(&mut self, timeout: Duration) -> Result<(), Error> {
+        let client = concat!("crabcache-client/", env!("CARGO_PKG_VERSION")).as_bytes();
+        let hello = Command::Hello { version_min: VERSION, version_max: VERSION, client };
+        let mut answer = Ok(());
+        let mut exchange = Exchange::new(std::iter::once(hello));
+        exchange.drive(self, Some(timeout), &mut |_, reply| {
+            answer = match reply {
+                Ok(ReplyRef::Hello(hello)) if hello.version == VERSION => Ok(()),
+                Ok(_) => Err(Error::Protocol(ProtocolError::Body)),
+                Err(refused) => Err(refused_hello(refused)),
+            };
+        })?;
+        answer
+    }
+
+    /// Whether the server still answers.
+    pub(crate) fn is_healthy(&mut self, timeout: Option<Duration>) -> bool {
+        let mut pong = false;
+        let mut exchange = Exchange::new(std::iter::once(Command::Ping { payload: b"" }));
+        let driven =
+            exchange.drive(self, timeout, &mut |_, reply| pong = matches!(reply, Ok(ReplyRef::Pong(b""))));
+        driven.is_ok() && pong && self.fit
+    }
+
+    /// Whether the server has neither closed the connection nor said something that nobody asked for.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        matches!(self.receive_now(0), Ok(None))
+    }
+
+    pub(crate) fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Broken> {
+        if self.timeout != timeout {
+            self.socket.set_read_timeout(timeout).map_err(|error| Broken::Io(error.kind()))?;
+            self.timeout = timeout;
+        }
+        Ok(())
+    }
+
+    /// Sends as much as the socket takes at once; none if it takes nothing.
+    pub(crate) fn send_now(&mut self, parts: &[IoSlice<'_>]) -> Result<Option<usize>, Broken> {
+        let sent = retry(|| match parts {
+            [one] => send(&self.socket, one, SEND),
+            many => sendmsg(&self.socket, many, &mut SendAncillaryBuffer::default(), SEND),
+        })?;
+        self.bytes_out += sent.unwrap_or(0) as u64;
+        Ok(sent)
+    }
+
+    /// Takes what has arrived; none if nothing has. `more` is a hint how many bytes are still missing.
+    pub(crate) fn receive_now(&mut self, more: usize) -> Result<Option<usize>, Broken> {
+        self.receive_with(RecvFlags::DONTWAIT, more)
+    }
+
+    /// Waits for bytes; none if the timeout of the socket passed.
+    pub(crate) fn receive(&mut self, more: usize) -> Result<Option<usize>, Broken> {
+        self.receive_with(RecvFlags::empty(), more)
+    }
+
+    fn receive_with(&mut self, flags: RecvFlags, more: usize) -> Result<Option<usize>, Broken> {
+        self.inbox.make_room(more);
+        let socket = &self.socket;
+        let bytes = &mut self.inbox.bytes;
+        match retry(|| recv(socket, spare_capacity(bytes), flags).map(|(_, n)| n))? {
+            Some(0) => Err(Broken::Closed),
+            received => {
+                self.bytes_in += received.unwrap_or(0) as u64;
+                Ok(received)
+            }
+        }
+    }
+
+    /// Waits until the socket can be read, or, if `write` is set, written. False if the time is up.
+    pub(crate) fn wait(&self, write: bool, timeout: Option<Duration>) -> Result<bool, Broken> {
+        let interest = if write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        // Rounded up, lest a wait that is nearly over becomes a spin.
+        let timeout = timeout.map(|left| left + Duration::from_micros(1));
+        let timespec = timeout.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut [PollFd::new(&self.socket, interest)], timespec.as_ref()) {
+            Ok(0) => Ok(false),
+            Ok(_) | Err(Errno::INTR) => Ok(true), // the caller looks at its clock
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Gives large buffers back.
+    pub(crate) fn trim(&mut self) {
+        if self.inbox.bytes.capacity() > BUFFER_KEPT_MAX {
+            self.inbox = Inbox::default();
+        }
+        if self.outbox.capacity() > BUFFER_KEPT_MAX {
+            self.outbox = Vec::new();
+        }
+        if self.pending.capacity() > 1024 {
+            self.pending = VecDeque::new();
+        }
+    }
+}
+
+impl Inbox {
+    /// What has arrived and is not used yet.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// Sees to spare capacity. Memory follows what has arrived, not what a server declares: at most it doubles.
+    fn make_room(&mut self, more: usize) {
+        if self.start == self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        }
+        let unread = self.bytes.len() - self.start;
+        let wanted = more.clamp(READ_LEN, READ_LEN.max(unread));
+        if self.bytes.capacity() - self.bytes.len() >= READ_LEN / 2 {
+            return;
+        }
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        self.bytes.reserve(wanted);
+    }
+}
+
+impl Socket {
+    fn connect(addr: &Addr, timeout: Duration) -> io::Result<Self> {
+        let host_port = match addr {
+            Addr::Unix(path) => return UnixStream::connect(path).map(Self::Unix),
+            Addr::Tcp(host_port) => host_port,
+        };
+        let mut failure = io::ErrorKind::AddrNotAvailable.into();
+        for addr in host_port.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&addr, timeout) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(Self::Tcp(stream));
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_read_timeout(timeout),
+            Self::Unix(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// What a refusal of HELLO says about the connection.
+fn refused_hello(refused: CommandError) -> Error {
+    Error::Refused(match refused {
+        CommandError::Busy => Status::Busy,
+        CommandError::ShuttingDown => Status::ShuttingDown,
+        CommandError::AuthRequired => Status::AuthRequired,
+        CommandError::UnsupportedVersion => Status::UnsupportedVersion,
+        other => return other.into(),
+    })
+}
+
+/// Calls again after a signal; "would block" becomes none.
+fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<Option<usize>, Broken> {
+    loop {
+        match call() {
+            Ok(n) => return Ok(Some(n)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Requests out and answers in, at the same time.
+//!
+//! A client that writes all before it reads can deadlock: the server stops reading once its answers are not taken,
+//! and then the client's write does not end either. So nothing here waits for the socket to take bytes alone:
+//!
+//! ```text
+//! fill the window (64 KiB of requests) -> send without waiting
+//!   all sent, more to come    take what has arrived, without waiting; next window
+//!   all sent, nothing to come wait for answers in recv
+//!   socket full               poll for "writable or readable"; take what has arrived
+//! ```
+//!
+//! Whichever side of the socket moves, the exchange moves; if neither does, the server is at fault, and the deadline
+//! ends it. Memory: one window, the largest answer, and 24 bytes for each of at most 32,768 unanswered requests
+//! (which also keeps their 16-bit numbers apart).
+//!
+//! Invariant: `answer` is called once for each command, in their order.
+
+use std::collections::VecDeque;
+use std::iter::{Fuse, Peekable};
+use std::time::{Duration, Instant};
+
+use crabcache_protocol::Parsed;
+use crabcache_protocol::native::{Command, REQUEST_HEADER_LEN, Request, reply};
+
+use crate::connection::Connection;
+use crate::error::{Broken, CommandError, ProtocolError};
+use crate::reply::{Expect, ReplyRef};
+use crate::window::Window;
+
+/// Most requests without an answer.
+const UNANSWERED_MAX: usize = 32_768;
+/// So many bytes, sent or received, count as progress.
+const PROGRESS_BYTES: usize = 64 * 1024;
+
+/// A command that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pending {
+    /// Its request begins after so many bytes of this exchange.
+    Sent { start: u64, expect: Expect },
+    /// It could not be encoded; its error waits for its turn.
+    Unsendable(CommandError),
+}
+
+const _: () = assert!(size_of::<Pending>() <= 24);
+
+/// One series of commands on one connection.
+pub(crate) struct Exchange<I: Iterator> {
+    commands: Peekable<Fuse<I>>,
+    pending: VecDeque<Pending>,
+    /// Commands whose answer was given.
+    emitted: usize,
+    /// The number that the next reply must have.
+    opaque_due: u16,
+    /// Bytes encoded, bytes sent.
+    encoded: u64,
+    sent: u64,
+    /// How many bytes the inbox must at least have before parsing makes sense.
+    inbox_len_wanted: usize,
+    /// Bytes moved since the last progress.
+    moved: usize,
+    /// None: there was progress, so that the next wait begins a new one.
+    deadline: Option<Instant>,
+    timeout: Option<Duration>,
+}
+
+impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
+    pub(crate) fn new(commands: I) -> Self {
+        Self {
+            commands: commands.fuse().peekable(),
+            pending: VecDeque::new(),
+            emitted: 0,
+            opaque_due: 0,
+            encoded: 0,
+            sent: 0,
+            inbox_len_wanted: 0,
+            moved: 0,
+            deadline: None,
+            timeout: None,
+        }
+    }
+
+    /// Whether no answer was given yet.
+    pub(crate) const fn nothing_emitted(&self) -> bool {
+        self.emitted == 0
+    }
+
+    /// Whether the server cannot have carried out anything.
+    pub(crate) const fn nothing_sent(&self) -> bool {
+        self.sent == 0
+    }
+
+    /// Sends all commands and hands their answers to `answer`. After an error some commands have no answer yet:
+    /// [`Exchange::fail_rest`] gives it to them.
+    pub(crate) fn drive<F>(
+        &mut self,
+        connection: &mut Connection,
+        timeout: Option<Duration>,
+        answer: &mut F,
+    ) -> Result<(), Broken>
+    where
+        F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
+    {
+        connection.fit = false;
+        connection.set_timeout(timeout)?;
+        self.timeout = timeout;
+        self.opaque_due = connection.opaque;
+        self.pending = std::mem::take(&mut connection.pending);
+        let mut window = Window::new(std::mem::take(&mut connection.outbox));
+        let closing = self.turn_until_done(connection, &mut window, answer)?;
+        connection.outbox = window.into_buf();
+        connection.pending = std::mem::take(&mut self.pending);
+        // Bytes that nobody asked for would be taken for the next answer.
+        connection.fit = !closing && connection.inbox.unread().is_empty();
+        Ok(())
+    }
+
+    /// Answers every command that has no answer.
+    pub(crate) fn fail_rest<F>(&mut self, broken: Broken, answer: &mut F)
+    where
+        F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
+    {
+        while let Some(pending) = self.pending.pop_front() {
+            let error = match pending {
+                Pending::Unsendable(error) => error,
+                Pending::Sent { start, .. } if start >= self.sent => CommandError::NotSent(broken),
+                Pending::Sent { .. } => CommandError::Unanswered(broken),
+            };
+            self.emit(answer, Err(error));
+        }
+        while self.commands.next().is_some() {
+            self.emit(answer, Err(CommandError::NotSent(broken)));
+        }
+    }
+
+    /// True if the server closes the connection after the last answer.
+    fn turn_until_done<F>(
+        &mut self,
+        connection: &mut Connection,
+        window: &mut Window<'a>,
+        answer: &mut F,
+    ) -> Result<bool, Broken>
+    where
+        F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
+    {
+        loop {
+            let more_to_come = self.fill(connection, window);
+            self.emit_unsendable(answer);
+            if self.pending.is_empty() && !more_to_come {
+                return Ok(false);
+            }
+            let flushed = self.flush(connection, window);
+            // A server that refuses and closes has often said why: read that before giving up.
+            if let Err(broken) = flushed {
+                while let Ok(Some(_)) = connection.receive_now(0) {
+                    if self.take_answers(connection, answer)? {
+                        return self.closing(broken);
+                    }
+                }
+                return Err(broken);
+            }
+            if self.receive(connection, window.unsent() > 0, more_to_come)?
+                && self.take_answers(connection, answer)?
+            {
+                return self.closing(Broken::Closed);
+            }
+        }
+    }
+
+    /// After an answer that closes the connection: in order if it was the last.
+    fn closing(&mut self, broken: Broken) -> Result<bool, Broken> {
+        if self.pending.is_empty() && self.commands.peek().is_none() { Ok(true) } else { Err(broken) }
+    }
+
+    /// Encodes the next window once the last one is sent. True if there is more than fits.
+    fn fill(&mut self, connection: &mut Connection, window: &mut Window<'a>) -> bool {
+        if window.unsent() > 0 {
+            return true;
+        }
+        while window.unsent() < connection.window_bytes && self.pending.len() < UNANSWERED_MAX {
+            let Some(command) = self.commands.next() else { return false };
+            let request = Request { opaque: connection.opaque, quiet: false, command };
+            let before = window.unsent();
+            if let Err(error) = window.push(&request) {
+                self.pending.push_back(Pending::Unsendable(error.into()));
+                continue;
+            }
+            connection.opaque = connection.opaque.wrapping_add(1);
+            self.pending.push_back(Pending::Sent { start: self.encoded, expect: Expect::of(&command) });
+            self.encoded += (window.unsent() - before) as u64;
+        }
+        true
+    }
+
+    /// Sends what the socket takes.
+    fn flush(&mut self, connection: &mut Connection, window: &mut Window<'a>) -> Result<(), Broken> {
+        while window.unsent() > 0 {
+            let Some(len) = window.with_parts(|parts| connection.send_now(parts))? else { break };
+            window.advance(len);
+            self.sent += len as u64;
+            self.progress(len);
+        }
+        Ok(())
+    }
+
+    /// Receives, waiting if there is nothing else to do. False if nothing came.
+    fn receive(
+        &mut self,
+        connection: &mut Connection,
+        socket_full: bool,
+        more_to_come: bool,
+    ) -> Result<bool, Broken> {
+        let more = self.inbox_len_wanted.saturating_sub(connection.inbox.unread().len());
+        let waits_only_for_answers = !socket_full && (!more_to_come || self.pending.len() >= UNANSWERED_MAX);
+        let received = if waits_only_for_answers && self.deadline.is_none() {
+            // The usual case: the socket's own timeout is the whole one.
+            self.deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+            connection.receive(more)?.ok_or(Broken::Timeout).map(Some)?
+        } else {
+            if waits_only_for_answers || socket_full {
+                let left = self.time_left()?;
+                if !connection.wait(socket_full, left)? {
+                    return Err(Broken::Timeout);
+                }
+            }
+            connection.receive_now(more)?
+        };
+        self.progress(received.unwrap_or(0));
+        Ok(received.is_some())
+    }
+
+    /// Parses what has arrived. True after an answer that closes the connection.
+    fn take_answers<F>(&mut self, connection: &mut Connection, answer: &mut F) -> Result<bool, Broken>
+    where
+        F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
+    {
+        let mut inbox = std::mem::take(&mut connection.inbox);
+        while inbox.unread().len() >= self.inbox_len_wanted.max(1) {
+            let parsed =
+                reply::parse(inbox.unread(), connection.reply_len_max).map_err(ProtocolError::Parse)?;
+            let (reply, consumed) = match parsed {
+                Parsed::Complete { value, consumed } => (value, consumed),
+                Parsed::Incomplete { at_least } => {
+                    self.inbox_len_wanted = at_least;
+                    break;
+                }
+            };
+            let expect = match self.pending.front() {
+                Some(&Pending::Sent { start, expect }) if start + REQUEST_HEADER_LEN as u64 <= self.sent => {
+                    expect
+                }
+                _ => return Err(unasked(&reply)),
+            };
+            let expected = self.opaque_due;
+            // An unreadable magic is answered with 0: see PROTOCOL.md.
+            if reply.opaque != expected && !(reply.status.closes() && reply.opaque == 0) {
+                return Err(ProtocolError::Opaque { expected, found: reply.opaque }.into());
+            }
+            let closes = reply.status.closes();
+            let result = expect.read(&reply)?;
+            self.pending.pop_front();
+            self.opaque_due = expected.wrapping_add(1);
+            self.emit(answer, result);
+            self.emit_unsendable(answer);
+            inbox.start += consumed;
+            self.inbox_len_wanted = 0;
+            self.deadline = None;
+            if closes {
+                return Ok(true);
+            }
+        }
+        connection.inbox = inbox;
+        Ok(false)
+    }
+
+    fn emit_unsendable<F>(&mut self, answer: &mut F)
+    where
+        F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
+    {
+        while let Some(&Pending::Unsendable(error)) = self.pending.front() {
+            self.pending.pop_front();
+            self.emit(answer, Err(error));
+        }
+    }
+
+    fn emit<F>(&mut self, answer: &mut F, result: Result<ReplyRef<'_>, CommandError>)
+    where
+        F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
+    {
+        let index = self.emitted;
+        self.emitted += 1;
+        answer(index, result);
+    }
+
+    fn progress(&mut self, len: usize) {
+        self.moved += len;
+        if self.moved >= PROGRESS_BYTES {
+            self.moved = 0;
+            self.deadline = None;
+        }
+    }
+
+    /// Time to the deadline, which begins now if there was progress.
+    fn time_left(&mut self) -> Result<Option<Duration>, Broken> {
+        let Some(timeout) = self.timeout else { return Ok(None) };
+        let now = Instant::now();
+        let deadline = *self.deadline.get_or_insert(now + timeout);
+        match deadline.checked_duration_since(now) {
+            Some(left) if !left.is_zero() => Ok(Some(left)),
+            _ => Err(Broken::Timeout),
+        }
+    }
+}
+
+/// A reply that no request is waiting for; a server that closes says why without being asked.
+fn unasked(reply: &reply::Reply<'_>) -> Broken {
+    if reply.status.closes() { Broken::Closed } else { ProtocolError::Unasked.into() }
+}

@@ -1,0 +1,225 @@
+//! Answers: borrowed from the connection's buffer ([`ReplyRef`]) or owned ([`Reply`]), and the way from a reply on
+//! the wire to one of them, given what was asked.
+
+use std::time::Duration;
+
+use crabcache_protocol::native::reply::{BadBody, Entries, Entry, Hello};
+use crabcache_protocol::native::{self, Command, Meta, Status};
+
+use crate::error::{Broken, CommandError, ProtocolError};
+
+/// The bytes of a value.
+pub type Value = Vec<u8>;
+
+/// A value with what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The bytes.
+    pub value: Value,
+    /// Changes with every write to the key; for [`Condition::Version`](crate::Condition::Version).
+    pub version: u64,
+    /// The number that was stored with the value.
+    pub flags: u32,
+    /// Time left to live; none if it does not expire.
+    pub ttl: Option<Duration>,
+}
+
+/// A borrowed [`Item`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItemRef<'a> {
+    /// The bytes.
+    pub value: &'a [u8],
+    /// Version, flags, time to live.
+    pub meta: Meta,
+}
+
+/// What a command was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// Done: stored, removed, touched, flushed.
+    Done,
+    /// The key is absent.
+    Miss,
+    /// The condition did not hold.
+    NotStored,
+    /// The value.
+    Value(Value),
+    /// The value with its meta.
+    Item(Item),
+    /// The number after INCR.
+    Number(i64),
+    /// The length after APPEND and PREPEND.
+    Length(u64),
+    /// For each key of MGET its value, none if it is absent.
+    Values(Vec<Result<Option<Value>, CommandError>>),
+    /// What PING was sent with.
+    Pong(Vec<u8>),
+    /// Names and values.
+    Stats(Vec<(String, String)>),
+    /// The answer to HELLO.
+    Hello(crate::HelloInfo),
+}
+
+/// A [`Reply`] that borrows the connection's buffer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ReplyRef<'a> {
+    /// Done: stored, removed, touched, flushed.
+    Done,
+    /// The key is absent.
+    Miss,
+    /// The condition did not hold.
+    NotStored,
+    /// The value.
+    Value(&'a [u8]),
+    /// The value with its meta.
+    Item(ItemRef<'a>),
+    /// The number after INCR.
+    Number(i64),
+    /// The length after APPEND and PREPEND.
+    Length(u64),
+    /// For each key of MGET its value.
+    Values(Values<'a>),
+    /// What PING was sent with.
+    Pong(&'a [u8]),
+    /// Lines of `name=value`.
+    Stats(&'a [u8]),
+    /// The answer to HELLO.
+    Hello(Hello<'a>),
+}
+
+/// The values of MGET, in the order of its keys.
+#[derive(Clone, Debug)]
+pub struct Values<'a>(Entries<'a>);
+
+/// What a command's answer must look like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expect {
+    Done,
+    Value,
+    Item,
+    Number,
+    Length,
+    Values { count: u32, meta: bool },
+    Pong,
+    Stats,
+    Hello,
+}
+
+impl Expect {
+    pub(crate) const fn of(command: &Command<'_>) -> Self {
+        match command {
+            Command::Hello { .. } => Self::Hello,
+            Command::Ping { .. } => Self::Pong,
+            Command::Stats => Self::Stats,
+            Command::Get { meta: false, .. } => Self::Value,
+            Command::Get { meta: true, .. } => Self::Item,
+            Command::Increment { .. } => Self::Number,
+            Command::Concat { .. } => Self::Length,
+            Command::MultiGet { keys, meta } => Self::Values { count: keys.len() as u32, meta: *meta },
+            _ => Self::Done,
+        }
+    }
+
+    /// Reads the answer. The outer error breaks the connection.
+    pub(crate) fn read<'a>(
+        self,
+        reply: &native::Reply<'a>,
+    ) -> Result<Result<ReplyRef<'a>, CommandError>, Broken> {
+        if let Some(refused) = CommandError::from_status(reply.status) {
+            return Ok(Err(refused));
+        }
+        let read = match (reply.status, self) {
+            (Status::Ok, expect) => expect.read_ok(reply).map_err(|BadBody| ProtocolError::Body)?,
+            (Status::Miss, Self::Value | Self::Item | Self::Number | Self::Length | Self::Done) => {
+                ReplyRef::Miss
+            }
+            (Status::NotStored, Self::Done) => ReplyRef::NotStored,
+            (status, _) => return Err(ProtocolError::Status(status).into()),
+        };
+        Ok(Ok(read))
+    }
+
+    fn read_ok<'a>(self, reply: &native::Reply<'a>) -> Result<ReplyRef<'a>, BadBody> {
+        Ok(match self {
+            Self::Done if reply.body.is_empty() => ReplyRef::Done,
+            Self::Done => return Err(BadBody),
+            Self::Value => ReplyRef::Value(reply.body),
+            Self::Item => {
+                let (meta, value) = Meta::split(reply.body)?;
+                ReplyRef::Item(ItemRef { value, meta })
+            }
+            Self::Number => ReplyRef::Number(reply.number()?),
+            Self::Length => ReplyRef::Length(reply.length()?),
+            Self::Values { count, meta } => {
+                let mut found = 0;
+                for entry in reply.entries(meta) {
+                    if entry?.status == Status::NotStored {
+                        return Err(BadBody);
+                    }
+                    found += 1;
+                }
+                if found != count {
+                    return Err(BadBody);
+                }
+                ReplyRef::Values(Values(reply.entries(meta)))
+            }
+            Self::Pong => ReplyRef::Pong(reply.body),
+            Self::Stats => ReplyRef::Stats(reply.body),
+            Self::Hello => ReplyRef::Hello(reply.hello()?),
+        })
+    }
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Result<Option<&'a [u8]>, CommandError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Entry { status, value, .. } = self.0.next()?.ok()?; // checked by `Expect::read`
+        Some(match CommandError::from_status(status) {
+            Some(refused) => Err(refused),
+            None => Ok((status == Status::Ok).then_some(value)),
+        })
+    }
+}
+
+impl ItemRef<'_> {
+    /// An owned copy.
+    #[must_use]
+    pub fn to_item(&self) -> Item {
+        let Meta { version, flags, ttl_ms } = self.meta;
+        Item { value: self.value.to_vec(), version, flags, ttl: ttl_ms.map(Duration::from_millis) }
+    }
+}
+
+impl ReplyRef<'_> {
+    /// An owned copy.
+    #[must_use]
+    pub fn to_reply(&self) -> Reply {
+        match self {
+            Self::Done => Reply::Done,
+            Self::Miss => Reply::Miss,
+            Self::NotStored => Reply::NotStored,
+            Self::Value(value) => Reply::Value(value.to_vec()),
+            Self::Item(item) => Reply::Item(item.to_item()),
+            Self::Number(number) => Reply::Number(*number),
+            Self::Length(len) => Reply::Length(*len),
+            Self::Values(values) => Reply::Values(
+                values.clone().map(|value| value.map(|value| value.map(<[u8]>::to_vec))).collect(),
+            ),
+            Self::Pong(payload) => Reply::Pong(payload.to_vec()),
+            Self::Stats(text) => Reply::Stats(parse_stats(text)),
+            Self::Hello(hello) => Reply::Hello(hello.into()),
+        }
+    }
+}
+
+/// Lines of `name=value`; others are left out.
+pub(crate) fn parse_stats(text: &[u8]) -> Vec<(String, String)> {
+    String::from_utf8_lossy(text)
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}

@@ -1,0 +1,265 @@
+//! What pipelines and single calls promise, against a server that behaves well but takes its time to read.
+
+mod support;
+
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crabcache_client::{
+    Client, Command, CommandError, Condition, Error, Item, Put, PutOptions, Reply, ReplyRef,
+};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use support::{Server, Store, serve_client};
+
+fn value(text: &str) -> Reply {
+    Reply::Value(text.as_bytes().to_vec())
+}
+
+#[test]
+fn every_call_answers() {
+    let server = Server::start();
+    let client = server.client();
+    client.ping().unwrap();
+    let hello = client.hello().unwrap();
+    assert_eq!((hello.version, hello.key_len_max, hello.server.as_str()), (1, 250, "test/1"));
+
+    assert_eq!(client.get("a").unwrap(), None);
+    client.put("a", "1").unwrap();
+    assert_eq!(client.get("a").unwrap().unwrap(), b"1");
+    let mut out = vec![9; 3];
+    assert!(client.get_into("a", &mut out).unwrap());
+    assert_eq!(out, b"1");
+    assert!(!client.get_into("absent", &mut out).unwrap());
+    assert!(out.is_empty());
+
+    let absent = PutOptions::new().condition(Condition::Absent).ttl(Duration::from_secs(90)).flags(7);
+    assert!(!client.put_with("a", "2", absent).unwrap());
+    assert!(client.put_with("b", "2", absent).unwrap());
+    let Item { value, version, flags, ttl } = client.get_item("b").unwrap().unwrap();
+    assert_eq!((value.as_slice(), flags), (&b"2"[..], 7));
+    assert!(ttl.unwrap() > Duration::from_secs(80));
+    assert!(
+        client
+            .put_with("b", "3", PutOptions::new().condition(Condition::Version(version)).keep_ttl())
+            .unwrap()
+    );
+    assert!(!client.put_with("b", "4", PutOptions::new().condition(Condition::Version(version))).unwrap());
+    let item = client.get_item("b").unwrap().unwrap();
+    assert!(item.ttl.is_some() && item.value == b"3");
+    assert!(!client.del_version("b", version).unwrap());
+    assert!(client.touch("b", None).unwrap());
+    assert_eq!(client.get_item("b").unwrap().unwrap().ttl, None);
+    assert!(!client.touch("absent", Some(Duration::from_secs(1))).unwrap());
+    assert!(client.del_version("b", item.version).unwrap());
+
+    assert_eq!(client.incr("n", 5).unwrap(), 5);
+    assert_eq!(client.incr("n", -7).unwrap(), -2);
+    assert_eq!(client.incr_or("m", 1, 100).unwrap(), 100);
+    assert_eq!(client.incr_existing("absent", 1).unwrap(), None);
+    assert_eq!(client.append("s", "lo").unwrap(), 2);
+    assert_eq!(client.prepend("s", "hel").unwrap(), 5);
+    assert_eq!(client.get("s").unwrap().unwrap(), b"hello");
+    assert_eq!(
+        client.mget(&["a", "absent", "s"]).unwrap(),
+        [Some(b"1".to_vec()), None, Some(b"hello".to_vec())]
+    );
+    assert!(client.del("s").unwrap());
+    assert!(!client.del("s").unwrap());
+    assert_eq!(client.stats().unwrap(), [("items".to_owned(), "3".to_owned())]);
+    client.flush().unwrap();
+    assert_eq!(client.get("a").unwrap(), None);
+    assert_eq!(server.accepted(), 1);
+}
+
+#[test]
+fn answers_are_in_order_and_failures_cost_only_themselves() {
+    let server = Server::start();
+    let client = server.client();
+    let (long_key, unsendable, too_large) = (vec![b'k'; 251], vec![b'k'; 70_000], vec![0; (1 << 20) + 1]);
+    let keys: &[&[u8]] = &[b"a", b"x"];
+    let results = client
+        .pipeline()
+        .get(&unsendable)
+        .put("a", "1")
+        .put("big", &too_large)
+        .get("a")
+        .get(&long_key)
+        .incr("n", 3)
+        .put("text", "abc")
+        .incr("text", 1)
+        .get(&unsendable)
+        .put_with("a", "2", PutOptions::new().condition(Condition::Absent))
+        .del("a")
+        .del("a")
+        .append("text", "def")
+        .get("text")
+        .mget(keys)
+        .ping()
+        .execute()
+        .unwrap();
+    let expected = vec![
+        Err(CommandError::KeyTooLong),
+        Ok(Reply::Done),
+        Err(CommandError::TooLarge),
+        Ok(value("1")),
+        Err(CommandError::KeyTooLong),
+        Ok(Reply::Number(3)),
+        Ok(Reply::Done),
+        Err(CommandError::NotANumber),
+        Err(CommandError::KeyTooLong),
+        Ok(Reply::NotStored),
+        Ok(Reply::Done),
+        Ok(Reply::Miss),
+        Ok(Reply::Length(6)),
+        Ok(value("abcdef")),
+        Ok(Reply::Values(vec![Ok(None), Ok(None)])),
+        Ok(Reply::Pong(Vec::new())),
+    ];
+    assert_eq!(results, expected);
+    assert_eq!(client.put("big", &too_large), Err(Error::Command(CommandError::TooLarge)));
+    assert_eq!(client.get(&unsendable), Err(Error::Command(CommandError::KeyTooLong)));
+    assert_eq!(client.pipeline().execute().unwrap(), []);
+    assert_eq!(server.accepted(), 1, "none of these errors costs the connection");
+    assert_eq!(client.pool_stats().broken, 0);
+}
+
+/// More commands than there are opaque numbers, and windows of every kind.
+#[test]
+fn long_pipelines_keep_their_order() {
+    let server = Server::start();
+    let client = server.builder().window_bytes(2000).connect().unwrap();
+    let mut pipeline = client.pipeline();
+    for _ in 0..150_000 {
+        pipeline.incr("n", 1);
+    }
+    let mut next = 1;
+    pipeline
+        .execute_with(|index, result| {
+            assert!(matches!(result, Ok(ReplyRef::Number(n)) if n == next && index as i64 + 1 == n));
+            next += 1;
+        })
+        .unwrap();
+    assert_eq!(next, 150_001);
+}
+
+#[test]
+fn windows_and_values_of_all_sizes_arrive_whole() {
+    let server = Server::start();
+    let bytes: Vec<u8> = (0..300_000_u32).map(|i| (i / 3) as u8).collect();
+    let lens = [0, 1, 511, 512, 513, 4096, 16_383, 16_384, 16_385, 70_000, 299_999];
+    let names: Vec<String> = lens.iter().map(ToString::to_string).collect();
+    for window_bytes in [0, 5000, 64 * 1024, usize::MAX] {
+        let client = server.builder().window_bytes(window_bytes).connect().unwrap();
+        let mut pipeline = client.pipeline();
+        for _ in 0..5 {
+            for (name, len) in names.iter().zip(lens) {
+                pipeline.put(name, &bytes[..len]).get(name);
+            }
+        }
+        let results = pipeline.execute().unwrap();
+        assert_eq!(results.len(), 110);
+        for (i, pair) in results.chunks(2).enumerate() {
+            assert_eq!(pair[0], Ok(Reply::Done));
+            assert!(matches!(&pair[1], Ok(Reply::Value(value)) if *value == bytes[..lens[i % 11]]));
+        }
+    }
+}
+
+#[test]
+fn mget_of_many_keys_asks_again_for_what_was_left_out() {
+    let server = Server::start();
+    server.store.lock().unwrap().mget_body_max = 5000;
+    let client = server.client();
+    let keys: Vec<String> = (0..500).map(|i| format!("key{i}")).collect();
+    let values: Vec<Option<Vec<u8>>> = (0..500).map(|i| (i % 3 != 0).then(|| vec![b'v'; i])).collect();
+    let mut pipeline = client.pipeline();
+    for (key, value) in keys.iter().zip(&values) {
+        if let Some(value) = value {
+            pipeline.put(key, value);
+        }
+    }
+    assert!(pipeline.execute().unwrap().iter().all(|result| *result == Ok(Reply::Done)));
+    assert!(client.mget(&keys).unwrap() == values);
+    assert_eq!(client.mget::<&str>(&[]).unwrap(), Vec::<Option<Vec<u8>>>::new());
+}
+
+#[test]
+fn one_client_serves_many_threads() {
+    fn is_shared<T: Send + Sync + Clone + 'static>(_: &T) {}
+    let server = Server::start();
+    let client = server.builder().connections_max(3).connect().unwrap();
+    is_shared(&client);
+    thread::scope(|scope| {
+        for t in 0..8 {
+            let client = client.clone();
+            scope.spawn(move || {
+                for i in 0..200 {
+                    let key = format!("{t}.{i}");
+                    client.put(&key, &key).unwrap();
+                    assert_eq!(client.get(&key).unwrap().unwrap(), key.as_bytes());
+                    client.incr("total", 1).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(client.incr("total", 0).unwrap(), 1600);
+    assert!(server.accepted() <= 3);
+}
+
+#[test]
+fn unix_sockets_work() {
+    let path = std::env::temp_dir().join(format!("crabcache-client-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        let store = Mutex::new(Store::default());
+        for stream in listener.incoming() {
+            serve_client(&stream.unwrap(), &store);
+        }
+    });
+    let client = Client::connect(&format!("unix://{}", path.display())).unwrap();
+    client.put("k", "v").unwrap();
+    assert_eq!(client.get("k").unwrap().unwrap(), b"v");
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// 100,000 commands of 10 KiB, half of them answered with 10 KiB, against a server with small buffers that reads
+/// nothing before its answers are taken. A client that wrote first and read later would hang in the first window.
+#[test]
+fn full_socket_buffers_do_not_deadlock() {
+    let store = Arc::new(Mutex::new(Store::default()));
+    let server = Server::script(move |stream, _| {
+        set_socket_send_buffer_size(&stream, 16 * 1024).unwrap();
+        set_socket_recv_buffer_size(&stream, 16 * 1024).unwrap();
+        serve_client(&stream, &store);
+    });
+    let client = server.client();
+    let (key, value) = (b"key".as_slice(), vec![b'x'; 10 * 1024]);
+    let commands = (0..100_000).map(|i| match i % 2 {
+        0 => Command::Put(Put { key, value: &value, ..Put::default() }),
+        _ => Command::Get { key, meta: false },
+    });
+    let mut count = 0;
+    client
+        .run(commands, |index, result| {
+            assert_eq!(index, count);
+            match result {
+                Ok(ReplyRef::Done) => assert_eq!(index % 2, 0),
+                Ok(ReplyRef::Value(bytes)) => assert!(index % 2 == 1 && bytes == value),
+                other => panic!("{other:?}"),
+            }
+            count += 1;
+        })
+        .unwrap();
+    assert_eq!(count, 100_000);
+    assert!(client.pool_stats().bytes_out > 500_000_000 && client.pool_stats().bytes_in > 500_000_000);
+    assert!(peak_memory_kib() < 200 * 1024, "{} KiB", peak_memory_kib());
+}
+
+fn peak_memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,251 @@
+//! What the pool promises: reuse, bounds, health, failing fast, coming back.
+
+mod support;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crabcache_client::{Client, Error, Reply};
+use crabcache_protocol::native::reply::{self, Hello};
+use support::{Server, read_requests};
+
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn connections_are_reused() {
+    let server = Server::start();
+    let client = server.client();
+    for _ in 0..100 {
+        client.ping().unwrap();
+    }
+    let stats = client.pool_stats();
+    assert_eq!((server.accepted(), stats.hits, stats.misses), (1, 100, 1));
+    assert_eq!((stats.active, stats.idle, stats.broken, stats.waits), (0, 1, 0, 0));
+    assert!(stats.bytes_out >= 1200 && stats.bytes_in >= 800);
+}
+
+#[test]
+fn exhausted_pool_waits_then_fails() {
+    // Answers HELLO at once, and each PING after 150 ms.
+    let server = Server::script(|stream, _| {
+        answer_slowly(&stream, 150 * MS);
+    });
+    let builder = server.builder().connections_max(1);
+    let client = builder.clone().checkout_timeout(50 * MS).connect().unwrap();
+    let patient = builder.checkout_timeout(5000 * MS).connect().unwrap();
+    for (client, outcome) in [(client, false), (patient, true)] {
+        let (started, wait) = mpsc::channel();
+        let busy = client.clone();
+        let user = thread::spawn(move || {
+            started.send(()).unwrap();
+            busy.ping()
+        });
+        wait.recv().unwrap();
+        while client.pool_stats().active == 0 {
+            thread::yield_now();
+        }
+        let start = Instant::now();
+        match client.ping() {
+            Ok(()) => assert!(outcome),
+            Err(error) => {
+                assert_eq!(error, Error::PoolExhausted { waited: 50 * MS });
+                assert!(error.is_retryable() && !error.may_have_executed());
+                assert!(!outcome && start.elapsed() >= 50 * MS);
+            }
+        }
+        user.join().unwrap().unwrap();
+        let stats = client.pool_stats();
+        assert_eq!((stats.waits, stats.exhausted), (1, u64::from(!outcome)));
+        assert_eq!((stats.active, stats.idle), (0, 1));
+    }
+}
+
+#[test]
+fn dead_idle_connections_are_found_before_use() {
+    let server = Server::start();
+    for check_after in [Duration::ZERO, Duration::from_mins(1)] {
+        let client = server.builder().health_check_after(check_after).connect().unwrap();
+        client.put("n", "1").unwrap();
+        server.hang_up();
+        thread::sleep(20 * MS);
+        // Not idempotent: if the dead connection were used, this could not be repeated.
+        assert_eq!(client.incr("n", 1).unwrap(), 2);
+        let stats = client.pool_stats();
+        assert_eq!((stats.health_check_failures, stats.retries, stats.misses), (1, 0, 2));
+    }
+}
+
+#[test]
+fn health_check_of_a_living_connection_keeps_it() {
+    let server = Server::start();
+    let client = server.builder().health_check_after(Duration::ZERO).connect().unwrap();
+    for _ in 0..5 {
+        client.ping().unwrap();
+    }
+    assert_eq!((server.accepted(), client.pool_stats().health_check_failures), (1, 0));
+}
+
+#[test]
+fn limits_close_and_minimum_opens() {
+    let server = Server::start();
+    let client = server.builder().idle_min(2).idle_limit(Duration::ZERO).connect().unwrap();
+    assert_eq!((server.accepted(), client.pool_stats().idle), (2, 2));
+    for _ in 0..3 {
+        client.ping().unwrap();
+    }
+    assert_eq!(server.accepted(), 2, "the minimum is spared by the idle limit");
+
+    let client = server.builder().idle_limit(100 * MS).connect().unwrap();
+    thread::sleep(110 * MS);
+    client.maintain().unwrap();
+    let stats = client.pool_stats();
+    assert_eq!((stats.idle, stats.retired), (0, 1));
+    client.ping().unwrap();
+    assert_eq!(client.pool_stats().misses, 2);
+}
+
+#[test]
+fn old_connections_are_replaced() {
+    let server = Server::start();
+    let client = server.builder().age_limit(300 * MS).idle_min(1).connect().unwrap();
+    client.ping().unwrap();
+    thread::sleep(310 * MS);
+    client.ping().unwrap();
+    assert_eq!(client.pool_stats().retired, 1);
+    thread::sleep(310 * MS);
+    client.maintain().unwrap();
+    let stats = client.pool_stats();
+    assert_eq!((stats.retired, stats.idle), (2, 1), "too old, and replaced to the minimum");
+}
+
+#[test]
+fn down_fails_fast_and_comes_back() {
+    let mut server = Server::start();
+    let addr = server.addr;
+    let client = server.client();
+    client.ping().unwrap();
+    server.stop();
+    drop(server);
+    let mut seen_down = false;
+    for _ in 0..50 {
+        let start = Instant::now();
+        match client.ping() {
+            Err(Error::Down { retry_in }) => {
+                seen_down = true;
+                assert!(retry_in <= 80 * MS && start.elapsed() < 20 * MS);
+            }
+            Err(Error::Connect(_) | Error::Closed | Error::Io(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        thread::sleep(3 * MS);
+    }
+    let stats = client.pool_stats();
+    assert!(seen_down && stats.failed_fast > stats.connect_failures, "{stats:?}");
+    assert!(stats.connect_failures >= 2, "it goes on trying: {stats:?}");
+    assert_eq!((stats.active, stats.idle), (0, 0));
+
+    let server = Server::start_at(addr);
+    let start = Instant::now();
+    while client.ping().is_err() {
+        assert!(start.elapsed() < Duration::from_secs(2));
+        thread::sleep(5 * MS);
+    }
+    assert_eq!(client.pool_stats().reconnects, 1);
+    assert_eq!(server.accepted(), 1);
+}
+
+#[test]
+fn nobody_there_is_an_error_at_once() {
+    let mut server = Server::start();
+    server.stop();
+    let error = server.builder().connect().unwrap_err();
+    assert_eq!(error, Error::Connect(std::io::ErrorKind::ConnectionRefused));
+    assert!(error.is_retryable());
+    assert_eq!(Client::connect("nonsense").unwrap_err(), Error::Address("nonsense".into()));
+}
+
+/// The first connection dies with the request in it; what is harmless is sent again on a new one, once.
+#[test]
+fn dead_connections_are_retried_only_where_that_is_harmless() {
+    let dying = || {
+        Server::script(|stream, number| {
+            answer_some(&stream, if number == 0 { 1 } else { usize::MAX });
+        })
+    };
+    let server = dying();
+    let client = server.client();
+    client.ping().unwrap();
+    assert_eq!(client.get("k").unwrap(), Some(Vec::new()));
+    assert_eq!((server.accepted(), client.pool_stats().retries), (2, 1));
+
+    let server = dying();
+    let client = server.client();
+    client.ping().unwrap();
+    let error = client.incr("k", 1).unwrap_err();
+    assert!(matches!(error, Error::Closed | Error::Io(_)), "{error:?}");
+    assert!(error.may_have_executed() && !error.keeps_connection());
+    assert_eq!((server.accepted(), client.pool_stats().retries), (1, 0));
+
+    let server = dying();
+    let client = server.client();
+    client.ping().unwrap();
+    let results = client.pipeline().get("a").ping().get("b").execute().unwrap();
+    assert_eq!(results, [Ok(Reply::Value(vec![])), Ok(Reply::Pong(vec![])), Ok(Reply::Value(vec![]))]);
+    let results = client.pipeline().get("a").execute().unwrap();
+    assert_eq!(results.len(), 1);
+    assert_eq!(client.pool_stats().retries, 1);
+}
+
+#[test]
+fn a_server_that_dies_again_is_not_asked_for_ever() {
+    let server = Server::script(|stream, number| answer_some(&stream, usize::from(number == 0)));
+    let client = server.client();
+    client.ping().unwrap();
+    assert!(matches!(client.get("k"), Err(Error::Closed | Error::Io(_))));
+    assert_eq!((server.accepted(), client.pool_stats().retries), (2, 1));
+}
+
+/// HELLO at once, then every request with an empty Ok after `delay`.
+fn answer_slowly(stream: &TcpStream, delay: Duration) {
+    answer_hello(stream);
+    loop {
+        let opaques = read_requests(stream, 1);
+        if opaques.is_empty() {
+            return;
+        }
+        thread::sleep(delay);
+        answer_empty(stream, &opaques);
+    }
+}
+
+/// HELLO, then so many reads are answered; the next request is the end.
+fn answer_some(stream: &TcpStream, count: usize) {
+    answer_hello(stream);
+    for _ in 0..count {
+        let opaques = read_requests(stream, 1);
+        if opaques.is_empty() {
+            return;
+        }
+        answer_empty(stream, &opaques);
+    }
+    read_requests(stream, 1);
+}
+
+fn answer_hello(mut stream: &TcpStream) {
+    let opaque = read_requests(stream, 1)[0];
+    let mut out = Vec::new();
+    let info = Hello { version: 1, key_len_max: 250, value_len_max: 1000, features: 0, server: b"script" };
+    reply::hello(&mut out, opaque, &info);
+    stream.write_all(&out).unwrap();
+}
+
+fn answer_empty(mut stream: &TcpStream, opaques: &[u16]) {
+    let mut out = Vec::new();
+    for &opaque in opaques {
+        reply::value(&mut out, opaque, b"");
+    }
+    let _ = stream.write_all(&out);
+}

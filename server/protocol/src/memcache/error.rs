@@ -1,0 +1,65 @@
+//! Why a request is not carried out: it is refused and the stream goes on, or it cannot be read and the stream ends.
+
+use core::fmt;
+
+/// A request that is understood far enough to answer and go on. Its text is memcached's line, without CRLF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No such command, or not with that many words.
+    UnknownCommand,
+    /// A bad key, or a bad number among flags, exptime, bytes and cas.
+    BadFormat,
+    /// `delete` with a second word that is neither `0` nor `noreply`.
+    DeleteUsage,
+    /// The amount of `incr` or `decr` is no unsigned 64-bit number.
+    InvalidDelta,
+    /// The exptime of `touch`, `gat`, `gats` or `flush_all` is no number.
+    InvalidExptime,
+    /// The value is not followed by CRLF where its length says.
+    BadDataChunk,
+    /// The value is longer than allowed.
+    TooLarge,
+}
+
+impl Refusal {
+    /// The line to answer, without CRLF.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::UnknownCommand => "ERROR",
+            Self::BadFormat => "CLIENT_ERROR bad command line format",
+            Self::DeleteUsage => "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]",
+            Self::InvalidDelta => "CLIENT_ERROR invalid numeric delta argument",
+            Self::InvalidExptime => "CLIENT_ERROR invalid exptime argument",
+            Self::BadDataChunk => "CLIENT_ERROR bad data chunk",
+            Self::TooLarge => "SERVER_ERROR object too large for cache",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+/// A stream in which the next request cannot be found. Answer with the text and CRLF, then close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// The line is longer than allowed. memcached closes without a word; we say why.
+    LineTooLong,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LineTooLong => f.write_str("CLIENT_ERROR line too long"),
+        }
+    }
+}
+
+impl core::error::Error for ParseError {}

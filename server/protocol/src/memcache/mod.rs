@@ -1,0 +1,32 @@
+//! The text protocol of memcached 1.6.
+//!
+//! ```text
+//! get <key>*\r\n                                              gets, gat <exptime>, gats <exptime>
+//! set <key> <flags> <exptime> <bytes> [noreply]\r\n           add, replace, append, prepend; cas has <cas> after <bytes>
+//!     <value>\r\n
+//! delete <key> [0] [noreply]\r\n                              incr, decr, touch, flush_all, version, verbosity, stats, quit
+//! ```
+//! Lines end with CRLF or LF; words are separated by one or more blanks, and blanks at either end are nothing. Rules and
+//! error texts were put to memcached 1.6.18; where we differ, the comment says why.
+//!
+//! [`parse`] reads requests, [`mod@write`] makes replies. The meta commands (`mg`, `ms`, `md`, `ma`, `mn`, `me`) will be a
+//! variant of [`Request`] and a file of their own; lines and words are already shared.
+
+mod error;
+mod exptime;
+mod line;
+mod request;
+mod store;
+pub mod write;
+
+pub use error::{ParseError, Refusal};
+pub use exptime::Exptime;
+pub use line::{Keys, KeysIter};
+pub use request::{Refused, Request, parse};
+pub use store::{IncomingStore, Store, StoreMode, incoming_store};
+
+/// Longest key of the protocol, in bytes; [`Limits::key_len_max`](crate::Limits::key_len_max) can only lower it.
+pub const KEY_LEN_MAX: usize = 250;
+
+/// Longest line that is not a `get`, `gets`, `gat` or `gats`, in bytes.
+pub const LINE_LEN_MAX: usize = 2048;

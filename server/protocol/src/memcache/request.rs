@@ -1,0 +1,295 @@
+//! Requests: a line, and for the storage commands (`store.rs`) a value of told length after it.
+//!
+//! As in RESP the usual spellings are guessed first: `get <key>\r\n`, and `set <key> 0 0 <bytes>\r\n<value>\r\n`.
+//! Everything else is read word by word.
+
+use super::line::{self, Keys};
+use super::store::{self, Store, StoreMode};
+use super::{ParseError, Refusal};
+use crate::{Limits, Parsed, number};
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// `get`, `gets`.
+    Get {
+        /// Keys to read.
+        keys: Keys<'a>,
+        /// Whether the answer tells the cas unique (`gets`).
+        with_cas: bool,
+    },
+    /// `gat`, `gats`: read, and set when the items expire.
+    GetAndTouch {
+        /// See [`Exptime`](super::Exptime).
+        exptime: i64,
+        /// Keys to read.
+        keys: Keys<'a>,
+        /// Whether the answer tells the cas unique (`gats`).
+        with_cas: bool,
+    },
+    /// `set`, `add`, `replace`, `append`, `prepend`, `cas`.
+    Store(Store<'a>),
+    /// `delete`.
+    Delete {
+        /// Key to delete.
+        key: &'a [u8],
+        /// Whether to answer nothing.
+        noreply: bool,
+    },
+    /// `incr`.
+    Increment {
+        /// Key of the counter.
+        key: &'a [u8],
+        /// How much to add; wraps at 2^64.
+        delta: u64,
+        /// Whether to answer nothing.
+        noreply: bool,
+    },
+    /// `decr`.
+    Decrement {
+        /// Key of the counter.
+        key: &'a [u8],
+        /// How much to take away; stops at 0.
+        delta: u64,
+        /// Whether to answer nothing.
+        noreply: bool,
+    },
+    /// `touch`.
+    Touch {
+        /// Key of the item.
+        key: &'a [u8],
+        /// See [`Exptime`](super::Exptime).
+        exptime: i64,
+        /// Whether to answer nothing.
+        noreply: bool,
+    },
+    /// `flush_all`.
+    FlushAll {
+        /// When; 0 is now. See [`Exptime`](super::Exptime) for the rest.
+        exptime: i64,
+        /// Whether to answer nothing.
+        noreply: bool,
+    },
+    /// `version`.
+    Version,
+    /// `verbosity`: to be answered `OK`; the level is nobody's business but the operator's.
+    Verbosity {
+        /// Whether to answer nothing.
+        noreply: bool,
+    },
+    /// `stats`.
+    Stats {
+        /// Which; empty for the general ones. May hold several words.
+        section: &'a [u8],
+    },
+    /// `quit`: close without an answer.
+    Quit,
+    /// Answer an error, skip, go on.
+    Refused(Refused<'a>),
+}
+
+/// A request that is answered with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused<'a> {
+    /// The error.
+    pub refusal: Refusal,
+    /// Whether to answer nothing: memcached keeps its word even then.
+    pub noreply: bool,
+    /// How many bytes after the consumed ones to throw away, so that the value is never taken for commands.
+    pub skip: u64,
+    /// Item to delete: a `set` that is too large must not leave the old value behind.
+    pub stale_key: Option<&'a [u8]>,
+}
+
+/// Reads the request at the head of `input`.
+///
+/// A line that comes in pieces is searched for its end each time; it is too short for that to matter. A value is not
+/// looked at before it is all here.
+#[inline]
+pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
+    if let Some((value, rest)) = guess(input, limits) {
+        return Ok(Parsed::Complete { value, consumed: input.len() - rest.len() });
+    }
+    parse_line(input, limits)
+}
+
+/// The usual spellings, and what follows the request; `None` means only that it is something else.
+#[inline(always)]
+fn guess<'a>(input: &'a [u8], limits: &Limits) -> Option<(Request<'a>, &'a [u8])> {
+    let (verb, rest) = input.split_first_chunk()?;
+    match verb {
+        b"get " => {
+            let (key, rest) = split_key(rest, limits)?;
+            let rest = rest.strip_prefix(b"\r\n")?;
+            Some((Request::Get { keys: Keys::single(key), with_cas: false }, rest))
+        }
+        b"set " => {
+            let (key, rest) = split_key(rest, limits)?;
+            let rest = rest.strip_prefix(b" 0 0 ")?;
+            let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+            let value_len = usize::try_from(number::parse_u64(&rest[..digits])?).ok()?;
+            let (value, rest) = rest[digits..].strip_prefix(b"\r\n")?.split_at_checked(value_len)?;
+            let rest = rest.strip_prefix(b"\r\n")?;
+            let store = Store { mode: StoreMode::Set, key, flags: 0, exptime: 0, value, noreply: false };
+            (value_len <= limits.value_len_max).then_some((Request::Store(store), rest))
+        }
+        _ => None,
+    }
+}
+
+/// A key up to the first blank or control character, and what follows it.
+#[inline(always)]
+fn split_key<'a>(text: &'a [u8], limits: &Limits) -> Option<(&'a [u8], &'a [u8])> {
+    let len = line::key_end(text);
+    (1..=line::key_len_max(limits)).contains(&len).then(|| text.split_at(len))
+}
+
+#[inline(never)]
+fn parse_line<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
+    let Some((line, consumed)) = line::split(input, limits)? else {
+        return Ok(Parsed::Incomplete { at_least: input.len() + 1 });
+    };
+    let (verb, text) = line::split_word(line);
+    if let Some(mode) = store::mode(verb) {
+        return Ok(store::parse(mode, text, input, consumed, limits));
+    }
+    if let b"get" | b"gets" | b"gat" | b"gats" = verb {
+        let value = retrieval(verb, text, limits).unwrap_or_else(|refusal| refused(refusal, false));
+        return Ok(Parsed::Complete { value, consumed });
+    }
+    let mut words = [&b""[..]; line::WORDS_MAX];
+    let words = line::words(text, &mut words);
+    let noreply = words.last() == Some(&&b"noreply"[..]);
+    let value = command(verb, text, words, noreply, limits)
+        .unwrap_or_else(|refusal| refused(refusal, noreply && refusal != Refusal::UnknownCommand));
+    Ok(Parsed::Complete { value, consumed })
+}
+
+/// The commands that ask for keys; the words are not counted, as there may be thousands.
+fn retrieval<'a>(verb: &[u8], text: &'a [u8], limits: &Limits) -> Result<Request<'a>, Refusal> {
+    let with_cas = verb.ends_with(b"s");
+    let (first, after) = line::split_word(text);
+    if first.is_empty() {
+        return Err(Refusal::UnknownCommand);
+    }
+    let keys = |text| Keys::new(text, limits).ok_or(Refusal::BadFormat);
+    if verb.starts_with(b"get") {
+        return Ok(Request::Get { keys: keys(text)?, with_cas });
+    }
+    let exptime = number::parse_i64_lenient(first).ok_or(Refusal::InvalidExptime)?;
+    Ok(Request::GetAndTouch { exptime, keys: keys(after)?, with_cas })
+}
+
+fn refused<'a>(refusal: Refusal, noreply: bool) -> Request<'a> {
+    Request::Refused(Refused { refusal, noreply, skip: 0, stale_key: None })
+}
+
+/// The commands that are one line.
+fn command<'a>(
+    verb: &[u8],
+    text: &'a [u8],
+    words: &[&'a [u8]],
+    noreply: bool,
+    limits: &Limits,
+) -> Result<Request<'a>, Refusal> {
+    Ok(match (verb, words) {
+        (b"delete", [key] | [key, b"0" | b"noreply"] | [key, b"0", b"noreply"]) => {
+            Request::Delete { key: checked_key(key, limits)?, noreply }
+        }
+        (b"delete", [_, _] | [_, _, _]) => return Err(Refusal::DeleteUsage),
+        (b"incr" | b"decr", [key, delta] | [key, delta, _]) => {
+            let key = checked_key(key, limits)?;
+            let delta = number::parse_u64_lenient(delta).ok_or(Refusal::InvalidDelta)?;
+            if verb == b"incr" {
+                Request::Increment { key, delta, noreply }
+            } else {
+                Request::Decrement { key, delta, noreply }
+            }
+        }
+        (b"touch", [key, exptime] | [key, exptime, _]) => {
+            let key = checked_key(key, limits)?;
+            let exptime = number::parse_i64_lenient(exptime).ok_or(Refusal::InvalidExptime)?;
+            Request::Touch { key, exptime, noreply }
+        }
+        (b"flush_all", [] | [b"noreply"]) => Request::FlushAll { exptime: 0, noreply },
+        (b"flush_all", [exptime] | [exptime, _]) => {
+            let exptime = number::parse_i64_lenient(exptime).ok_or(Refusal::InvalidExptime)?;
+            Request::FlushAll { exptime, noreply }
+        }
+        (b"verbosity", [level] | [level, _]) => {
+            number::parse_u64_lenient(level).ok_or(Refusal::BadFormat)?;
+            Request::Verbosity { noreply }
+        }
+        (b"version", _) => Request::Version,
+        (b"stats", _) => Request::Stats { section: line::trim(text) },
+        (b"quit", _) => Request::Quit,
+        _ => return Err(Refusal::UnknownCommand),
+    })
+}
+
+fn checked_key<'a>(key: &'a [u8], limits: &Limits) -> Result<&'a [u8], Refusal> {
+    if line::is_key(key, limits) { Ok(key) } else { Err(Refusal::BadFormat) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    const LIMITS: Limits = Limits { key_len_max: 250, value_len_max: 1024, args_max: 64, line_len_max: 4096 };
+
+    fn guess_agrees(input: &[u8], limits: &Limits) {
+        if let Some((value, rest)) = guess(input, limits) {
+            let consumed = input.len() - rest.len();
+            assert_eq!(
+                parse_line(input, limits),
+                Ok(Parsed::Complete { value, consumed }),
+                "{}",
+                input.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn guess_agrees_for_every_single_byte_change() {
+        let tight = Limits { value_len_max: 2, key_len_max: 2, ..LIMITS };
+        for usual in [&b"get key\r\n"[..], b"set key 0 0 3\r\nabc\r\n", b"set key 0 0 10\r\n0123456789\r\n"] {
+            assert!(guess(usual, &LIMITS).is_some());
+            let mut input = usual.to_vec();
+            for at in 0..input.len() {
+                for byte in 0..=255 {
+                    input[at] = byte;
+                    guess_agrees(&input, &LIMITS);
+                    guess_agrees(&input, &tight);
+                }
+                input[at] = usual[at];
+                guess_agrees(&input[..at], &LIMITS);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn guess_agrees_for_mutations(
+            key in "[!-~]{1,260}",
+            value in prop::option::of(prop::collection::vec(any::<u8>(), 0..1100)),
+            mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let mut input = Vec::new();
+            match value {
+                None => input.extend_from_slice(alloc::format!("get {key}\r\n").as_bytes()),
+                Some(value) => {
+                    input.extend_from_slice(alloc::format!("set {key} 0 0 {}\r\n", value.len()).as_bytes());
+                    input.extend_from_slice(&value);
+                    input.extend_from_slice(b"\r\n");
+                }
+            }
+            for (at, byte) in mutations {
+                let at = at.index(input.len());
+                input[at] = byte;
+            }
+            guess_agrees(&input, &LIMITS);
+        }
+    }
+}
