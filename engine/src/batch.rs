@@ -56,7 +56,7 @@ impl<F: FnMut(usize, Outcome<'_>)> Work for Execute<'_, '_, '_, F> {
             };
             let shard = local.shared.shard(slot.hash.shard(local.shared.geometry.shards));
             // Room had to be made meanwhile: what was seen before may be gone.
-            let hint = if grip == local.grip { slot.lookup } else { None };
+            let hint = if grip == local.grip { slot.lookup.as_ref() } else { None };
             let target = Target { shard, hash: slot.hash, key: op.key, now, hint };
             sink(i, execute::<K>(local, &target, op));
         }

@@ -80,7 +80,7 @@ impl<'c> Handle<'c> {
         let removed = (0..shared.geometry.shards)
             .map(|shard| {
                 let shard = shared.shard(shard);
-                u64::from(self.local.run(|local| MakeRoom::expired(local, shard, blocks, now)))
+                u64::from(MakeRoom::expired(&mut self.local, shard, blocks, now).run())
             })
             .sum();
         self.quiescent(now);

@@ -74,6 +74,7 @@ impl<'a> Item<'a> {
         }
     }
 
+    #[inline(always)]
     fn shape(&self) -> Shape {
         let (key_len, value_len) = if self.header.is_long() {
             (self.field32(GRANULE), self.field32(2 * GRANULE))
@@ -118,6 +119,7 @@ impl<'a> Item<'a> {
     }
 
     /// Size of its block.
+    #[inline(always)]
     pub(crate) fn granules(&self) -> u32 {
         self.shape().granules() + self.header.slack()
     }

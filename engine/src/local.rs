@@ -1,6 +1,8 @@
 //! One thread's side of a cache: its part in reclamation, its counters, and the memory it asks the shards for.
 
 use crate::arch::Work;
+use crate::arena::Locked;
+use crate::arena::spare::Spares;
 use crate::evict::MakeRoom;
 use crate::index::{Failed, Memory};
 use crate::reclaim::limbo::Block;
@@ -22,6 +24,7 @@ pub(crate) struct Local<'c> {
     pub(crate) shared: &'c Shared,
     pub(crate) participant: Participant<'c>,
     pub(crate) counters: Counters,
+    spares: Spares,
     /// Bit per shard whose free memory fell below the reserve when this handle last allocated there.
     wants_room: [u64; 4],
     /// Changes whenever this handle may have let go of what it found.
@@ -32,12 +35,14 @@ impl<'c> Local<'c> {
     pub(crate) fn join(shared: &'c Shared) -> Option<Self> {
         let participant = Participant::join(shared)?;
         let counters = Counters::load(shared, participant.number());
-        let mut local = Self { shared, participant, counters, wants_room: [0; 4], grip: 0 };
+        let spares = Spares::new(shared.geometry.reserve / 4);
+        let mut local = Self { shared, participant, counters, spares, wants_room: [0; 4], grip: 0 };
         local.participant.online();
         Some(local)
     }
 
     pub(crate) fn leave(&mut self) {
+        self.give_spares_back();
         self.save_counters();
         self.participant.leave();
     }
@@ -46,9 +51,17 @@ impl<'c> Local<'c> {
         self.counters.save(self.shared, self.participant.number());
     }
 
-    /// A raw block for an item, if there is one at once.
-    #[inline]
+    /// A raw block for an item, if there is one at once: where, and how many granules it really has.
+    #[inline(always)]
     pub(crate) fn allocate(&mut self, shard: Shard<'c>, granules: u32) -> Option<(u32, u32)> {
+        if let Some(at) = self.spares.pop(shard, granules) {
+            self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
+            return Some((at, granules));
+        }
+        self.allocate_from_arena(shard, granules)
+    }
+
+    fn allocate_from_arena(&mut self, shard: Shard<'c>, granules: u32) -> Option<(u32, u32)> {
         let locked = shard.try_lock()?;
         let got = locked.allocate(granules);
         let low = shard.free_word().load(Relaxed) < shard.shared.geometry.reserve;
@@ -67,6 +80,7 @@ impl<'c> Local<'c> {
         }
     }
 
+    #[inline(always)]
     fn retire(&mut self, shard: Shard<'_>, at: u32, image: bool) {
         self.counters.limbo_granules += u64::from(shard.block_granules(at));
         self.participant.retire(Block { shard: shard.number, image, at });
@@ -106,9 +120,28 @@ impl<'c> Local<'c> {
         self.drain();
     }
 
-    /// Gives back what nobody can be reading any more.
+    /// Gives the blocks kept for later writes back to their shards.
+    fn give_spares_back(&mut self) {
+        while let Some((shard, granules)) = self.spares.any() {
+            let shard = self.shared.shard(shard);
+            let locked = shard.try_lock();
+            while let Some(at) = self.spares.pop(shard, granules) {
+                match &locked {
+                    Some(locked) => {
+                        self.counters.limbo_granules =
+                            self.counters.limbo_granules.wrapping_sub(u64::from(granules));
+                        locked.release(at);
+                    }
+                    // As good as just retired: limbo gives it back later.
+                    None => self.participant.retire(Block { shard: shard.number, image: false, at }),
+                }
+            }
+        }
+    }
+
+    /// Takes back what nobody can be reading any more.
     pub(crate) fn drain(&mut self) {
-        let freed = drain(self.shared, &mut self.participant);
+        let freed = drain(self.shared, &mut self.participant, Some(&mut self.spares));
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
     }
 
@@ -133,7 +166,7 @@ impl<'c> Local<'c> {
                 let bit = self.wants_room[group].trailing_zeros();
                 self.wants_room[group] &= self.wants_room[group] - 1;
                 let shard = self.shared.shard(group as u32 * 64 + bit);
-                self.run(|local| MakeRoom::ahead(local, shard, now));
+                MakeRoom::ahead(self, shard, now).run();
             }
         }
     }
@@ -147,7 +180,7 @@ impl<'c> Local<'c> {
     /// Takes back what handles that are gone left in their limbo.
     pub(crate) fn drain_orphan(&mut self) {
         if let Some(mut orphan) = self.participant.adopt() {
-            let freed = drain(self.shared, &mut orphan);
+            let freed = drain(self.shared, &mut orphan, None);
             self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
             orphan.leave();
         }
@@ -191,22 +224,28 @@ fn ensure_directory(shard: Shard<'_>, bucket: u64) -> bool {
     true
 }
 
-/// Drains a limbo, one lock for each run of blocks of the same shard. Answers how many granules came back.
-fn drain(shared: &Shared, participant: &mut Participant<'_>) -> u64 {
+/// Drains a limbo, one lock for each run of blocks of the same shard; into `spares` what these take. Answers how many
+/// granules came back to the shards.
+fn drain(shared: &Shared, participant: &mut Participant<'_>, mut spares: Option<&mut Spares>) -> u64 {
     let mut freed = 0;
-    let mut held: Option<crate::arena::Locked<'_>> = None;
+    let mut held: Option<Locked<'_>> = None;
     participant.drain(|block| {
         if held.as_ref().is_none_or(|locked| locked.shard.number != block.shard) {
             held = None;
             held = shared.shard(block.shard).try_lock();
         }
         let Some(locked) = &held else { return false };
-        freed += u64::from(locked.shard.block_granules(block.at));
+        let granules = locked.shard.block_granules(block.at);
         if block.image {
             locked.release_image(block.at);
         } else {
+            locked.set_raw(block.at, granules);
+            if spares.as_mut().is_some_and(|spares| spares.push(locked.shard, block.at, granules)) {
+                return true;
+            }
             locked.release(block.at);
         }
+        freed += u64::from(granules);
         true
     });
     freed
@@ -224,11 +263,12 @@ impl Memory for Local<'_> {
         }
     }
 
+    #[inline(never)]
     fn retire_image(&mut self, shard: Shard<'_>, at: u32) {
         self.retire(shard, at, true);
     }
 
-    #[inline]
+    #[inline(always)]
     fn retire_item(&mut self, shard: Shard<'_>, at: u32) {
         self.retire(shard, at, false);
     }
@@ -276,8 +316,11 @@ impl<'c> Local<'c> {
         }
         *tries += 1;
         self.settle();
-        self.run(|local| MakeRoom::for_block(local, shard, granules, now));
+        self.give_spares_back();
+        MakeRoom::for_block(self, shard, granules, now).run();
         self.settle();
+        // Draining may have kept what was just freed.
+        self.give_spares_back();
         Next::Again
     }
 }

@@ -9,6 +9,7 @@
 pub(crate) mod arena_ref;
 pub(crate) mod block;
 pub(crate) mod free_list;
+pub(crate) mod spare;
 #[cfg(all(test, not(loom)))]
 mod verify;
 
@@ -63,6 +64,7 @@ impl<'a> Shard<'a> {
     }
 
     /// Size of a block in use. The caller knows that the block is not freed meanwhile.
+    #[inline(always)]
     pub(crate) fn block_granules(self, at: u32) -> u32 {
         let header = Header(self.shared.region.word32(self.at(at)).load(Relaxed));
         match header.kind() {
@@ -126,6 +128,14 @@ impl<'a> Locked<'a> {
         let granules = self.shard.block_granules(at);
         self.items().release(at, granules);
         self.count_items(-1);
+    }
+
+    /// Turns the block of an item, whose grace period is over, into a raw one that the hand leaves alone.
+    #[inline]
+    pub(crate) fn set_raw(&self, at: u32, granules: u32) {
+        // No reader is left, and the neighbour bit changes only under the lock that we hold.
+        let word = self.shard.shared.region.word32(self.shard.at(at));
+        word.store(Header::raw(granules).0 | word.load(Relaxed) & PREV_FREE, Relaxed);
     }
 
     fn count_items(&self, change: i32) {

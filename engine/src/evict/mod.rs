@@ -10,10 +10,10 @@ use crate::arch::{Kernels, Work};
 use crate::arena::Locked;
 use crate::arena::block::{Header, Kind};
 use crate::config::{SHARD_HAND, SHARD_SWEEP};
-use crate::index::{Change, Failed, Memory};
+use crate::index::{Change, Failed, Lookup, Memory};
 use crate::item::Item;
 use crate::local::Local;
-use crate::shared::Shard;
+use crate::shared::{KeyHash, Shard};
 use crate::sync::Relaxed;
 use crate::time::Millis;
 
@@ -62,18 +62,15 @@ impl<'l, 'c> MakeRoom<'l, 'c> {
     }
 }
 
-impl Work for MakeRoom<'_, '_> {
-    /// How many items were evicted.
-    type Output = u32;
-
-    #[inline(always)]
-    fn run<K: Kernels>(self) -> u32 {
+impl MakeRoom<'_, '_> {
+    /// Answers how many items were evicted.
+    pub(crate) fn run(self) -> u32 {
         let Some(locked) = self.shard.try_lock() else { return 0 };
         let mut evictor = Evictor { local: self.local, locked: &locked, now: self.now };
         match self.goal {
-            Goal::Block(granules) => evictor.make_run::<K>(granules),
-            Goal::Reserve => evictor.refill_reserve::<K>(),
-            Goal::Expired(blocks) => evictor.sweep::<K>(blocks),
+            Goal::Block(granules) => evictor.make_run(granules),
+            Goal::Reserve => evictor.refill_reserve(),
+            Goal::Expired(blocks) => evictor.sweep(blocks),
         }
     }
 }
@@ -102,7 +99,7 @@ impl<'c> Evictor<'_, 'c> {
     }
 
     /// Evicts until blocks that are free or on their way there make up a run of `granules`.
-    fn make_run<K: Kernels>(&mut self, granules: u32) -> u32 {
+    fn make_run(&mut self, granules: u32) -> u32 {
         let (mut run, mut freed, mut evicted, mut laps) = (0, 0, 0, 0);
         let mut at = self.cursor(SHARD_HAND);
         for step in 0.. {
@@ -118,7 +115,7 @@ impl<'c> Evictor<'_, 'c> {
                 (at, run, laps) = (self.shard().first_block(), 0, laps + 1);
                 continue;
             }
-            let (met, size) = self.meet::<K>(at, step < SPARING, false);
+            let (met, size) = self.meet(at, step < SPARING, false);
             match met {
                 Met::Free => run += size,
                 Met::Raw | Met::Spared => run = 0,
@@ -130,7 +127,7 @@ impl<'c> Evictor<'_, 'c> {
         evicted
     }
 
-    fn refill_reserve<K: Kernels>(&mut self) -> u32 {
+    fn refill_reserve(&mut self) -> u32 {
         let (mut freed, mut evicted) = (0, 0);
         let wanted =
             self.shard().shared.geometry.reserve.saturating_sub(self.shard().free_word().load(Relaxed));
@@ -143,7 +140,7 @@ impl<'c> Evictor<'_, 'c> {
                 at = self.shard().first_block();
                 continue;
             }
-            let (met, size) = self.meet::<K>(at, true, false);
+            let (met, size) = self.meet(at, true, false);
             if let Met::Gone = met {
                 (freed, evicted) = (freed + size, evicted + 1);
             }
@@ -154,7 +151,7 @@ impl<'c> Evictor<'_, 'c> {
     }
 
     /// Looks at the next `blocks` blocks for expired items.
-    fn sweep<K: Kernels>(&mut self, blocks: u32) -> u32 {
+    fn sweep(&mut self, blocks: u32) -> u32 {
         let mut evicted = 0;
         let mut at = self.cursor(SHARD_SWEEP);
         for _ in 0..blocks {
@@ -165,7 +162,7 @@ impl<'c> Evictor<'_, 'c> {
                 at = self.shard().first_block();
                 break;
             }
-            let (met, size) = self.meet::<K>(at, true, true);
+            let (met, size) = self.meet(at, true, true);
             evicted += u32::from(matches!(met, Met::Gone));
             at += size;
         }
@@ -178,7 +175,7 @@ impl<'c> Evictor<'_, 'c> {
     }
 
     /// Looks at one block: what it is now, and its size.
-    fn meet<K: Kernels>(&mut self, at: u32, sparing: bool, only_expired: bool) -> (Met, u32) {
+    fn meet(&mut self, at: u32, sparing: bool, only_expired: bool) -> (Met, u32) {
         let shard = self.shard();
         let Some(item) = Item::meet(shard, at) else {
             let header = Header(shard.word(at as usize * crate::config::GRANULE).load(Relaxed));
@@ -193,7 +190,7 @@ impl<'c> Evictor<'_, 'c> {
             }
             return (Met::Spared, size);
         }
-        match self.evict::<K>(at, &item) {
+        match self.evict(at, &item) {
             Ok(true) if expired => self.local.counters.expirations += 1,
             Ok(true) => self.local.counters.evictions += 1,
             // Somebody else took it out of the index: it is on its way back as well.
@@ -205,15 +202,11 @@ impl<'c> Evictor<'_, 'c> {
     }
 
     /// Takes exactly this item out of the index. False: it is not in it.
-    fn evict<K: Kernels>(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
-        let (shard, key) = (self.shard(), item.key());
-        let hash = crate::shared::KeyHash(K::hash(&shard.shared.seed, key));
-        if hash.shard(shard.shared.geometry.shards) != shard.number {
-            debug_assert!(false, "an item lies in a foreign shard");
-            return Ok(false);
-        }
+    fn evict(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
+        let shard = self.shard();
+        let (hash, key) = (shard.shared.hash(item.key()), item.key());
         loop {
-            let lookup = shard.look_up::<K>(self, hash, key)?;
+            let lookup = shard.shared.level.dispatch(LookUp { evictor: self, hash, key })?;
             if lookup.found.is_none_or(|found| found.place.item() != at) {
                 return Ok(false);
             }
@@ -222,6 +215,22 @@ impl<'c> Evictor<'_, 'c> {
                 done => return done.map(|()| true),
             }
         }
+    }
+}
+
+/// The one step of the hand that wants SIMD.
+struct LookUp<'l, 'e, 'c, 'k> {
+    evictor: &'l mut Evictor<'e, 'c>,
+    hash: KeyHash,
+    key: &'k [u8],
+}
+
+impl Work for LookUp<'_, '_, '_, '_> {
+    type Output = Result<Lookup, Failed>;
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) -> Self::Output {
+        self.evictor.shard().look_up::<K>(self.evictor, self.hash, self.key)
     }
 }
 

@@ -152,7 +152,7 @@ impl<'a> Shard<'a> {
     }
 
     /// The entry of `key` in the image of `word`. Frozen or not makes no difference here.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn probe<K: Kernels>(self, word: Word, hash: KeyHash, key: &[u8]) -> Option<Found> {
         if word.len() == 0 {
             return None;
@@ -175,13 +175,13 @@ impl<'a> Shard<'a> {
     }
 
     /// Wait-free; writes nothing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get<K: Kernels>(self, hash: KeyHash, key: &[u8]) -> Option<u32> {
         self.probe::<K>(self.home(hash).word, hash, key).map(|found| found.place.item())
     }
 
     /// Looks a key up in order to change it: finishes a split that it meets.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn look_up<K: Kernels>(
         self,
         memory: &mut impl Memory,
@@ -199,7 +199,7 @@ impl<'a> Shard<'a> {
     }
 
     /// Makes the change, if what the lookup saw still holds, and retires what it took out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn commit(
         self,
         memory: &mut impl Memory,
@@ -217,7 +217,7 @@ impl<'a> Shard<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn change_place(
         self,
         memory: &mut impl Memory,

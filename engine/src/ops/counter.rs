@@ -105,7 +105,7 @@ impl Plan for CountPlan<'_> {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(super) fn count<'c, K: Kernels>(
     local: &mut Local<'c>,
     target: &Target<'c, '_>,

@@ -7,7 +7,7 @@ mod store;
 mod write;
 
 use crate::KEY_LEN_MAX;
-use crate::arch::Kernels;
+use crate::arch::{Kernels, Work};
 use crate::error::StoreError;
 use crate::index::Lookup;
 use crate::local::Local;
@@ -23,7 +23,7 @@ pub(crate) struct Target<'c, 'k> {
     pub(crate) key: &'k [u8],
     pub(crate) now: Millis,
     /// What the batch saw when it prefetched. Still to be verified.
-    pub(crate) hint: Option<Lookup>,
+    pub(crate) hint: Option<&'k Lookup>,
 }
 
 /// Executes one operation.
@@ -36,19 +36,33 @@ pub(crate) fn execute<'c, K: Kernels>(
     match op.action {
         Action::Get => read::get::<K>(local, target, true),
         Action::Put(ref put) => store::put::<K>(local, target, put),
-        _ => execute_other::<K>(local, target, op),
+        _ => local.run(|local| Other { local, target, op }),
     }
 }
 
-fn execute_other<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>, op: &Op<'_>) -> Outcome<'c> {
-    match op.action {
-        Action::Get => read::get::<K>(local, target, true),
-        Action::Peek => read::get::<K>(local, target, false),
-        Action::Put(ref put) => store::put::<K>(local, target, put),
-        Action::Delete(condition) => store::delete::<K>(local, target, condition),
-        Action::Touch(expiry, condition) => store::touch::<K>(local, target, expiry, condition),
-        Action::Concat { bytes, end, create } => store::concat::<K>(local, target, bytes, end, create),
-        Action::Count(ref count) => counter::count::<K>(local, target, count),
+/// The less usual operations: out of line, so that the batch's loop stays small. Entered through the SIMD level again,
+/// since a kernel is only inlined into a function that was compiled for it.
+struct Other<'l, 'c, 't, 'k, 'o> {
+    local: &'l mut Local<'c>,
+    target: &'t Target<'c, 'k>,
+    op: &'o Op<'o>,
+}
+
+impl<'c> Work for Other<'_, 'c, '_, '_, '_> {
+    type Output = Outcome<'c>;
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) -> Outcome<'c> {
+        let Self { local, target, op } = self;
+        match op.action {
+            Action::Get => read::get::<K>(local, target, true),
+            Action::Peek => read::get::<K>(local, target, false),
+            Action::Put(ref put) => store::put::<K>(local, target, put),
+            Action::Delete(condition) => store::delete::<K>(local, target, condition),
+            Action::Touch(expiry, condition) => store::touch::<K>(local, target, expiry, condition),
+            Action::Concat { bytes, end, create } => store::concat::<K>(local, target, bytes, end, create),
+            Action::Count(ref count) => counter::count::<K>(local, target, count),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading: wait-free, in place, writing nothing but the use count of an item that is not yet known to be popular.
 
 use super::Target;
-use crate::arch::Kernels;
+use crate::arch::{Kernels, Work};
 use crate::guard::Value;
 use crate::index::{Image, Lookup};
 use crate::item::Item;
@@ -27,12 +27,12 @@ pub(super) fn confirm<'c, K: Kernels>(shard: Shard<'c>, hint: &Lookup, key: &[u8
 
 #[inline(always)]
 pub(super) fn get<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>, mark: bool) -> Outcome<'c> {
-    let item = match &target.hint {
+    let item = match target.hint {
         Some(hint) => match confirm::<K>(target.shard, hint, target.key) {
             Some(item) => Some(item),
             // No tag matched, and the bucket has not changed since: the key is absent now.
             None if hint.found.is_none() && target.shard.load(hint.home.bucket) == hint.home.word => None,
-            None => look::<K>(target),
+            None => look_again(target),
         },
         None => look::<K>(target),
     };
@@ -51,7 +51,24 @@ pub(super) fn get<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>
     }
 }
 
-#[inline(never)]
+/// Looks the key up from the start: the batch's hint did not hold.
+#[cold]
+fn look_again<'c>(target: &Target<'c, '_>) -> Option<Item<'c>> {
+    target.shard.shared.level.dispatch(Look(target))
+}
+
+struct Look<'t, 'c, 'k>(&'t Target<'c, 'k>);
+
+impl<'c> Work for Look<'_, 'c, '_> {
+    type Output = Option<Item<'c>>;
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) -> Self::Output {
+        look::<K>(self.0)
+    }
+}
+
+#[inline(always)]
 fn look<'c, K: Kernels>(target: &Target<'c, '_>) -> Option<Item<'c>> {
     let at = target.shard.get::<K>(target.hash, target.key)?;
     Some(Item::load(target.shard, at))

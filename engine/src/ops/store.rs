@@ -27,6 +27,7 @@ fn put_unless_expired(new: NewItem<'_>, now: Millis) -> Step<'_> {
     if new.expires.is_some_and(|at| at <= now) { Step::Remove } else { Step::Put(new) }
 }
 
+#[inline(always)]
 fn value<'c>(local: &Local<'c>, item: &Item<'c>) -> Value<'c> {
     Value::of(item, local.participant.announcement())
 }
@@ -76,7 +77,7 @@ impl Plan for DeletePlan {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(super) fn delete<'c, K: Kernels>(
     local: &mut Local<'c>,
     target: &Target<'c, '_>,
@@ -121,7 +122,7 @@ impl Plan for TouchPlan<'_> {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(super) fn touch<'c, K: Kernels>(
     local: &mut Local<'c>,
     target: &Target<'c, '_>,
@@ -161,7 +162,7 @@ impl Plan for ConcatPlan<'_> {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(super) fn concat<'c, K: Kernels>(
     local: &mut Local<'c>,
     target: &Target<'c, '_>,

@@ -50,16 +50,19 @@ pub(super) fn write<'c, K: Kernels>(
     let mut hint = if grip == local.grip { target.hint } else { None };
     let mut tries = 0;
     loop {
+        let fresh;
         let lookup = match verified::<K>(target, hint.take()) {
-            Some(lookup) => Ok(lookup),
-            None => shard.look_up::<K>(local, target.hash, target.key),
-        };
-        let lookup = match lookup {
-            Ok(lookup) => lookup,
-            Err(failed) => {
-                recover(local, target, failed, &mut tries)?;
-                continue;
-            }
+            Some(lookup) => lookup,
+            None => match shard.look_up::<K>(local, target.hash, target.key) {
+                Ok(lookup) => {
+                    fresh = lookup;
+                    &fresh
+                }
+                Err(failed) => {
+                    recover(local, target, failed, &mut tries)?;
+                    continue;
+                }
+            },
         };
         let there = lookup.found.map(|found| Item::load(shard, found.place.item()));
         let before = there.filter(|item| !item.is_expired(target.now));
@@ -85,7 +88,7 @@ pub(super) fn write<'c, K: Kernels>(
                 (Change::Put(at), Did::Put)
             }
         };
-        match shard.commit(local, target.hash, &lookup, change) {
+        match shard.commit(local, target.hash, lookup, change) {
             Ok(()) => {
                 account(local, target, there.is_some(), before.is_some(), did);
                 return Ok((before, did));
@@ -102,13 +105,13 @@ pub(super) fn write<'c, K: Kernels>(
 
 /// The batch's hint, if a write can start from it.
 #[inline(always)]
-fn verified<K: Kernels>(target: &Target<'_, '_>, hint: Option<Lookup>) -> Option<Lookup> {
+fn verified<'k, K: Kernels>(target: &Target<'_, 'k>, hint: Option<&'k Lookup>) -> Option<&'k Lookup> {
     let hint = hint?;
     if hint.home.word.is_splitting() {
         return None;
     }
     let holds = match hint.found {
-        Some(_) => confirm::<K>(target.shard, &hint, target.key).is_some(),
+        Some(_) => confirm::<K>(target.shard, hint, target.key).is_some(),
         None => target.shard.load(hint.home.bucket) == hint.home.word,
     };
     holds.then_some(hint)
