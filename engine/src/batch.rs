@@ -11,6 +11,7 @@
 
 use crate::arch::{Kernels, Work, prefetch_read};
 use crate::config::GRANULE;
+use crate::error::StoreError;
 use crate::index::{Found, Home, Image, Lookup};
 use crate::local::Local;
 use crate::op::{Op, Outcome};
@@ -28,7 +29,7 @@ struct Slot {
     lookup: Option<Lookup>,
 }
 
-/// Executes up to [`BATCH`] operations and reports each outcome, in order.
+/// Executes up to [`BATCH`] operations and reports each outcome, in order; stops before one that meets Pressure.
 pub(crate) struct Execute<'l, 'c, 'o, F> {
     pub(crate) local: &'l mut Local<'c>,
     pub(crate) now: Millis,
@@ -37,14 +38,20 @@ pub(crate) struct Execute<'l, 'c, 'o, F> {
 }
 
 impl<F: FnMut(usize, Outcome<'_>)> Work for Execute<'_, '_, '_, F> {
-    type Output = ();
+    /// How many were executed.
+    type Output = usize;
 
     #[inline(always)]
-    fn run<K: Kernels>(self) {
+    fn run<K: Kernels>(self) -> usize {
         let Self { local, now, ops, mut sink } = self;
         if let [op] = ops {
-            sink(0, alone::<K>(local, now, op));
-            return;
+            return match alone::<K>(local, now, op) {
+                Outcome::Refused(StoreError::Pressure) => 0,
+                outcome => {
+                    sink(0, outcome);
+                    1
+                }
+            };
         }
         let mut slots = [const { None::<Slot> }; BATCH];
         prefetch::<K>(local, ops, &mut slots);
@@ -58,8 +65,12 @@ impl<F: FnMut(usize, Outcome<'_>)> Work for Execute<'_, '_, '_, F> {
             // Room had to be made meanwhile: what was seen before may be gone.
             let hint = if grip == local.grip { slot.lookup.as_ref() } else { None };
             let target = Target { shard, hash: slot.hash, key: op.key, now, hint };
-            sink(i, execute::<K>(local, &target, op));
+            match execute::<K>(local, &target, op) {
+                Outcome::Refused(StoreError::Pressure) => return i,
+                outcome => sink(i, outcome),
+            }
         }
+        ops.len()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::arena::free_list::lists_bytes;
 use crate::error::OpenError;
 
 /// How a cache divides its region. Every field has a documented default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Number of shards, a power of two. A shard is a cache of its own with its own allocator; more of them let more
     /// threads allocate at once, fewer of them use the memory better. Default 0: one for each 64 MiB, at most 16,
@@ -29,12 +29,6 @@ impl Config {
     pub const SHARDS_MAX: u32 = 256;
     /// Most handles.
     pub const HANDLES_MAX: u32 = 1024;
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { shards: 0, handles_max: 0, seed: [0; 4] }
-    }
 }
 
 /// Bytes in a granule: the unit of places and of block sizes.

@@ -60,18 +60,18 @@ impl<'v> Value<'v> {
     pub fn version(&self) -> u64 {
         let mut hash =
             mix(self.reference.offset() ^ u64::from(self.flags) << 40 ^ (self.bytes.len() as u64) << 20);
-        let mut chunks = self.bytes.chunks_exact(8);
-        for chunk in &mut chunks {
-            hash = mix(hash ^ u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
+        let (words, rest) = self.bytes.as_chunks::<8>();
+        for word in words {
+            hash = mix(hash ^ u64::from_le_bytes(*word));
         }
-        for &byte in chunks.remainder() {
+        for &byte in rest {
             hash = mix(hash ^ u64::from(byte));
         }
         hash.max(1)
     }
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+/// The finalizer of `SplitMix64` (Steele, Lea, Flood, OOPSLA 2014).
 fn mix(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

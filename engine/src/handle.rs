@@ -29,19 +29,31 @@ impl<'c> Handle<'c> {
 
     /// Executes `ops` in order, [`BATCH`](crate::BATCH) at a time: hashes and prefetches those, then executes each.
     /// `sink` gets each outcome with the number of its operation, in order; the values in it are borrowed for that call.
-    pub fn execute<F: FnMut(usize, Outcome<'_>)>(&mut self, now: Millis, ops: &[Op<'_>], mut sink: F) {
+    ///
+    /// Answers how many operations were executed. If that is not all of them, the next one met
+    /// [`StoreError::Pressure`](crate::StoreError::Pressure): send what is waiting, be [`quiescent`](Self::quiescent), and
+    /// go on from there. So the order is kept, whatever happens.
+    #[must_use = "a batch may stop early, at an operation that meets Pressure"]
+    pub fn execute<F: FnMut(usize, Outcome<'_>)>(
+        &mut self,
+        now: Millis,
+        ops: &[Op<'_>],
+        mut sink: F,
+    ) -> usize {
         debug_assert!(self.local.participant.is_online(), "the handle is offline");
         let level = self.local.shared.level;
-        for (i, ops) in ops.chunks(BATCH).enumerate() {
-            let local = &mut self.local;
-            level.dispatch(Execute {
-                local,
-                now,
-                ops,
-                sink: |j, outcome: Outcome<'_>| sink(i * BATCH + j, outcome),
-            });
+        let mut done = 0;
+        for ops in ops.chunks(BATCH) {
+            let (local, first) = (&mut self.local, done);
+            let sink = |i, outcome: Outcome<'_>| sink(first + i, outcome);
+            let executed = level.dispatch(Execute { local, now, ops, sink });
+            done += executed;
+            if executed < ops.len() {
+                break;
+            }
         }
         self.local.save_counters();
+        done
     }
 
     /// States that this handle holds nothing it has found, and does a bounded amount of upkeep: moves the epoch, takes

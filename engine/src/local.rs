@@ -1,8 +1,8 @@
 //! One thread's side of a cache: its part in reclamation, its counters, and the memory it asks the shards for.
 
 use crate::arch::Work;
-use crate::arena::Locked;
 use crate::arena::spare::Spares;
+use crate::arena::{Locked, NoBlock};
 use crate::evict::MakeRoom;
 use crate::index::{Failed, Memory};
 use crate::reclaim::limbo::Block;
@@ -18,6 +18,9 @@ const LIMBO_ROOM: u32 = 16;
 
 /// How often a write makes room and tries again before it answers Pressure.
 pub(crate) const ROOM_TRIES: u32 = 4;
+
+/// How often a write asks for a lock that stays busy before it answers Pressure.
+const BUSY_TRIES: u32 = 16;
 
 #[derive(Debug)]
 pub(crate) struct Local<'c> {
@@ -42,7 +45,12 @@ impl<'c> Local<'c> {
     }
 
     pub(crate) fn leave(&mut self) {
-        self.give_spares_back();
+        for _ in 0..BUSY_TRIES {
+            self.give_spares_back();
+            if self.spares.is_empty() {
+                break;
+            }
+        }
         self.save_counters();
         self.participant.leave();
     }
@@ -53,23 +61,23 @@ impl<'c> Local<'c> {
 
     /// A raw block for an item, if there is one at once: where, and how many granules it really has.
     #[inline(always)]
-    pub(crate) fn allocate(&mut self, shard: Shard<'c>, granules: u32) -> Option<(u32, u32)> {
+    pub(crate) fn allocate(&mut self, shard: Shard<'c>, granules: u32) -> Result<(u32, u32), NoBlock> {
         if let Some(at) = self.spares.pop(shard, granules) {
             self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
-            return Some((at, granules));
+            return Ok((at, granules));
         }
         self.allocate_from_arena(shard, granules)
     }
 
-    fn allocate_from_arena(&mut self, shard: Shard<'c>, granules: u32) -> Option<(u32, u32)> {
-        let locked = shard.try_lock()?;
+    fn allocate_from_arena(&mut self, shard: Shard<'c>, granules: u32) -> Result<(u32, u32), NoBlock> {
+        let locked = shard.try_lock().ok_or(NoBlock::Busy)?;
         let got = locked.allocate(granules);
         let low = shard.free_word().load(Relaxed) < shard.shared.geometry.reserve;
         drop(locked);
         if low {
             self.wants_room[shard.number as usize / 64] |= 1 << (shard.number % 64);
         }
-        got
+        got.ok_or(NoBlock::Full)
     }
 
     /// Gives back a block that was never published.
@@ -82,7 +90,8 @@ impl<'c> Local<'c> {
 
     #[inline(always)]
     fn retire(&mut self, shard: Shard<'_>, at: u32, image: bool) {
-        self.counters.limbo_granules += u64::from(shard.block_granules(at));
+        let granules = u64::from(shard.block_granules(at));
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_add(granules);
         self.participant.retire(Block { shard: shard.number, image, at });
     }
 
@@ -133,7 +142,13 @@ impl<'c> Local<'c> {
                         locked.release(at);
                     }
                     // As good as just retired: limbo gives it back later.
-                    None => self.participant.retire(Block { shard: shard.number, image: false, at }),
+                    None if self.participant.limbo.room() > 0 => {
+                        self.participant.retire(Block { shard: shard.number, image: false, at });
+                    }
+                    None => {
+                        self.spares.push(shard, at, granules);
+                        return;
+                    }
                 }
             }
         }
@@ -252,8 +267,8 @@ fn drain(shared: &Shared, participant: &mut Participant<'_>, mut spares: Option<
 }
 
 impl Memory for Local<'_> {
-    fn image(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
-        shard.try_lock()?.allocate_image(granules)
+    fn image(&mut self, shard: Shard<'_>, granules: u32) -> Result<u32, NoBlock> {
+        shard.try_lock().ok_or(NoBlock::Busy)?.allocate_image(granules).ok_or(NoBlock::Full)
     }
 
     fn discard_image(&mut self, shard: Shard<'_>, at: u32) {
@@ -293,8 +308,31 @@ impl<'c> Local<'c> {
     /// Somebody was faster, or there is no memory for an image: makes some.
     #[cold]
     pub(crate) fn after(&mut self, failed: Failed, shard: Shard<'c>, now: Millis, tries: &mut u32) -> Next {
-        if failed == Failed::NoMemory {
-            return self.make_room(shard, self.shared.geometry.chunk_granules(), now, tries);
+        match failed {
+            Failed::Conflict => Next::Again,
+            Failed::NoMemory(why) => {
+                self.without_block(why, shard, self.shared.geometry.chunk_granules(), now, tries)
+            }
+        }
+    }
+
+    /// There was no block: makes room if that is why, and only tries again if somebody else was in the way.
+    #[cold]
+    pub(crate) fn without_block(
+        &mut self,
+        why: NoBlock,
+        shard: Shard<'c>,
+        granules: u32,
+        now: Millis,
+        tries: &mut u32,
+    ) -> Next {
+        if why == NoBlock::Full {
+            return self.make_room(shard, granules, now, tries);
+        }
+        *tries += 1;
+        if *tries > BUSY_TRIES {
+            self.counters.pressure += 1;
+            return Next::GiveUp;
         }
         Next::Again
     }

@@ -148,7 +148,8 @@ pub enum Outcome<'v> {
     Length(usize),
     /// The counter after the change.
     Number(i128),
-    /// Nothing was changed, for this reason.
+    /// Nothing was changed, for this reason. Never [`StoreError::Pressure`] where
+    /// [`Handle::execute`](crate::Handle::execute) reports it: a batch stops before such an operation.
     Refused(StoreError),
 }
 

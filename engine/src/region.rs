@@ -90,7 +90,10 @@ mod real {
         pub(crate) fn tags(&self, at: usize, len: usize) -> &[u16] {
             debug_assert!(at.is_multiple_of(4));
             // SAFETY: as `bytes`; blocks are aligned to four bytes.
-            unsafe { core::slice::from_raw_parts(self.pointer(at, len * 2).cast(), len) }
+            #[allow(clippy::cast_ptr_alignment)]
+            unsafe {
+                core::slice::from_raw_parts(self.pointer(at, len * 2).cast::<u16>(), len)
+            }
         }
 
         /// Fills private bytes.
@@ -103,26 +106,15 @@ mod real {
 
         #[inline(always)]
         pub(crate) fn write_tags(&self, at: usize, tags: &[u16]) {
-            debug_assert!(at.is_multiple_of(4));
-            // SAFETY: as `write`.
-            unsafe {
-                self.pointer(at, tags.len() * 2)
-                    .cast::<u16>()
-                    .copy_from_nonoverlapping(tags.as_ptr(), tags.len())
-            }
+            // SAFETY: tags are plain bytes in memory: any two of them may be looked at as bytes.
+            let bytes = unsafe { core::slice::from_raw_parts(tags.as_ptr().cast::<u8>(), tags.len() * 2) };
+            self.write(at, bytes);
         }
 
         /// Zeroes private bytes.
         pub(crate) fn zero(&self, at: usize, len: usize) {
             // SAFETY: as `write`.
             unsafe { self.pointer(at, len).write_bytes(0, len) }
-        }
-
-        /// Private bytes, to be filled in place.
-        #[allow(clippy::mut_from_ref)] // the block is private: only one caller has it
-        pub(crate) fn private(&self, at: usize, len: usize) -> &mut [MaybeUninit<u8>] {
-            // SAFETY: as `write`; the caller is the only one that knows the block.
-            unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len).cast(), len) }
         }
     }
 }

@@ -130,22 +130,3 @@ pub(crate) fn prefetch_read(p: *const u8) {
     }
     let _ = p;
 }
-
-/// Asks for the line of `p`, to be written soon: it comes without a second request for ownership.
-///
-/// By its own instruction: for plain x86-64 the compiler would emit the one for reading. CPUs that lack it, Intel's
-/// before 2014, run it as a no-op.
-#[inline(always)]
-pub(crate) fn prefetch_write(p: *const u8) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a prefetch changes nothing that the program can see, and never faults.
-    unsafe {
-        core::arch::asm!("prefetchw [{}]", in(reg) p.addr(), options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(all(target_arch = "aarch64", not(miri)))]
-    // SAFETY: as above.
-    unsafe {
-        core::arch::asm!("prfm pstl1keep, [{}]", in(reg) p.addr(), options(nomem, nostack, preserves_flags));
-    }
-    let _ = p;
-}

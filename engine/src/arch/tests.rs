@@ -404,6 +404,5 @@ fn hash_tells_lengths_and_places_apart() {
 fn prefetch_takes_any_address() {
     for address in [core::ptr::null(), core::ptr::without_provenance(usize::MAX), [0u8; 64].as_ptr()] {
         super::prefetch_read(address);
-        super::prefetch_write(address);
     }
 }

@@ -28,6 +28,15 @@ const TRIES: usize = if cfg!(all(test, loom)) { 1 } else { 200 };
 /// Words of a shard that name a block to go on from.
 const CURSORS: &[usize] = &[SHARD_HAND, SHARD_SWEEP];
 
+/// Why there is no block at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoBlock {
+    /// Nothing fits.
+    Full,
+    /// Another thread is inside the allocator of this shard, and perhaps not running.
+    Busy,
+}
+
 /// A shard whose lock is held; unlocks when dropped.
 #[derive(Debug)]
 pub(crate) struct Locked<'a> {

@@ -37,7 +37,7 @@ fn slot_of(shard: u32, granules: u32) -> usize {
     (granules ^ shard << 4) as usize % SLOTS
 }
 
-fn link<'a>(shard: Shard<'a>, at: u32) -> &'a AtomicU32 {
+fn link(shard: Shard<'_>, at: u32) -> &AtomicU32 {
     shard.shared.region.word32(shard.at(at) + GRANULE)
 }
 

@@ -7,8 +7,8 @@
 //! need, whenever a handle is quiescent and its shard has fallen below the reserve.
 
 use crate::arch::{Kernels, Work};
-use crate::arena::Locked;
 use crate::arena::block::{Header, Kind};
+use crate::arena::{Locked, NoBlock};
 use crate::config::{SHARD_HAND, SHARD_SWEEP};
 use crate::index::{Change, Failed, Lookup, Memory};
 use crate::item::Item;
@@ -235,8 +235,8 @@ impl Work for LookUp<'_, '_, '_, '_> {
 }
 
 impl Memory for Evictor<'_, '_> {
-    fn image(&mut self, _: Shard<'_>, granules: u32) -> Option<u32> {
-        self.locked.allocate_image(granules)
+    fn image(&mut self, _: Shard<'_>, granules: u32) -> Result<u32, NoBlock> {
+        self.locked.allocate_image(granules).ok_or(NoBlock::Full)
     }
 
     fn discard_image(&mut self, _: Shard<'_>, at: u32) {

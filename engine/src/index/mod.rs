@@ -43,6 +43,7 @@ pub(crate) use image::{
 pub(crate) use word::{Place, Word, level_of};
 
 use crate::arch::Kernels;
+use crate::arena::NoBlock;
 use crate::config::SHARD_TABLE;
 use crate::item::Item;
 use crate::shared::{KeyHash, Shard};
@@ -51,7 +52,7 @@ use crate::sync::{Acquire, AtomicU64, Relaxed, Release, fault, unless};
 /// Where the index gets memory for images, and where it sends what it took out.
 pub(crate) trait Memory {
     /// A private block of this many granules.
-    fn image(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32>;
+    fn image(&mut self, shard: Shard<'_>, granules: u32) -> Result<u32, NoBlock>;
     /// Takes back a block that was never published: it needs no grace period.
     fn discard_image(&mut self, shard: Shard<'_>, at: u32);
     /// An image that no directory word names any more.
@@ -97,8 +98,8 @@ pub(crate) enum Change {
 pub(crate) enum Failed {
     /// Somebody else changed something: look the key up again.
     Conflict,
-    /// There is no memory for an image.
-    NoMemory,
+    /// There is no memory for an image at once.
+    NoMemory(NoBlock),
 }
 
 impl<'a> Shard<'a> {
@@ -284,7 +285,7 @@ impl<'a> Shard<'a> {
         if entries.is_empty() {
             return Ok(Word::new(level, 0, 0));
         }
-        let block = memory.image(self, image_granules(entries.len())).ok_or(Failed::NoMemory)?;
+        let block = memory.image(self, image_granules(entries.len())).map_err(Failed::NoMemory)?;
         Image::write(self, block, entries);
         Ok(Word::new(level, entries.len(), block))
     }

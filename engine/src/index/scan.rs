@@ -15,7 +15,7 @@ pub(crate) struct Walk {
     end: u64,
 }
 
-impl<'a> Shard<'a> {
+impl Shard<'_> {
     pub(crate) fn walk_from(self, bucket: u64) -> Walk {
         Walk { bucket, end: self.born().load(Acquire) }
     }

@@ -7,10 +7,20 @@
 use super::image::{Entries, Image};
 use super::word::Word;
 use super::{Failed, Home, Memory};
+use crate::arena::NoBlock;
 use crate::config::SHARD_TABLE;
 use crate::item::Item;
 use crate::shared::{KeyHash, Shard};
 use crate::sync::{Acquire, Relaxed, Release, fault, unless};
+
+/// Another helper having been faster is fine.
+fn settle(result: Result<(), Failed>) -> Result<bool, Failed> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(Failed::Conflict) => Ok(false),
+        Err(failed @ Failed::NoMemory(_)) => Err(failed),
+    }
+}
 
 impl<'a> Shard<'a> {
     /// Splits the next bucket in line. False: the directory is as large as it can get, or another thread did it.
@@ -25,7 +35,7 @@ impl<'a> Shard<'a> {
             return Ok(false);
         }
         if !ensure(memory, born) {
-            return Err(Failed::NoMemory);
+            return Err(Failed::NoMemory(NoBlock::Full));
         }
         let round = born.ilog2();
         let bucket = born - (1 << round);
@@ -60,7 +70,7 @@ impl<'a> Shard<'a> {
         // This order: child, parent, born. The child is reached only through what is written after it.
         let mut won = false;
         if fault("split_parent_first") {
-            won = self.settle(self.replace_image(memory, home, level, &stay))?;
+            won = settle(self.replace_image(memory, home, level, &stay))?;
         }
         let new = self.new_word(memory, level, &go)?;
         let word = self.directory(child);
@@ -75,19 +85,10 @@ impl<'a> Shard<'a> {
             memory.discard_image(self, new.image());
         }
         if !fault("split_parent_first") {
-            won = self.settle(self.replace_image(memory, home, level, &stay))?;
+            won = settle(self.replace_image(memory, home, level, &stay))?;
         }
         self.bump_born(child);
         Ok(won)
-    }
-
-    /// Another helper having been faster is fine.
-    fn settle(self, result: Result<(), Failed>) -> Result<bool, Failed> {
-        match result {
-            Ok(()) => Ok(true),
-            Err(Failed::Conflict) => Ok(false),
-            Err(Failed::NoMemory) => Err(Failed::NoMemory),
-        }
     }
 
     fn bump_born(self, child: u64) {
@@ -123,7 +124,7 @@ impl<'a> Shard<'a> {
                     return Ok(());
                 }
                 Err(Failed::Conflict) => {}
-                Err(Failed::NoMemory) => return Err(Failed::NoMemory),
+                Err(failed @ Failed::NoMemory(_)) => return Err(failed),
             }
         }
     }

@@ -17,6 +17,7 @@ mod map;
 mod reclaim;
 
 use crate::arch::{Kernels, Level, Seed, Work};
+use crate::arena::NoBlock;
 use crate::arena::block::{Header, Shape};
 use crate::config::{
     GRANULE, Geometry, RECORD_ANNOUNCED, RECORD_HEAD, RECORD_RING, RECORD_STATE, RECORD_TAIL, ROOT_EPOCH,
@@ -161,8 +162,8 @@ impl Teller {
 }
 
 impl Memory for Teller {
-    fn image(&mut self, _: Shard<'_>, _: u32) -> Option<u32> {
-        Some(self.free_images.pop().expect("the story's images suffice"))
+    fn image(&mut self, _: Shard<'_>, _: u32) -> Result<u32, NoBlock> {
+        Ok(self.free_images.pop().expect("the story's images suffice"))
     }
     fn discard_image(&mut self, _: Shard<'_>, at: u32) {
         self.free_images.push(at);
@@ -198,7 +199,7 @@ impl<M: Memory, D: Fn(Option<u32>) -> Option<Change>> Work for Write<'_, M, D> {
             match shard.commit(self.memory, hash, &lookup, change) {
                 Ok(()) => return found,
                 Err(Failed::Conflict) => {}
-                Err(Failed::NoMemory) => panic!("the story's images suffice"),
+                Err(Failed::NoMemory(_)) => panic!("the story's images suffice"),
             }
         }
     }

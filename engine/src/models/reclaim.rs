@@ -81,8 +81,8 @@ impl Member {
 }
 
 impl Memory for Member {
-    fn image(&mut self, _: Shard<'_>, _: u32) -> Option<u32> {
-        Some(self.free_images.pop().expect("the story's images suffice"))
+    fn image(&mut self, _: Shard<'_>, _: u32) -> Result<u32, NoBlock> {
+        Ok(self.free_images.pop().expect("the story's images suffice"))
     }
     fn discard_image(&mut self, _: Shard<'_>, at: u32) {
         self.free_images.push(at);

@@ -76,11 +76,14 @@ pub(super) fn write<'c, K: Kernels>(
                     let len = granules as usize * crate::config::GRANULE;
                     return Err(StoreError::TooLarge { len, max: shard.shared.geometry.item_len_max() });
                 }
-                let Some((at, got)) = local.allocate(shard, granules) else {
-                    if local.make_room(shard, granules, target.now, &mut tries) == Next::GiveUp {
-                        return Err(StoreError::Pressure);
+                let (at, got) = match local.allocate(shard, granules) {
+                    Ok(block) => block,
+                    Err(why) => {
+                        if local.without_block(why, shard, granules, target.now, &mut tries) == Next::GiveUp {
+                            return Err(StoreError::Pressure);
+                        }
+                        continue;
                     }
-                    continue;
                 };
                 // An item that is written again is as popular as it was.
                 let uses = there.map_or(0, |item| item.uses());
