@@ -74,6 +74,22 @@ impl<F: FnMut(usize, Outcome<'_>)> Work for Execute<'_, '_, '_, F> {
     }
 }
 
+/// Executes one operation and answers its outcome.
+pub(crate) struct Alone<'l, 'c, 'o> {
+    pub(crate) local: &'l mut Local<'c>,
+    pub(crate) now: Millis,
+    pub(crate) op: &'o Op<'o>,
+}
+
+impl<'c> Work for Alone<'_, 'c, '_> {
+    type Output = Outcome<'c>;
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) -> Outcome<'c> {
+        alone::<K>(self.local, self.now, self.op)
+    }
+}
+
 /// One operation, which has nobody to share its waits with.
 #[inline(always)]
 fn alone<'c, K: Kernels>(local: &mut Local<'c>, now: Millis, op: &Op<'_>) -> Outcome<'c> {

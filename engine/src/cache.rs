@@ -25,6 +25,16 @@ pub struct Cache<'r> {
 impl<'r> Cache<'r> {
     /// Makes an empty cache in `region`. Nothing is allocated, now or later. Memory is written as it fills, so that pages
     /// of a fresh mapping are touched only when they are needed.
+    ///
+    /// ```
+    /// use crabcache_engine::{Cache, Config};
+    /// use std::mem::MaybeUninit;
+    ///
+    /// let mut region = vec![MaybeUninit::uninit(); 16 << 20];
+    /// let cache = Cache::new(&mut region, Config::default())?;
+    /// assert_eq!(cache.stats().items, 0);
+    /// # Ok::<(), crabcache_engine::OpenError>(())
+    /// ```
     pub fn new(region: &'r mut [MaybeUninit<u8>], config: Config) -> Result<Self, OpenError> {
         let region = Region::new(region);
         let geometry = Geometry::new(region.len(), &config)?;

@@ -2,7 +2,8 @@
 
 use crate::BATCH;
 use crate::arena::arena_ref::ArenaRef;
-use crate::batch::Execute;
+use crate::batch::{Alone, Execute};
+use crate::error::StoreError;
 use crate::evict::MakeRoom;
 use crate::guard::Value;
 use crate::item::Item;
@@ -33,6 +34,18 @@ impl<'c> Handle<'c> {
     /// Answers how many operations were executed. If that is not all of them, the next one met
     /// [`StoreError::Pressure`](crate::StoreError::Pressure): send what is waiting, be [`quiescent`](Self::quiescent), and
     /// go on from there. So the order is kept, whatever happens.
+    ///
+    /// ```
+    /// # use crabcache_engine::{Cache, Config, Millis, Op, Outcome};
+    /// # let mut region = vec![std::mem::MaybeUninit::uninit(); 1 << 20];
+    /// # let cache = Cache::new(&mut region, Config::default()).unwrap();
+    /// # let mut handle = cache.handle().unwrap();
+    /// let ops = [Op::put(b"a", b"1"), Op::get(b"a"), Op::get(b"b")];
+    /// let mut hits = Vec::new();
+    /// let done = handle.execute(Millis(0), &ops, |_, outcome| hits.push(matches!(outcome, Outcome::Hit(_))));
+    /// assert_eq!((done, hits), (3, vec![false, true, false]));
+    /// handle.quiescent(Millis(0));
+    /// ```
     #[must_use = "a batch may stop early, at an operation that meets Pressure"]
     pub fn execute<F: FnMut(usize, Outcome<'_>)>(
         &mut self,
@@ -54,6 +67,50 @@ impl<'c> Handle<'c> {
         }
         self.local.save_counters();
         done
+    }
+
+    /// Executes one operation. The values in the outcome are in the arena, and borrow the handle: it cannot be quiescent
+    /// while somebody looks at them.
+    pub fn apply(&mut self, now: Millis, op: &Op<'_>) -> Outcome<'_> {
+        let level = self.local.shared.level;
+        let outcome = level.dispatch(Alone { local: &mut self.local, now, op });
+        self.local.save_counters();
+        outcome
+    }
+
+    /// The value of `key`, if it is present.
+    ///
+    /// ```
+    /// # use crabcache_engine::{Cache, Config, Millis};
+    /// # let mut region = vec![std::mem::MaybeUninit::uninit(); 1 << 20];
+    /// # let cache = Cache::new(&mut region, Config::default()).unwrap();
+    /// # let mut handle = cache.handle().unwrap();
+    /// handle.put(Millis(0), b"crab", b"cake")?;
+    /// assert_eq!(handle.get(Millis(0), b"crab").map(|value| value.bytes()), Some(&b"cake"[..]));
+    /// assert!(handle.get(Millis(0), b"fish").is_none());
+    /// # Ok::<(), crabcache_engine::StoreError>(())
+    /// ```
+    pub fn get(&mut self, now: Millis, key: &[u8]) -> Option<Value<'_>> {
+        match self.apply(now, &Op::get(key)) {
+            Outcome::Hit(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Stores `value` under `key`, for ever and in any case. For more, see [`Action::Put`](crate::Action::Put).
+    pub fn put(&mut self, now: Millis, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        match self.apply(now, &Op::put(key, value)) {
+            Outcome::Refused(error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes `key`. Answers whether it was present.
+    pub fn delete(&mut self, now: Millis, key: &[u8]) -> Result<bool, StoreError> {
+        match self.apply(now, &Op::delete(key)) {
+            Outcome::Refused(error) => Err(error),
+            outcome => Ok(matches!(outcome, Outcome::Removed(_))),
+        }
     }
 
     /// States that this handle holds nothing it has found, and does a bounded amount of upkeep: moves the epoch, takes

@@ -54,6 +54,11 @@ pub use op::{Action, Condition, Count, Delta, End, Op, Outcome, Put, TouchCondit
 pub use stats::Stats;
 pub use time::{Expiry, Millis};
 
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// Longest key, in bytes.
 pub const KEY_LEN_MAX: usize = 65_535;
 
