@@ -1,15 +1,18 @@
 //! One thread's way into a cache.
 
-use crate::BATCH;
 use crate::arena::arena_ref::ArenaRef;
+use crate::arena::block::Header;
 use crate::batch::{Alone, Execute};
 use crate::error::StoreError;
 use crate::evict::MakeRoom;
 use crate::guard::Value;
-use crate::item::Item;
+use crate::item::{Item, NewItem};
 use crate::local::Local;
-use crate::op::{Op, Outcome};
+use crate::op::{Condition, Op, Outcome};
+use crate::ops::{Place, Target};
+use crate::reservation::Reservation;
 use crate::time::Millis;
+use crate::{BATCH, KEY_LEN_MAX};
 use core::fmt;
 use core::marker::PhantomData;
 
@@ -111,6 +114,67 @@ impl<'c> Handle<'c> {
             Outcome::Refused(error) => Err(error),
             outcome => Ok(matches!(outcome, Outcome::Removed(_))),
         }
+    }
+
+    /// Makes room for a value of `value_len` bytes that is still to come: fill it, then [`commit`](Self::commit) it.
+    ///
+    /// ```
+    /// # use crabcache_engine::{Cache, Condition, Config, Millis, Outcome};
+    /// # let mut region = vec![std::mem::MaybeUninit::uninit(); 1 << 20];
+    /// # let cache = Cache::new(&mut region, Config::default()).unwrap();
+    /// # let mut handle = cache.handle().unwrap();
+    /// let mut room = handle.reserve(Millis(0), b"photo", 5, 0, None)?;
+    /// room.value().copy_from_slice(b"bytes"); // or read from a socket, over many turns
+    /// let stored = handle.commit(Millis(0), room, Condition::Always);
+    /// assert!(matches!(stored, Ok(Outcome::Stored { old: None })));
+    /// # Ok::<(), crabcache_engine::StoreError>(())
+    /// ```
+    pub fn reserve(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        value_len: usize,
+        flags: u32,
+        expires: Option<Millis>,
+    ) -> Result<Reservation<'c>, StoreError> {
+        let shared = self.local.shared;
+        let max = shared.geometry.item_len_max();
+        if key.len() > KEY_LEN_MAX {
+            return Err(StoreError::KeyTooLong { len: key.len(), max: KEY_LEN_MAX });
+        }
+        if value_len > max - key.len().min(max) {
+            return Err(StoreError::TooLarge { len: key.len() + value_len, max });
+        }
+        let new = NewItem { key, value: [&[], &[]], flags, expires };
+        let (shape, hash) = (new.shape_with(value_len), shared.hash(key));
+        let shard = shared.shard(hash.shard(shared.geometry.shards));
+        let block = self.local.allocate_insisting(shard, shape.granules(), now);
+        self.local.save_counters();
+        let (at, granules) = block?;
+        let header = Header::item(shape, granules);
+        new.write_head(shard, at, shape, header);
+        Ok(Reservation::new(shared, hash, at, granules, header))
+    }
+
+    /// Stores what was reserved, if the condition holds. Under Pressure gives the reservation back: be
+    /// [`quiescent`](Self::quiescent) and try again.
+    pub fn commit(
+        &mut self,
+        now: Millis,
+        mut reservation: Reservation<'c>,
+        condition: Condition,
+    ) -> Result<Outcome<'_>, Reservation<'c>> {
+        let at = reservation.finish();
+        let key = Item::load(reservation.shard(), at).key();
+        let target = Target { shard: reservation.shard(), hash: reservation.hash(), key, now, hint: None };
+        let outcome = self.local.run(|local| Place { local, target: &target, at, condition });
+        self.local.save_counters();
+        match outcome {
+            Outcome::Refused(StoreError::Pressure) => return Err(reservation),
+            Outcome::Stored { .. } => reservation.forget(),
+            _ => drop(reservation),
+        }
+        Ok(outcome)
     }
 
     /// States that this handle holds nothing it has found, and does a bounded amount of upkeep: moves the epoch, takes

@@ -43,7 +43,7 @@ impl<'a> Item<'a> {
         Self { shard, at, header }
     }
 
-    /// The item in a block that the hand meets, if it is one. Acquire: pairs with the Release in [`publish`].
+    /// The item in a block that the hand meets, if it is one. Acquire: pairs with the Release in `finish`.
     pub(crate) fn meet(shard: Shard<'a>, at: u32) -> Option<Self> {
         let header = Header(shard.shared.region.word32(shard.at(at)).load(Acquire));
         (header.kind() == Kind::Item).then_some(Self { shard, at, header })
@@ -124,6 +124,20 @@ impl<'a> Item<'a> {
         self.shape().granules() + self.header.slack()
     }
 
+    /// Where its value lies: bytes from the start of the block, and length.
+    pub(crate) fn value_range(&self) -> (usize, usize) {
+        let (key_len, value_len, from) = self.lens();
+        (from + key_len, value_len)
+    }
+
+    /// Turns a raw block whose bytes have been written into an item.
+    #[inline(always)]
+    pub(crate) fn finish(shard: Shard<'_>, at: u32, raw: Header, header: Header) {
+        // The neighbour bit may change at any moment; all other bits are known. Release: the hand may meet this
+        // header from now on (`meet`) and read the key.
+        shard.shared.region.word32(shard.at(at)).fetch_xor(raw.0 ^ header.0, Release);
+    }
+
     /// Where its value lies, for a handle with this announcement.
     #[inline(always)]
     pub(crate) fn reference(&self, announcement: u64) -> ArenaRef {
@@ -162,11 +176,24 @@ impl<'a> Item<'a> {
 }
 
 impl NewItem<'_> {
+    /// Bytes in key and value.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.key.len() + self.value[0].len() + self.value[1].len()
+    }
+
+    /// The shape of the item. Its length has been checked.
     #[inline(always)]
     pub(crate) fn shape(&self) -> Shape {
+        self.shape_with(self.value[0].len() + self.value[1].len())
+    }
+
+    /// The shape it has with a value of this length.
+    #[inline(always)]
+    pub(crate) fn shape_with(&self, value_len: usize) -> Shape {
         Shape {
             key_len: self.key.len() as u32,
-            value_len: (self.value[0].len() + self.value[1].len()) as u32,
+            value_len: value_len as u32,
             flags: self.flags != 0,
             expiry: self.expires.is_some(),
         }
@@ -178,32 +205,36 @@ impl NewItem<'_> {
     pub(crate) fn write(&self, shard: Shard<'_>, at: u32, granules: u32, uses: u32) {
         let (region, shape) = (&shard.shared.region, self.shape());
         let header = Header::item(shape, granules).with_uses(uses);
-        let mut to = shard.at(at) + GRANULE;
-        if !header.is_plain() {
-            to = self.write_fields(shard, to, header);
-        }
-        region.write(to, self.key);
-        to += self.key.len();
+        let to = self.write_head(shard, at, shape, header);
         region.write(to, self.value[0]);
         if !self.value[1].is_empty() {
             region.write(to + self.value[0].len(), self.value[1]);
         }
-        // The neighbour bit may change at any moment; all other bits are known. Release: the hand may meet this
-        // header from now on (`Item::meet`) and read the key.
-        region.word32(shard.at(at)).fetch_xor(Header::raw(granules).0 ^ header.0, Release);
+        Item::finish(shard, at, Header::raw(granules), header);
     }
 
-    fn write_fields(&self, shard: Shard<'_>, mut to: usize, header: Header) -> usize {
+    /// Writes what stands before the value; answers where the value begins.
+    #[inline(always)]
+    pub(crate) fn write_head(&self, shard: Shard<'_>, at: u32, shape: Shape, header: Header) -> usize {
+        let mut to = shard.at(at) + GRANULE;
+        if !header.is_plain() {
+            to = self.write_fields(shard, to, shape);
+        }
+        shard.shared.region.write(to, self.key);
+        to + self.key.len()
+    }
+
+    fn write_fields(&self, shard: Shard<'_>, mut to: usize, shape: Shape) -> usize {
         let region = &shard.shared.region;
         let mut put = |bytes: &[u8]| {
             region.write(to, bytes);
             to += bytes.len();
         };
-        if header.is_long() {
-            put(&(self.key.len() as u32).to_le_bytes());
-            put(&((self.value[0].len() + self.value[1].len()) as u32).to_le_bytes());
+        if shape.is_long() {
+            put(&shape.key_len.to_le_bytes());
+            put(&shape.value_len.to_le_bytes());
         }
-        if header.has_flags() {
+        if shape.flags {
             put(&self.flags.to_le_bytes());
         }
         if let Some(Millis(at)) = self.expires {

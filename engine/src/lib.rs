@@ -37,6 +37,7 @@ mod op;
 mod ops;
 mod reclaim;
 mod region;
+mod reservation;
 mod shared;
 #[cfg(all(test, not(loom)))]
 mod simulation;
@@ -51,6 +52,7 @@ pub use error::{NoHandle, OpenError, StoreError};
 pub use guard::Value;
 pub use handle::Handle;
 pub use op::{Action, Condition, Count, Delta, End, Op, Outcome, Put, TouchCondition};
+pub use reservation::Reservation;
 pub use stats::Stats;
 pub use time::{Expiry, Millis};
 

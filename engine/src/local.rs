@@ -3,6 +3,7 @@
 use crate::arch::Work;
 use crate::arena::spare::Spares;
 use crate::arena::{Locked, NoBlock};
+use crate::error::StoreError;
 use crate::evict::MakeRoom;
 use crate::index::{Failed, Memory};
 use crate::reclaim::limbo::Block;
@@ -78,6 +79,25 @@ impl<'c> Local<'c> {
             self.wants_room[shard.number as usize / 64] |= 1 << (shard.number % 64);
         }
         got.ok_or(NoBlock::Full)
+    }
+
+    /// A raw block, after making room for it if need be.
+    pub(crate) fn allocate_insisting(
+        &mut self,
+        shard: Shard<'c>,
+        granules: u32,
+        now: Millis,
+    ) -> Result<(u32, u32), StoreError> {
+        let mut tries = 0;
+        loop {
+            match self.allocate(shard, granules) {
+                Ok(block) => return Ok(block),
+                Err(why) if self.without_block(why, shard, granules, now, &mut tries) == Next::GiveUp => {
+                    return Err(StoreError::Pressure);
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Gives back a block that was never published.

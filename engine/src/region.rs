@@ -111,6 +111,20 @@ mod real {
             self.write(at, bytes);
         }
 
+        /// Private bytes, to be filled in place.
+        #[allow(clippy::mut_from_ref)] // a private block has one owner, which passes on a borrow of itself
+        pub(crate) fn private(&self, at: usize, len: usize) -> &mut [MaybeUninit<u8>] {
+            // SAFETY: as `write`; any bytes are a `MaybeUninit`.
+            unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len).cast(), len) }
+        }
+
+        /// The same, once all of them have been filled.
+        #[allow(clippy::mut_from_ref)] // as above
+        pub(crate) fn private_filled(&self, at: usize, len: usize) -> &mut [u8] {
+            // SAFETY: as `private`; the caller has filled them.
+            unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len), len) }
+        }
+
         /// Zeroes private bytes.
         pub(crate) fn zero(&self, at: usize, len: usize) {
             // SAFETY: as `write`.
@@ -228,6 +242,20 @@ mod model {
             self.witness(at).into_iter().for_each(Witness::write);
             // SAFETY: as `bytes`.
             unsafe { self.pointer(at, tags.len() * 2).cast::<u16>().copy_from(tags.as_ptr(), tags.len()) }
+        }
+
+        #[allow(clippy::mut_from_ref)]
+        pub(crate) fn private(&self, at: usize, len: usize) -> &mut [core::mem::MaybeUninit<u8>] {
+            self.witness(at).into_iter().for_each(Witness::write);
+            // SAFETY: as `bytes`.
+            unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len).cast(), len) }
+        }
+
+        #[allow(clippy::mut_from_ref)]
+        pub(crate) fn private_filled(&self, at: usize, len: usize) -> &mut [u8] {
+            self.witness(at).into_iter().for_each(Witness::write);
+            // SAFETY: as `bytes`.
+            unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len), len) }
         }
 
         pub(crate) fn zero(&self, at: usize, len: usize) {

@@ -2,7 +2,7 @@
 //! same seed repeats it: the engine is a function of region size, configuration, operations and clock values.
 
 use crate::{Action, Cache, Condition, Config, Count, Delta, End, Expiry, Handle, Millis, Op, Outcome, Put};
-use crate::{StoreError, TouchCondition, Value};
+use crate::{Reservation, StoreError, TouchCondition, Value};
 use ahash::RandomState;
 use core::mem::MaybeUninit;
 use std::vec::Vec;
@@ -216,6 +216,7 @@ fn simulate(world: World, seed: u64) {
     let mut handle = cache.handle().unwrap();
     let mut model = Model::with_hasher(RandomState::with_seeds(1, 2, 3, 4));
     let mut now = Millis(1_000_000);
+    let mut waiting: Option<Reservation<'_>> = None;
     let filler: Vec<u8> = (0..world.value_max).map(|i| b'0' + (i % 10) as u8).collect();
     for step in 0..world.steps {
         let count = if random.below(3) == 0 { 1 } else { random.below(70) as usize };
@@ -266,7 +267,15 @@ fn simulate(world: World, seed: u64) {
                 handle.offline();
                 handle.online();
             }
-            4 if random.below(10) == 0 => {
+            4..7 => match waiting.take() {
+                None => {
+                    let key = std::format!("{}", random.below(world.keys)).into_bytes();
+                    let len = 1 + random.below(world.value_max) as usize;
+                    waiting = handle.reserve(now, &key, len, 0, None).ok();
+                }
+                Some(room) => finish(&mut handle, &mut model, &mut random, now, room, seed),
+            },
+            7 if random.below(10) == 0 => {
                 drop(handle);
                 handle = cache.handle().unwrap();
             }
@@ -278,6 +287,28 @@ fn simulate(world: World, seed: u64) {
         if step % 64 == 0 || step + 1 == world.steps {
             audit(&cache, &mut handle, &model, now, seed);
         }
+    }
+}
+
+/// Commits a reservation, or lets it go.
+fn finish<'c>(
+    handle: &mut Handle<'c>,
+    model: &mut Model,
+    random: &mut Random,
+    now: Millis,
+    mut room: Reservation<'c>,
+    seed: u64,
+) {
+    if random.below(4) == 0 {
+        return;
+    }
+    let byte = b'a' + random.below(26) as u8;
+    room.value().fill(byte);
+    let (key, value) = (room.key().to_vec(), room.value().to_vec());
+    let condition = if random.below(3) == 0 { Condition::Absent } else { Condition::Always };
+    if let Ok(outcome) = handle.commit(now, room, condition) {
+        let put = Put { value: &value, condition, ..Put::default() };
+        apply(model, seed, now, &Op { key: &key, action: Action::Put(put) }, &outcome);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::arch::{Kernels, Work};
 use crate::error::StoreError;
 use crate::index::Lookup;
 use crate::local::Local;
-use crate::op::{Action, Op, Outcome};
+use crate::op::{Action, Condition, Op, Outcome};
 use crate::shared::{KeyHash, Shard};
 use crate::time::Millis;
 
@@ -63,6 +63,23 @@ impl<'c> Work for Other<'_, 'c, '_, '_, '_> {
             Action::Concat { bytes, end, create } => store::concat::<K>(local, target, bytes, end, create),
             Action::Count(ref count) => counter::count::<K>(local, target, count),
         }
+    }
+}
+
+/// Stores the item in a block that was filled beforehand.
+pub(crate) struct Place<'l, 'c, 't, 'k> {
+    pub(crate) local: &'l mut Local<'c>,
+    pub(crate) target: &'t Target<'c, 'k>,
+    pub(crate) at: u32,
+    pub(crate) condition: Condition,
+}
+
+impl<'c> Work for Place<'_, 'c, '_, '_> {
+    type Output = Outcome<'c>;
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) -> Outcome<'c> {
+        store::place::<K>(self.local, self.target, self.at, self.condition)
     }
 }
 

@@ -177,3 +177,31 @@ pub(super) fn concat<'c, K: Kernels>(
         Err(error) => Outcome::Refused(error),
     }
 }
+
+struct PlacePlan {
+    at: u32,
+    condition: Condition,
+}
+
+impl Plan for PlacePlan {
+    fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError> {
+        Ok(if holds(self.condition, before) { Step::Place(self.at) } else { Step::Keep })
+    }
+}
+
+/// Stores the item in a block of the caller's. Anything but [`Outcome::Stored`] leaves the block the caller's.
+#[inline(always)]
+pub(super) fn place<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    at: u32,
+    condition: Condition,
+) -> Outcome<'c> {
+    match write::<K>(local, target, &mut PlacePlan { at, condition }) {
+        Ok((before, did)) => {
+            let old = before.map(|item| value(local, &item));
+            if did == Did::Kept { Outcome::NotStored { found: old } } else { Outcome::Stored { old } }
+        }
+        Err(error) => Outcome::Refused(error),
+    }
+}

@@ -24,6 +24,8 @@ pub(super) enum Step<'s> {
     Remove,
     /// Store this item.
     Put(NewItem<'s>),
+    /// Store the item in this block, which stays the caller's until that is done.
+    Place(u32),
 }
 
 /// What was done.
@@ -66,16 +68,16 @@ pub(super) fn write<'c, K: Kernels>(
         };
         let there = lookup.found.map(|found| Item::load(shard, found.place.item()));
         let before = there.filter(|item| !item.is_expired(target.now));
+        let mut ours = None;
         let (change, did) = match plan.decide(before.as_ref())? {
             Step::Keep => return Ok((before, Did::Kept)),
             Step::Remove => (Change::Remove, Did::Removed),
             Step::Put(new) => {
-                let granules = new.shape().granules();
-                let max = shard.shared.geometry.item_granules_max;
-                if granules > max {
-                    let len = granules as usize * crate::config::GRANULE;
-                    return Err(StoreError::TooLarge { len, max: shard.shared.geometry.item_len_max() });
+                let max = shard.shared.geometry.item_len_max();
+                if new.len() > max {
+                    return Err(StoreError::TooLarge { len: new.len(), max });
                 }
+                let granules = new.shape().granules();
                 let (at, got) = match local.allocate(shard, granules) {
                     Ok(block) => block,
                     Err(why) => {
@@ -88,8 +90,10 @@ pub(super) fn write<'c, K: Kernels>(
                 // An item that is written again is as popular as it was.
                 let uses = there.map_or(0, |item| item.uses());
                 new.write(shard, at, got, uses);
+                ours = Some(at);
                 (Change::Put(at), Did::Put)
             }
+            Step::Place(at) => (Change::Put(at), Did::Put),
         };
         match shard.commit(local, target.hash, lookup, change) {
             Ok(()) => {
@@ -97,7 +101,7 @@ pub(super) fn write<'c, K: Kernels>(
                 return Ok((before, did));
             }
             Err(failed) => {
-                if let Change::Put(at) = change {
+                if let Some(at) = ours {
                     local.discard_item(shard, at);
                 }
                 recover(local, target, failed, &mut tries)?;

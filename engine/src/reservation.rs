@@ -1,0 +1,95 @@
+//! Room in the arena for a value that is still arriving: read from a socket straight to where it will stay.
+//!
+//! Until it is committed the block is raw: no reader can find it, and the hand passes it by. It belongs to no handle and
+//! holds up nobody's grace period, so it may wait for as long as the value takes to arrive.
+
+use crate::arena::block::Header;
+use crate::item::Item;
+use crate::shared::{KeyHash, Shard, Shared};
+use core::fmt;
+
+/// How often the shard's lock is asked for when an unused reservation is given back.
+const RELEASE_TRIES: usize = 1000;
+
+/// Room for one item, with its key already in place. Fill [`value`](Self::value), then
+/// [`commit`](crate::Handle::commit) it; dropped uncommitted, it gives its room back.
+pub struct Reservation<'c> {
+    shared: &'c Shared,
+    hash: KeyHash,
+    at: u32,
+    granules: u32,
+    /// What the block's header will be.
+    header: Header,
+    /// Whether the block is an item already, which the index does not have.
+    is_item: bool,
+}
+
+impl<'c> Reservation<'c> {
+    /// A raw block in which everything but the value has been written.
+    pub(crate) fn new(shared: &'c Shared, hash: KeyHash, at: u32, granules: u32, header: Header) -> Self {
+        let mut reservation = Self { shared, hash, at, granules, header, is_item: false };
+        reservation.value_bytes().fill(core::mem::MaybeUninit::new(0));
+        reservation
+    }
+
+    pub(crate) fn shard(&self) -> Shard<'c> {
+        self.shared.shard(self.hash.shard(self.shared.geometry.shards))
+    }
+
+    pub(crate) fn hash(&self) -> KeyHash {
+        self.hash
+    }
+
+    fn item(&self) -> Item<'c> {
+        Item::at(self.shard(), self.at, self.header)
+    }
+
+    fn value_bytes(&mut self) -> &mut [core::mem::MaybeUninit<u8>] {
+        let (from, len) = self.item().value_range();
+        self.shared.region.private(self.shard().at(self.at) + from, len)
+    }
+
+    /// Where the value goes. It reads as zeros until it is written.
+    pub fn value(&mut self) -> &mut [u8] {
+        let (from, len) = self.item().value_range();
+        self.shared.region.private_filled(self.shard().at(self.at) + from, len)
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.item().key()
+    }
+
+    /// Turns the block into an item, once, and says where it is.
+    pub(crate) fn finish(&mut self) -> u32 {
+        if !self.is_item {
+            Item::finish(self.shard(), self.at, Header::raw(self.granules), self.header);
+            self.is_item = true;
+        }
+        self.at
+    }
+
+    /// The block is in the index now: it is not ours any more.
+    pub(crate) fn forget(self) {
+        let _ = core::mem::ManuallyDrop::new(self);
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        for _ in 0..RELEASE_TRIES {
+            if let Some(locked) = self.shard().try_lock() {
+                locked.release(self.at);
+                return;
+            }
+        }
+        // Whoever has the lock has not run for some hundred thousand loads. Better to lose a block than to wait for ever.
+    }
+}
+
+impl fmt::Debug for Reservation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("len", &self.item().value_range().1).finish_non_exhaustive()
+    }
+}
