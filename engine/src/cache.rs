@@ -39,7 +39,8 @@ impl<'r> Cache<'r> {
         let region = Region::new(region);
         let geometry = Geometry::new(region.len(), &config)?;
         let (seed, level) = (Seed::new(config.seed), Level::detect());
-        let shared = Shared { region, geometry, seed, level, fences: FenceOrder::default() };
+        let shared =
+            Shared { number: next_number(), region, geometry, seed, level, fences: FenceOrder::default() };
         shared.region.word64(ROOT_EPOCH).store(1, Relaxed);
         shared.region.word32(ROOT_HANDLES_USED).store(0, Relaxed);
         for record in 0..geometry.handles {
@@ -92,12 +93,19 @@ impl<'r> Cache<'r> {
             pressure: counters.pressure,
             ..Stats::default()
         };
+        let limbo = stats.limbo_bytes;
         for shard in (0..shared.geometry.shards).map(|shard| shared.shard(shard)) {
             add_shard(&mut stats, shard);
         }
-        stats.used_bytes = stats.used_bytes.saturating_sub(stats.limbo_bytes);
+        stats.used_bytes = stats.used_bytes.saturating_sub(limbo);
         stats
     }
+}
+
+/// A number that no other cache of this process has, until 2^32 have been made.
+fn next_number() -> u32 {
+    static CACHES: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(1);
+    CACHES.fetch_add(1, Relaxed)
 }
 
 /// Adds what a shard knows of itself.
@@ -105,12 +113,14 @@ fn add_shard(stats: &mut Stats, shard: Shard<'_>) {
     let bytes = |granules: u32| u64::from(granules) * GRANULE as u64;
     let geometry = &shard.shared.geometry;
     let locked = shard.try_lock();
+    let nursery = crate::evict::nursery::Nursery::of(shard);
     let free = shard.free_word().load(Relaxed);
     let index = shard.word(crate::config::SHARD_INDEX).load(Relaxed);
-    stats.free_bytes += bytes(free);
+    stats.free_bytes += bytes(free + nursery.free());
+    stats.limbo_bytes += bytes(nursery.waiting());
     stats.index_bytes += bytes(index);
     stats.index_free_bytes += bytes(shard.index_free_word().load(Relaxed));
-    stats.used_bytes += bytes(geometry.arena_end - shard.first_block() - free - index);
+    stats.used_bytes += bytes(geometry.arena_end - shard.first_block() - free - index + nursery.used());
     stats.buckets += shard.born().load(Relaxed);
     if let Some(locked) = locked {
         stats.largest_free_bytes = stats.largest_free_bytes.max(bytes(locked.items().largest()));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! region   | root | handle records, each with its limbo ring | shard 0 | shard 1 | ...
-//! shard    | born | allocator state | directory table | free lists: items | free lists: index | arena ... sentinel |
+//! shard    | born | allocator state | directory table | free lists x 2 | ghost | nursery | main ... sentinel |
 //! ```
 //! All links are offsets: bytes from the start of the region, or granules of four bytes from the start of a shard.
 
@@ -60,6 +60,7 @@ pub(crate) const SHARD_ITEMS: usize = 140;
 pub(crate) const SHARD_FREE: usize = 144;
 pub(crate) const SHARD_INDEX: usize = 148;
 pub(crate) const SHARD_INDEX_FREE: usize = 152;
+pub(crate) const SHARD_NURSERY: usize = 160;
 pub(crate) const SHARD_TABLE: usize = 256;
 
 /// Where everything lies. Made once, cannot be wrong afterwards.
@@ -80,13 +81,20 @@ pub(crate) struct Geometry {
     /// Offsets in a shard, in bytes.
     pub(crate) item_lists_at: usize,
     pub(crate) index_lists_at: usize,
+    /// Ghost: lines of 64 bytes.
+    pub(crate) ghost_at: usize,
+    pub(crate) ghost_lines: u32,
+    /// Nursery: up to where main begins.
+    pub(crate) nursery_at: usize,
     pub(crate) arena_at: usize,
     /// First granule after the arena; a sentinel block stands there.
     pub(crate) arena_end: u32,
     /// The largest block that an item may have, in granules.
     pub(crate) item_granules_max: u32,
-    /// Free granules below which room is made ahead of need.
+    /// Free granules of main below which room is made ahead of need.
     pub(crate) reserve: u32,
+    /// Free granules of main above which newcomers need not prove anything.
+    pub(crate) plenty: u32,
 }
 
 impl Geometry {
@@ -102,7 +110,7 @@ impl Geometry {
             handles => return Err(OpenError::BadHandles { handles }),
         };
         // The rings together take at most about one percent.
-        let limbo_len = (len / 800 / handles as usize).clamp(128, 4096).next_power_of_two() as u32;
+        let limbo_len = 1 << (len / 800 / handles as usize).clamp(128, 4096).ilog2();
         let record_stride = RECORD_RING + limbo_len as usize * 8;
         let shards_at = (ROOT_BYTES + record_stride * handles as usize).next_multiple_of(256);
         let min = shards_at + SHARD_BYTES_MIN * shards as usize;
@@ -130,7 +138,11 @@ impl Geometry {
         let table_len = (buckets_max >> chunk_shift) as u32 + 1;
         let item_lists_at = SHARD_TABLE + (table_len as usize * 4).next_multiple_of(64);
         let index_lists_at = item_lists_at + lists_bytes(stride);
-        let arena_at = (index_lists_at + lists_bytes(index_chunk_bytes(chunk_shift))).next_multiple_of(64);
+        let ghost_at = (index_lists_at + lists_bytes(index_chunk_bytes(chunk_shift))).next_multiple_of(64);
+        // The ghost remembers one key for each 256 bytes, the nursery is a tenth of what is left.
+        let ghost_lines = ((stride - ghost_at) / 256 / 31).max(1) as u32;
+        let nursery_at = ghost_at + ghost_lines as usize * 64;
+        let arena_at = nursery_at + (stride - 64 - nursery_at) / 10 / 64 * 64;
         let arena_end = ((stride - 64) / GRANULE) as u32;
         let arena = arena_end - (arena_at / GRANULE) as u32;
         Self {
@@ -145,10 +157,14 @@ impl Geometry {
             table_len,
             item_lists_at,
             index_lists_at,
+            ghost_at,
+            ghost_lines,
+            nursery_at,
             arena_at,
             arena_end,
             item_granules_max: (arena / 4).min(1 << 28),
             reserve: (arena / 256).clamp(64, 1 << 18),
+            plenty: arena / 16,
         }
     }
 
@@ -211,7 +227,7 @@ mod tests {
                 assert!(g.shard_stride <= SHARD_BYTES_MAX);
                 assert!(g.arena_at < g.arena_end as usize * GRANULE);
                 assert!((g.arena_end as usize + 1) * GRANULE <= g.shard_stride);
-                let overhead = len - g.shards as usize * (g.arena_end as usize * GRANULE - g.arena_at);
+                let overhead = len - g.shards as usize * (g.arena_end as usize * GRANULE - g.nursery_at);
                 assert!(len < 1 << 17 || overhead * 10 < len, "{len}: {overhead} bytes of overhead");
             }
         }

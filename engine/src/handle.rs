@@ -197,11 +197,13 @@ impl<'c> Handle<'c> {
         }
     }
 
-    /// The bytes that an [`ArenaRef`] names; none if this handle has been quiescent since they were found.
+    /// The bytes that an [`ArenaRef`] names; none if this handle has been quiescent since they were found, or if they are
+    /// another cache's.
     #[must_use]
     pub fn bytes(&self, reference: ArenaRef) -> Option<&[u8]> {
         let participant = &self.local.participant;
-        (participant.is_online() && reference.generation() == participant.announcement())
+        let ours = reference.cache() == self.local.shared.number;
+        (ours && participant.is_online() && reference.generation() == participant.announcement())
             .then(|| self.local.shared.region.bytes(reference.offset() as usize, reference.len()))
     }
 
@@ -236,6 +238,7 @@ impl<'c> Handle<'c> {
         let shards = u64::from(shared.geometry.shards);
         // The cursor counts buckets shard by shard: shard in the low bits, so that it stays small.
         let (mut number, mut bucket, mut reported) = (cursor % shards, cursor / shards, 0);
+        let at_least = at_least.max(1);
         while number < shards {
             let shard = shared.shard(number as u32);
             let mut walk = shard.walk_from(bucket);
@@ -259,9 +262,10 @@ impl<'c> Handle<'c> {
         0
     }
 
-    /// Removes all items, `buckets` buckets a call: pass 0 to begin, then what was answered, until it is 0 again. Is
-    /// quiescent in between.
-    pub fn flush(&mut self, now: Millis, cursor: u64, buckets: usize) -> u64 {
+    /// Removes all items, up to `buckets` buckets of the index a call: begin with 0, go on with what was answered, until it
+    /// is none. The same number comes back where nothing could be done at the moment, because other handles hold back what
+    /// was removed before. Is quiescent in between.
+    pub fn flush(&mut self, now: Millis, cursor: u64, buckets: usize) -> Option<u64> {
         let shared = self.local.shared;
         let shards = u64::from(shared.geometry.shards);
         let (mut number, mut bucket, mut left) = (cursor % shards, cursor / shards, buckets);
@@ -271,7 +275,7 @@ impl<'c> Handle<'c> {
                 // A bucket may hold more items than a ring that is nearly full has room for.
                 if left == 0 || !self.local.prepare_flush() {
                     self.quiescent(now);
-                    return bucket * shards + number;
+                    return Some(bucket * shards + number);
                 }
                 let emptied = shard.empty_bucket(&mut self.local, bucket, |local, at| {
                     local.counters.deletes += 1;
@@ -280,14 +284,14 @@ impl<'c> Handle<'c> {
                 });
                 if emptied.is_err() {
                     self.local.settle();
-                    return bucket * shards + number;
+                    return Some(bucket * shards + number);
                 }
                 (bucket, left) = (bucket + 1, left - 1);
             }
             (number, bucket) = (number + 1, 0);
         }
         self.quiescent(now);
-        0
+        None
     }
 }
 

@@ -9,6 +9,7 @@
 use crate::arena::arena_ref::ArenaRef;
 use crate::arena::block::{Header, Kind, Shape, USES_MAX};
 use crate::config::GRANULE;
+use crate::evict::nursery::Nursery;
 use crate::shared::Shard;
 use crate::sync::{Acquire, Relaxed, Release, fault};
 use crate::time::Millis;
@@ -118,6 +119,20 @@ impl<'a> Item<'a> {
         self.expires().is_some_and(|at| at <= now)
     }
 
+    /// Copies it into a raw block of at least its size, which becomes an item that was used so often.
+    pub(crate) fn copy_to(&self, at: u32, granules: u32, uses: u32) {
+        let (from, len) = self.value_range();
+        let body = self.bytes(GRANULE, from + len - GRANULE);
+        self.shard.shared.region.write(self.shard.at(at) + GRANULE, body);
+        let header = Header::item(self.shape(), granules).with_uses(uses);
+        Self::finish(self.shard, at, Header::raw(granules), header);
+    }
+
+    /// Size that its block must have at least.
+    pub(crate) fn granules_min(&self) -> u32 {
+        self.shape().granules()
+    }
+
     /// Size of its block.
     #[inline(always)]
     pub(crate) fn granules(&self) -> u32 {
@@ -142,7 +157,17 @@ impl<'a> Item<'a> {
     #[inline(always)]
     pub(crate) fn reference(&self, announcement: u64) -> ArenaRef {
         let (key_len, value_len, from) = self.lens();
-        ArenaRef::new((self.shard.at(self.at) + from + key_len) as u64, value_len as u32, announcement)
+        ArenaRef::new(
+            (self.shard.at(self.at) + from + key_len) as u64,
+            value_len as u32,
+            self.shard.shared.number,
+            announcement,
+        )
+    }
+
+    #[inline(always)]
+    pub(crate) fn in_nursery(&self) -> bool {
+        self.shard.in_nursery(self.at)
     }
 
     pub(crate) fn uses(&self) -> u32 {
@@ -153,9 +178,16 @@ impl<'a> Item<'a> {
     /// the header at this moment.
     #[inline(always)]
     pub(crate) fn mark_used(&self) {
-        if self.header.uses() < USES_MAX {
+        if self.header.uses() < USES_MAX && !self.is_young() {
             self.change_header(self.header.used_once_more());
         }
+    }
+
+    /// A newcomer is asked for again soon in any case: that proves nothing yet.
+    #[inline(always)]
+    fn is_young(&self) -> bool {
+        self.shard.in_nursery(self.at)
+            && Nursery::age(self.shard, self.at) < Nursery::of(self.shard).len() / 4
     }
 
     /// Takes one use away.

@@ -4,11 +4,12 @@ use crate::arch::Work;
 use crate::arena::spare::Spares;
 use crate::arena::{Locked, NoBlock};
 use crate::error::StoreError;
-use crate::evict::MakeRoom;
+use crate::evict::nursery::Nursery;
+use crate::evict::{MakeRoom, Room};
 use crate::index::{Failed, Memory};
 use crate::reclaim::limbo::Block;
 use crate::reclaim::{GRACE, Participant};
-use crate::shared::{Shard, Shared};
+use crate::shared::{KeyHash, Shard, Shared};
 use crate::stats::Counters;
 use crate::sync::Relaxed;
 use crate::time::Millis;
@@ -31,6 +32,8 @@ pub(crate) struct Local<'c> {
     spares: Spares,
     /// Bit per shard whose free memory fell below the reserve when this handle last allocated there.
     wants_room: [u64; 4],
+    /// Granules of items in this handle's limbo, by shard: they are as good as free, a little later.
+    pub(crate) expected: [u32; 256],
     /// Changes whenever this handle may have let go of what it found.
     pub(crate) grip: u32,
 }
@@ -40,7 +43,8 @@ impl<'c> Local<'c> {
         let participant = Participant::join(shared)?;
         let counters = Counters::load(shared, participant.number());
         let spares = Spares::new(shared.geometry.reserve / 4);
-        let mut local = Self { shared, participant, counters, spares, wants_room: [0; 4], grip: 0 };
+        let mut local =
+            Self { shared, participant, counters, spares, wants_room: [0; 4], expected: [0; 256], grip: 0 };
         local.participant.online();
         Some(local)
     }
@@ -70,13 +74,49 @@ impl<'c> Local<'c> {
         self.allocate_from_arena(shard, granules)
     }
 
+    /// The same for a newcomer. While main has room nobody has to prove anything.
+    #[inline(always)]
+    pub(crate) fn allocate_newcomer(
+        &mut self,
+        shard: Shard<'c>,
+        granules: u32,
+        hash: KeyHash,
+    ) -> Result<(u32, u32), NoBlock> {
+        if shard.free_word().load(Relaxed) > shard.shared.geometry.plenty {
+            return self.allocate(shard, granules);
+        }
+        self.allocate_in_nursery(shard, granules, hash)
+    }
+
+    fn allocate_in_nursery(
+        &mut self,
+        shard: Shard<'c>,
+        granules: u32,
+        hash: KeyHash,
+    ) -> Result<(u32, u32), NoBlock> {
+        let locked = shard.try_lock().ok_or(NoBlock::Busy)?;
+        let nursery = Nursery::of(shard);
+        let got = locked.allocate_newcomer(granules, hash);
+        let low = nursery.free() + nursery.waiting() < MakeRoom::nursery_goal(&nursery)
+            || shard.free_word().load(Relaxed) < shard.shared.geometry.reserve;
+        drop(locked);
+        if low {
+            self.want_room(shard);
+        }
+        got
+    }
+
+    fn want_room(&mut self, shard: Shard<'c>) {
+        self.wants_room[shard.number as usize / 64] |= 1 << (shard.number % 64);
+    }
+
     fn allocate_from_arena(&mut self, shard: Shard<'c>, granules: u32) -> Result<(u32, u32), NoBlock> {
         let locked = shard.try_lock().ok_or(NoBlock::Busy)?;
         let got = locked.allocate(granules);
         let low = shard.free_word().load(Relaxed) < shard.shared.geometry.reserve;
         drop(locked);
         if low {
-            self.wants_room[shard.number as usize / 64] |= 1 << (shard.number % 64);
+            self.want_room(shard);
         }
         got.ok_or(NoBlock::Full)
     }
@@ -102,6 +142,10 @@ impl<'c> Local<'c> {
 
     /// Gives back a block that was never published.
     pub(crate) fn discard_item(&mut self, shard: Shard<'c>, at: u32) {
+        if shard.in_nursery(at) {
+            // It stays where it is, an item that nobody finds, until the tail comes by.
+            return;
+        }
         match shard.try_lock() {
             Some(locked) => locked.release(at),
             None => self.retire(shard, at, false),
@@ -112,6 +156,10 @@ impl<'c> Local<'c> {
     fn retire(&mut self, shard: Shard<'_>, at: u32, image: bool) {
         let granules = u64::from(shard.block_granules(at));
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_add(granules);
+        if !image {
+            let expected = &mut self.expected[shard.number as usize & 255];
+            *expected = expected.saturating_add(granules as u32);
+        }
         self.participant.retire(Block { shard: shard.number, image, at });
     }
 
@@ -176,7 +224,8 @@ impl<'c> Local<'c> {
 
     /// Takes back what nobody can be reading any more.
     pub(crate) fn drain(&mut self) {
-        let freed = drain(self.shared, &mut self.participant, Some(&mut self.spares));
+        let kept = Some((&mut self.spares, &mut self.expected));
+        let freed = drain(self.shared, &mut self.participant, kept);
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
     }
 
@@ -261,7 +310,11 @@ fn ensure_directory(shard: Shard<'_>, bucket: u64) -> bool {
 
 /// Drains a limbo, one lock for each run of blocks of the same shard; into `spares` what these take. Answers how many
 /// granules came back to the shards.
-fn drain(shared: &Shared, participant: &mut Participant<'_>, mut spares: Option<&mut Spares>) -> u64 {
+fn drain(
+    shared: &Shared,
+    participant: &mut Participant<'_>,
+    mut kept: Option<(&mut Spares, &mut [u32; 256])>,
+) -> u64 {
     let mut freed = 0;
     let mut held: Option<Locked<'_>> = None;
     participant.drain(|block| {
@@ -275,8 +328,13 @@ fn drain(shared: &Shared, participant: &mut Participant<'_>, mut spares: Option<
             locked.release_image(block.at);
         } else {
             locked.set_raw(block.at, granules);
-            if spares.as_mut().is_some_and(|spares| spares.push(locked.shard, block.at, granules)) {
-                return true;
+            if let Some((spares, expected)) = &mut kept {
+                let expected = &mut expected[block.shard as usize & 255];
+                // What an earlier owner of the record left is not in it.
+                *expected = expected.saturating_sub(granules);
+                if spares.push(locked.shard, block.at, granules) {
+                    return true;
+                }
             }
             locked.release(block.at);
         }
@@ -305,13 +363,16 @@ impl Memory for Local<'_> {
 
     #[inline(always)]
     fn retire_item(&mut self, shard: Shard<'_>, at: u32) {
-        self.retire(shard, at, false);
+        // In the nursery a block is given back when the tail has passed it.
+        if !shard.in_nursery(at) {
+            self.retire(shard, at, false);
+        }
     }
 
     fn displace_item(&mut self, shard: Shard<'_>, at: u32) {
         self.counters.evictions += 1;
         self.counters.removed += 1;
-        self.retire(shard, at, false);
+        self.retire_item(shard, at);
     }
 }
 
@@ -346,8 +407,10 @@ impl<'c> Local<'c> {
         now: Millis,
         tries: &mut u32,
     ) -> Next {
-        if why == NoBlock::Full {
-            return self.make_room(shard, granules, now, tries);
+        match why {
+            NoBlock::Full => return self.make_room(shard, Room::Main(granules), now, tries),
+            NoBlock::NurseryFull => return self.make_room(shard, Room::Nursery(granules), now, tries),
+            NoBlock::Busy => {}
         }
         *tries += 1;
         if *tries > BUSY_TRIES {
@@ -359,14 +422,9 @@ impl<'c> Local<'c> {
 
     /// Makes room for a block of this size, and lets a grace period pass.
     #[cold]
-    pub(crate) fn make_room(
-        &mut self,
-        shard: Shard<'c>,
-        granules: u32,
-        now: Millis,
-        tries: &mut u32,
-    ) -> Next {
+    fn make_room(&mut self, shard: Shard<'c>, room: Room, now: Millis, tries: &mut u32) -> Next {
         // A large block may take more blocks than limbo holds: then it is made room for in several steps.
+        let (Room::Main(granules) | Room::Nursery(granules)) = room;
         let steps = ROOM_TRIES + granules / self.shared.geometry.limbo_len;
         if *tries >= steps {
             self.counters.pressure += 1;
@@ -375,7 +433,7 @@ impl<'c> Local<'c> {
         *tries += 1;
         self.settle();
         self.give_spares_back();
-        MakeRoom::for_block(self, shard, granules, now).run();
+        MakeRoom::for_block(self, shard, room, now).run();
         self.settle();
         // Draining may have kept what was just freed.
         self.give_spares_back();

@@ -9,6 +9,8 @@ use crate::sync::{AtomicU32, AtomicU64, FenceOrder};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Tells this cache from all others of the process.
+    pub(crate) number: u32,
     pub(crate) region: Region,
     pub(crate) geometry: Geometry,
     pub(crate) seed: Seed,

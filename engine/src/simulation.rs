@@ -317,12 +317,9 @@ fn outcome_is_absent(outcome: &Outcome<'_>) -> bool {
 }
 
 fn flush(handle: &mut Handle<'_>, now: Millis) {
-    let mut cursor = 0;
-    loop {
-        cursor = handle.flush(now, cursor, 100);
-        if cursor == 0 {
-            return;
-        }
+    let mut cursor = Some(0);
+    while let Some(at) = cursor {
+        cursor = handle.flush(now, at, 100);
     }
 }
 

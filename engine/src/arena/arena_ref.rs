@@ -9,12 +9,13 @@
 pub struct ArenaRef {
     offset: u64,
     len: u32,
+    cache: u32,
     generation: u64,
 }
 
 impl ArenaRef {
-    pub(crate) fn new(offset: u64, len: u32, generation: u64) -> Self {
-        Self { offset, len, generation }
+    pub(crate) fn new(offset: u64, len: u32, cache: u32, generation: u64) -> Self {
+        Self { offset, len, cache, generation }
     }
 
     /// Bytes from the start of the region.
@@ -33,6 +34,11 @@ impl ArenaRef {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Number of the cache in which it lies: no two of a process have the same.
+    pub(crate) const fn cache(&self) -> u32 {
+        self.cache
     }
 
     /// The epoch under which it was found.

@@ -200,6 +200,22 @@ impl<'a> FreeLists<'a> {
     pub(crate) fn allocate(&self, granules: u32) -> Option<(u32, u32)> {
         let granules = granules.max(BLOCK_GRANULES_MIN);
         let (at, size) = self.find(granules)?;
+        Some(self.allocate_at(at, size, granules))
+    }
+
+    /// The free block just before this one, and its size.
+    pub(crate) fn hole_before(&self, at: u32) -> Option<(u32, u32)> {
+        if !self.header(at).is_prev_free() {
+            return None;
+        }
+        let size = self.word(self.base + (at - 1) as usize * GRANULE).load(Relaxed);
+        Some((at - size, size))
+    }
+
+    /// The same at the low end of this free block, which is large enough.
+    #[inline]
+    pub(crate) fn allocate_at(&self, at: u32, size: u32, granules: u32) -> (u32, u32) {
+        let granules = granules.max(BLOCK_GRANULES_MIN);
         self.remove(at, size);
         let rest = size - granules;
         let taken = if rest >= BLOCK_GRANULES_MIN {
@@ -216,7 +232,7 @@ impl<'a> FreeLists<'a> {
             }
         }
         self.block(at, 0).store(Header::raw(taken).0, Relaxed);
-        Some((at, taken))
+        (at, taken)
     }
 
     /// The same from the high end: what stays for good is better out of the way of large values.

@@ -16,8 +16,10 @@ mod verify;
 use crate::config::{
     GRANULE, SHARD_FREE, SHARD_HAND, SHARD_INDEX, SHARD_INDEX_FREE, SHARD_ITEMS, SHARD_LOCK, SHARD_SWEEP,
 };
+use crate::evict::ghost::Ghost;
+use crate::evict::nursery::Nursery;
 use crate::item::Item;
-use crate::shared::Shard;
+use crate::shared::{KeyHash, Shard};
 use crate::sync::{Acquire, Relaxed, Release, fault, spin, unless};
 use block::{BLOCK_GRANULES_MIN, Header, Kind, PREV_FREE};
 use free_list::FreeLists;
@@ -31,8 +33,10 @@ const CURSORS: &[usize] = &[SHARD_HAND, SHARD_SWEEP];
 /// Why there is no block at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum NoBlock {
-    /// Nothing fits.
+    /// Nothing fits in main.
     Full,
+    /// Nothing fits in the nursery.
+    NurseryFull,
     /// Another thread is inside the allocator of this shard, and perhaps not running.
     Busy,
 }
@@ -82,6 +86,14 @@ impl<'a> Shard<'a> {
         }
     }
 
+    /// Whether a block lies in the nursery: those are not given back one by one.
+    #[inline(always)]
+    pub(crate) fn in_nursery(self, at: u32) -> bool {
+        at < self.first_block()
+    }
+
+    /// Where main begins.
+    #[inline(always)]
     pub(crate) fn first_block(self) -> u32 {
         (self.shared.geometry.arena_at / GRANULE) as u32
     }
@@ -100,6 +112,8 @@ impl<'a> Locked<'a> {
         self.shard.word(SHARD_SWEEP).store(first, Relaxed);
         self.items().insert(first, end - first);
         self.put_sentinel(end, PREV_FREE);
+        Nursery::of(self.shard).format();
+        Ghost::of(self.shard).format();
     }
 
     /// A block that is never free ends the walk to the next one.
@@ -131,12 +145,41 @@ impl<'a> Locked<'a> {
         Some(got)
     }
 
+    /// A raw block for a newcomer: in the nursery, or in main if it is remembered or too large.
+    pub(crate) fn allocate_newcomer(&self, granules: u32, hash: KeyHash) -> Result<(u32, u32), NoBlock> {
+        let nursery = Nursery::of(self.shard);
+        if granules > nursery.len() || Ghost::of(self.shard).take(hash) {
+            return self.allocate(granules).ok_or(NoBlock::Full);
+        }
+        let Some(at) = nursery.allocate(granules) else { return Err(NoBlock::NurseryFull) };
+        self.count_items(1);
+        Ok((at, granules.max(BLOCK_GRANULES_MIN)))
+    }
+
+    /// The oldest block of the nursery, of this size, has left; `item` if it was one.
+    pub(crate) fn leave_nursery(&self, granules: u32, item: bool) {
+        // Acquire: not older than the announcement of anybody whose unlinking we have seen.
+        Nursery::of(self.shard).leave(granules, self.shard.shared.epoch().load(Acquire));
+        self.count_items(-i32::from(item));
+    }
+
     /// Gives the block of an item back. Its grace period is over, or nobody ever saw it.
     #[inline]
     pub(crate) fn release(&self, at: u32) {
         let granules = self.shard.block_granules(at);
         self.items().release(at, granules);
         self.count_items(-1);
+    }
+
+    /// The free block just before this one, and its size.
+    pub(crate) fn hole_before(&self, at: u32) -> Option<(u32, u32)> {
+        self.items().hole_before(at)
+    }
+
+    /// A raw block at the low end of a free block of `size` granules.
+    pub(crate) fn allocate_at(&self, hole: u32, size: u32, granules: u32) -> (u32, u32) {
+        self.count_items(1);
+        self.items().allocate_at(hole, size, granules)
     }
 
     /// Turns the block of an item, whose grace period is over, into a raw one that the hand leaves alone.

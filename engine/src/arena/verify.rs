@@ -3,6 +3,7 @@
 use super::Locked;
 use super::block::{Header, Kind};
 use crate::config::{SHARD_HAND, SHARD_INDEX, SHARD_ITEMS, SHARD_SWEEP};
+use crate::evict::nursery::Nursery;
 use crate::index::Image;
 use crate::item::Item;
 use crate::shared::Shard;
@@ -29,6 +30,14 @@ impl Locked<'_> {
         let mut census = Census::default();
         let (mut at, end) = (shard.first_block(), shard.shared.geometry.arena_end);
         let (mut prev_free, mut free_blocks, mut cursors) = (false, 0, 0);
+        let nursery = Nursery::of(shard);
+        census.free += nursery.free();
+        nursery.walk(|at, _| {
+            if let Some(item) = Item::meet(shard, at) {
+                census.items.insert(at, item.key().to_vec());
+            }
+        });
+        let mut free = 0;
         while at < end {
             let header = Header(shard.word(at as usize * 4).load(Relaxed));
             assert_eq!(header.is_prev_free(), prev_free, "block {at}: wrong neighbour bit");
@@ -38,7 +47,7 @@ impl Locked<'_> {
                 Kind::Free => {
                     assert!(!prev_free, "block {at}: two free neighbours");
                     free_blocks += 1;
-                    census.free += header.granules();
+                    free += header.granules();
                     header.granules()
                 }
                 Kind::Raw => {
@@ -60,7 +69,8 @@ impl Locked<'_> {
         cursors += [SHARD_HAND, SHARD_SWEEP].iter().filter(|&&w| shard.word(w).load(Relaxed) == end).count();
         assert_eq!(cursors, 2, "a cursor stands inside a block");
         assert_eq!(Header(shard.word(end as usize * 4).load(Relaxed)).is_prev_free(), prev_free);
-        assert_eq!(self.items().audit(), (free_blocks, census.free), "the free lists miss a block");
+        assert_eq!(self.items().audit(), (free_blocks, free), "the free lists miss a block");
+        census.free += free;
         self.index().audit();
         // Chunks of the index are raw blocks, too; a few of them are up to three granules larger than asked for.
         let chunks = shard.word(SHARD_INDEX).load(Relaxed) / shard.shared.geometry.chunk_granules();

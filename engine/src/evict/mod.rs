@@ -1,21 +1,34 @@
-//! Making room: a hand goes over the items of a shard in the order of their addresses, so that what it evicts lies side
-//! by side and coalesces (CLOCK over the arena itself).
+//! Making room: who has to go.
 //!
-//! An item that was used since the hand last passed loses one of its uses (0 to 3) and stays; an unused or expired one
-//! goes. After [`SPARING`] blocks in one call the hand spares nobody, so that the work is bounded by the size asked for.
-//! What goes is taken out of the index at once and given back after its grace period; so room is made a little ahead of
-//! need, whenever a handle is quiescent and its shard has fallen below the reserve.
+//! While main has room, everybody goes there. Once it is full, newcomers begin in the **nursery** (`nursery.rs`, a ring):
+//! - the oldest leaves the ring: used since it was a quarter of the ring old -> into main; unused -> into main only while main
+//!   has more than its reserve free, else it goes, and the **ghost** (`ghost.rs`) remembers it;
+//! - who is remembered, or too large for the ring, goes straight to main;
+//! - an item of main that is overwritten stays in main, with its uses.
+//!
+//! In main a **hand** goes over the items in the order of their addresses, so that what it evicts lies side by side and
+//! coalesces: an item that was used since the hand last passed loses one of its uses (0 to 3) and stays; an unused or expired
+//! one goes. After [`SPARING`] blocks in one call the hand spares nobody, so that the work is bounded by the size asked for.
+//!
+//! The parts are those of S3-FIFO (Yang and others, SOSP 2023), with a CLOCK in place of its main queue. What goes is taken
+//! out of the index at once and given back after its grace period; so room is made a little ahead of need, whenever a handle
+//! is quiescent and its shard has fallen below the reserve.
+
+pub(crate) mod ghost;
+pub(crate) mod nursery;
 
 use crate::arch::{Kernels, Work};
-use crate::arena::block::{Header, Kind};
+use crate::arena::block::{BLOCK_GRANULES_MIN, Header, Kind};
 use crate::arena::{Locked, NoBlock};
 use crate::config::{SHARD_HAND, SHARD_SWEEP};
 use crate::index::{Change, Failed, Lookup, Memory};
 use crate::item::Item;
 use crate::local::Local;
 use crate::shared::{KeyHash, Shard};
-use crate::sync::Relaxed;
+use crate::sync::{Acquire, Relaxed};
 use crate::time::Millis;
+use ghost::Ghost;
+use nursery::Nursery;
 
 /// Blocks after which the hand spares nobody in one call.
 const SPARING: u32 = 64;
@@ -26,10 +39,20 @@ const STEPS_MAX: u32 = 4096;
 /// Blocks that the hand looks at when it makes room ahead of need.
 const STEPS_AHEAD: u32 = 96;
 
+/// Blocks that leave the nursery in one call at most, beyond those that make up the room asked for.
+const LEAVING_MAX: u32 = 256;
+
 /// The least that is evicted at a time, in granules, so that the cost of a grace period is shared.
 const GRANULES_MIN: u32 = 256;
 
-/// Moves the hand until it has made room.
+/// Where room is wanted, and how many granules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Room {
+    Main(u32),
+    Nursery(u32),
+}
+
+/// Moves the hand, and the tail of the nursery, until there is room.
 #[derive(Debug)]
 pub(crate) struct MakeRoom<'l, 'c> {
     local: &'l mut Local<'c>,
@@ -40,8 +63,10 @@ pub(crate) struct MakeRoom<'l, 'c> {
 
 #[derive(Clone, Copy, Debug)]
 enum Goal {
-    /// So many granules in a row.
+    /// So many granules in a row in main.
     Block(u32),
+    /// So many granules of the nursery.
+    Nursery(u32),
     /// The reserve, as far as some steps lead.
     Reserve,
     /// Only what has expired, in so many blocks.
@@ -49,8 +74,17 @@ enum Goal {
 }
 
 impl<'l, 'c> MakeRoom<'l, 'c> {
-    pub(crate) fn for_block(local: &'l mut Local<'c>, shard: Shard<'c>, granules: u32, now: Millis) -> Self {
-        Self { local, shard, goal: Goal::Block(granules), now }
+    pub(crate) fn for_block(local: &'l mut Local<'c>, shard: Shard<'c>, room: Room, now: Millis) -> Self {
+        let goal = match room {
+            Room::Main(granules) => Goal::Block(granules),
+            Room::Nursery(granules) => Goal::Nursery(granules),
+        };
+        Self { local, shard, goal, now }
+    }
+
+    /// Free granules, waiting ones included, that the nursery should have.
+    pub(crate) fn nursery_goal(nursery: &Nursery<'_>) -> u32 {
+        nursery.len() / 16
     }
 
     pub(crate) fn ahead(local: &'l mut Local<'c>, shard: Shard<'c>, now: Millis) -> Self {
@@ -69,7 +103,14 @@ impl MakeRoom<'_, '_> {
         let mut evictor = Evictor { local: self.local, locked: &locked, now: self.now };
         match self.goal {
             Goal::Block(granules) => evictor.make_run(granules),
-            Goal::Reserve => evictor.refill_reserve(),
+            Goal::Nursery(granules) => {
+                let goal = MakeRoom::nursery_goal(&Nursery::of(self.shard)).max(2 * granules);
+                evictor.clear_nursery(goal, granules)
+            }
+            Goal::Reserve => {
+                let goal = MakeRoom::nursery_goal(&Nursery::of(self.shard));
+                evictor.refill_reserve() + evictor.clear_nursery(goal, 0)
+            }
             Goal::Expired(blocks) => evictor.sweep(blocks),
         }
     }
@@ -129,8 +170,9 @@ impl<'c> Evictor<'_, 'c> {
 
     fn refill_reserve(&mut self) -> u32 {
         let (mut freed, mut evicted) = (0, 0);
-        let wanted =
-            self.shard().shared.geometry.reserve.saturating_sub(self.shard().free_word().load(Relaxed));
+        let shard = self.shard();
+        let coming = self.local.expected[shard.number as usize & 255];
+        let wanted = shard.shared.geometry.reserve.saturating_sub(shard.free_word().load(Relaxed) + coming);
         let mut at = self.cursor(SHARD_HAND);
         for _ in 0..STEPS_AHEAD {
             if freed >= wanted || self.local.limbo_is_tight() {
@@ -148,6 +190,84 @@ impl<'c> Evictor<'_, 'c> {
         }
         self.shard().word(SHARD_HAND).store(at, Relaxed);
         evicted
+    }
+
+    /// Lets the oldest leave the nursery until so many granules of it are free or waiting.
+    fn clear_nursery(&mut self, goal: u32, granules: u32) -> u32 {
+        let shard = self.shard();
+        let nursery = Nursery::of(shard);
+        let mut evicted = 0;
+        for _ in 0..LEAVING_MAX + 2 * granules / BLOCK_GRANULES_MIN {
+            nursery.reclaim(shard.shared.epoch().load(Acquire));
+            if nursery.free() + nursery.waiting() >= goal.min(nursery.len()) || self.local.limbo_is_tight() {
+                break;
+            }
+            let Some(at) = nursery.oldest() else { break };
+            let Some(item) = Item::meet(shard, at) else {
+                let header = Header(shard.word(at as usize * crate::config::GRANULE).load(Relaxed));
+                if header.kind() == Kind::Raw {
+                    // It is being filled at this moment.
+                    break;
+                }
+                self.locked.leave_nursery(header.granules(), false);
+                continue;
+            };
+            let Ok(gone) = self.leave(at, &item) else {
+                // Main has no place for one that deserves it.
+                return evicted + self.make_run(item.granules());
+            };
+            evicted += u32::from(gone);
+            self.locked.leave_nursery(item.granules(), true);
+        }
+        evicted
+    }
+
+    /// Decides about the oldest item of the nursery: true if it was evicted, an error if there is no place for it now.
+    fn leave(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
+        let expired = item.is_expired(self.now);
+        // Well above the reserve, which the hand refills: else each newcomer let in would cost one of main's.
+        let plenty = self.shard().free_word().load(Relaxed) > 2 * self.shard().shared.geometry.reserve;
+        if !expired && (item.uses() > 0 || plenty) {
+            match self.move_to_main(at, item) {
+                Err(Failed::NoMemory(_)) if item.uses() == 0 => {}
+                done => return done.map(|()| false),
+            }
+        }
+        if !self.evict(at, item)? {
+            return Ok(false);
+        }
+        self.local.counters.removed += 1;
+        if expired {
+            self.local.counters.expirations += 1;
+        } else {
+            self.local.counters.evictions += 1;
+            Ghost::of(self.shard()).put(self.shard().shared.hash(item.key()));
+        }
+        Ok(true)
+    }
+
+    /// Copies an item into main and lets its place point there; nothing if it is not in the index any more.
+    fn move_to_main(&mut self, at: u32, item: &Item<'c>) -> Result<(), Failed> {
+        let shard = self.shard();
+        let (hash, key) = (shard.shared.hash(item.key()), item.key());
+        loop {
+            let lookup = shard.shared.level.dispatch(LookUp { evictor: self, hash, key })?;
+            if lookup.found.is_none_or(|found| found.place.item() != at) {
+                return Ok(());
+            }
+            let (to, got) =
+                self.locked.allocate(item.granules_min()).ok_or(Failed::NoMemory(NoBlock::Full))?;
+            item.copy_to(to, got, 0);
+            match shard.commit(self, hash, &lookup, Change::Put(to)) {
+                Ok(()) => return Ok(()),
+                Err(failed) => {
+                    self.locked.release(to);
+                    if failed != Failed::Conflict {
+                        return Err(failed);
+                    }
+                }
+            }
+        }
     }
 
     /// Looks at the next `blocks` blocks for expired items.
@@ -187,6 +307,7 @@ impl<'c> Evictor<'_, 'c> {
         if !expired && (only_expired || sparing && item.uses() > 0) {
             if !only_expired {
                 item.take_use();
+                self.slide(at, &item);
             }
             return (Met::Spared, size);
         }
@@ -199,6 +320,29 @@ impl<'c> Evictor<'_, 'c> {
         }
         self.local.counters.removed += 1;
         (Met::Gone, size)
+    }
+
+    /// Moves a survivor down over the hole before it, if that is large enough: so holes come together. Copies never overlap,
+    /// so readers of the old place are not disturbed.
+    fn slide(&mut self, at: u32, item: &Item<'c>) {
+        let Some((hole, size)) = self.locked.hole_before(at) else { return };
+        // A hole of just its size would only change places with it, and until the grace period is over there would be none.
+        if size < item.granules_min() + BLOCK_GRANULES_MIN || self.local.limbo_is_tight() {
+            return;
+        }
+        let (hash, key) = (self.shard().shared.hash(item.key()), item.key());
+        let Ok(lookup) = self.shard().shared.level.dispatch(LookUp { evictor: self, hash, key }) else {
+            return;
+        };
+        if lookup.found.is_none_or(|found| found.place.item() != at) {
+            return;
+        }
+        let (to, got) = self.locked.allocate_at(hole, size, item.granules_min());
+        item.copy_to(to, got, item.uses() - 1);
+        // Whoever was faster has changed the item: then it need not move.
+        if self.shard().commit(self, hash, &lookup, Change::Put(to)).is_err() {
+            self.locked.release(to);
+        }
     }
 
     /// Takes exactly this item out of the index. False: it is not in it.

@@ -14,7 +14,8 @@ fn try_lock_excludes() {
         let mut region = Region::empty(geometry.len);
         region.add32(SHARD + SHARD_LOCK, 0);
         let (seed, level) = (Seed::new([1, 2, 3, 4]), Level::detect());
-        let shared = Arc::new(Shared { region, geometry, seed, level, fences: FenceOrder::default() });
+        let shared =
+            Arc::new(Shared { number: 0, region, geometry, seed, level, fences: FenceOrder::default() });
         let guarded = Arc::new(Witness::new());
         let enter = |shared: &Shared, guarded: &Witness| {
             shared.shard(0).try_lock().map(|_locked| guarded.write()).is_some()
@@ -37,7 +38,8 @@ fn mark_keeps_the_neighbour_bit() {
         let at = SHARD + item_at(0) as usize * GRANULE;
         region.add32(at, Header::item(shape, ITEM_STRIDE).0);
         let (seed, level) = (Seed::new([1, 2, 3, 4]), Level::detect());
-        let shared = Arc::new(Shared { region, geometry, seed, level, fences: FenceOrder::default() });
+        let shared =
+            Arc::new(Shared { number: 0, region, geometry, seed, level, fences: FenceOrder::default() });
         let other = Arc::clone(&shared);
         let join = thread::spawn(move || {
             for _ in 0..2 {

@@ -21,7 +21,7 @@ use crate::arena::NoBlock;
 use crate::arena::block::{Header, Shape};
 use crate::config::{
     GRANULE, Geometry, RECORD_ANNOUNCED, RECORD_HEAD, RECORD_RING, RECORD_STATE, RECORD_TAIL, ROOT_EPOCH,
-    ROOT_HANDLES_USED, SHARD_BORN, SHARD_TABLE,
+    ROOT_HANDLES_USED, SHARD_BORN, SHARD_NURSERY, SHARD_TABLE,
 };
 use crate::index::{Change, Failed, Image, Memory, Word, image_granules};
 use crate::item::Item;
@@ -64,7 +64,7 @@ fn image_at(i: u32) -> u32 {
     IMAGES + i * IMAGE_STRIDE
 }
 
-/// A directory of this many words, and not one more.
+/// A directory of this many words, and not one more. The first four items lie in the nursery.
 fn geometry(directory: u64) -> Geometry {
     Geometry {
         len: 8192,
@@ -78,10 +78,14 @@ fn geometry(directory: u64) -> Geometry {
         table_len: 1,
         item_lists_at: 0,
         index_lists_at: 0,
-        arena_at: ITEMS as usize * GRANULE,
+        ghost_at: 0,
+        ghost_lines: 0,
+        nursery_at: ITEMS as usize * GRANULE,
+        arena_at: item_at(4) as usize * GRANULE,
         arena_end: 1500,
         item_granules_max: 100,
         reserve: 0,
+        plenty: 0,
     }
 }
 
@@ -104,6 +108,7 @@ fn world(needs: Needs) -> Arc<Shared> {
         region.add64(SHARD + SHARD_BORN, needs.born);
     }
     region.add_settled32(SHARD + SHARD_TABLE, DIRECTORY);
+    (0..12).for_each(|i| region.add_settled32(SHARD + SHARD_NURSERY + i * 4, 0));
     for bucket in 0..needs.directory {
         let word = if bucket < needs.born { Word::new(needs.born.ilog2(), 0, 0) } else { Word::UNBORN };
         region.add64(granule(DIRECTORY) + bucket as usize * 8, word.0);
@@ -121,7 +126,7 @@ fn world(needs: Needs) -> Arc<Shared> {
         region.add_bytes(at + GRANULE);
     }
     let (seed, level) = (Seed::new([1, 2, 3, 4]), Level::detect());
-    Arc::new(Shared { region, geometry, seed, level, fences: FenceOrder::default() })
+    Arc::new(Shared { number: 0, region, geometry, seed, level, fences: FenceOrder::default() })
 }
 
 /// The key whose hash ends in these two bits.

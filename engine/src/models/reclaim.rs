@@ -1,6 +1,7 @@
 //! Stories of reclamation: a block is used again while somebody looks for it.
 
 use super::*;
+use crate::evict::nursery::Nursery;
 use crate::reclaim::Participant;
 use loom::thread;
 
@@ -36,6 +37,14 @@ impl Member {
     fn upsert(&mut self, key: u64) -> Option<u32> {
         let item = self.free_items.pop().expect("the story's items suffice");
         self.upsert_with(key, item)
+    }
+
+    /// Stores the item that lies first in the nursery.
+    fn upsert_nursery(&mut self, key: u64) {
+        let header =
+            Header::item(Shape { key_len: 1, value_len: 0, flags: false, expiry: false }, ITEM_STRIDE);
+        self.shared.region.word32(self.shared.shard(0).at(item_at(0))).store(header.0, Ordering::Relaxed);
+        self.upsert_with(key, 0);
     }
 
     fn delete(&mut self, key: u64) {
@@ -277,5 +286,36 @@ fn reclaim_orphan() {
             orphan.leave();
         }
         reads.join().unwrap();
+    });
+}
+
+/// The oldest of the nursery goes, and its place in the ring is used again as soon as it may. The epoch moves on while
+/// the tail's progress is written down under the one that was seen.
+#[test]
+fn reclaim_nursery() {
+    explore("evict, leave, reclaim || advance, announce, get", Some(3), || {
+        let (mut main, mut reader) = pair();
+        let shared = Arc::clone(&main.shared);
+        let nursery = Nursery::of(shared.shard(0));
+        assert_eq!(nursery.allocate(ITEM_STRIDE), Some(item_at(0)));
+        main.upsert_nursery(0);
+        reader.participant.online();
+        let join = thread::spawn(move || {
+            reader.participant.advance();
+            reader.participant.announce();
+            reader.read(0);
+            reader.participant.offline();
+        });
+        main.delete(0);
+        nursery.leave(ITEM_STRIDE, shared.epoch().load(Ordering::Acquire));
+        for _ in 0..3 {
+            main.participant.announce();
+            main.participant.advance();
+            nursery.reclaim(shared.epoch().load(Ordering::Acquire));
+            if nursery.waiting() == 0 {
+                shared.region.write(shared.shard(0).at(item_at(0)) + GRANULE, &[0xff]);
+            }
+        }
+        join.join().unwrap();
     });
 }

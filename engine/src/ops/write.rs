@@ -78,7 +78,14 @@ pub(super) fn write<'c, K: Kernels>(
                     return Err(StoreError::TooLarge { len: new.len(), max });
                 }
                 let granules = new.shape().granules();
-                let (at, got) = match local.allocate(shard, granules) {
+                // An item of main that is written again stays in main.
+                let stays = there.is_some_and(|item| !item.in_nursery());
+                let block = if stays {
+                    local.allocate(shard, granules)
+                } else {
+                    local.allocate_newcomer(shard, granules, target.hash)
+                };
+                let (at, got) = match block {
                     Ok(block) => block,
                     Err(why) => {
                         if local.without_block(why, shard, granules, target.now, &mut tries) == Next::GiveUp {
@@ -88,7 +95,7 @@ pub(super) fn write<'c, K: Kernels>(
                     }
                 };
                 // An item that is written again is as popular as it was.
-                let uses = there.map_or(0, |item| item.uses());
+                let uses = if stays { there.map_or(0, |item| item.uses()) } else { 0 };
                 new.write(shard, at, got, uses);
                 ours = Some(at);
                 (Change::Put(at), Did::Put)

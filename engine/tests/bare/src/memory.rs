@@ -57,7 +57,7 @@ unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
             "rep stosb",
             inout("rcx") len => _,
             inout("rdi") to => _,
-            in("al") byte as u8,
+            in("al") byte.to_le_bytes()[0],
             options(nostack, preserves_flags),
         );
     }
