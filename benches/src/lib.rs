@@ -1,1 +1,18 @@
-//! placeholder
+//! What `crabcache-bench` is made of: traces, and what is measured with them.
+//!
+//! ```text
+//! trace file -> trace (all requests) -> replay (windows, misses) -> target: an engine | a server
+//!                                                                -> report: text | JSON
+//! ```
+//! Where to read on: `trace` reads the files, `replay` tells how a trace is pipelined without changing its misses,
+//! `items` measures bytes per item. The criterion benches are in `benches/`, README.md says what each figure means.
+#![forbid(unsafe_code)]
+
+pub mod bytes;
+pub mod capacity;
+pub mod drive;
+pub mod items;
+pub mod replay;
+pub mod report;
+pub mod setup;
+pub mod trace;

@@ -1,1 +1,30 @@
-//! placeholder
+//! The `CrabCache` server: one cache, three protocols, a few threads.
+//!
+//! Data goes one way: a socket (`net`) is read by a worker (`reactor`), its requests become operations (`command`),
+//! batches of those go to the engine, and the outcomes become answers in the buffer that is sent.
+//!
+//! ```no_run
+//! use crabcache_server::{Config, Server};
+//!
+//! let running = Server::start(Config::default())?;
+//! println!("{running}");
+//! running.stop();
+//! running.join()?;
+//! # Ok::<(), crabcache_server::ServerError>(())
+//! ```
+#![deny(unsafe_code)]
+
+mod clock;
+mod command;
+pub mod config;
+mod connection;
+mod net;
+mod reactor;
+mod server;
+mod shared;
+mod shutdown;
+mod stats;
+mod sys;
+
+pub use config::{Config, ConfigError, Endpoint, Listen, Pin};
+pub use server::{Running, Server, ServerError};

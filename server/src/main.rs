@@ -1,2 +1,42 @@
-//! placeholder
-fn main() {}
+//! `crabcache-server`: arguments, then a server until a signal comes.
+//!
+//! Exit status: 0 stopped by a signal, 1 failed while running, 2 bad usage (clap), 78 bad configuration (sysexits'
+//! `EX_CONFIG`).
+#![deny(unsafe_code)]
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use crabcache_server::config::cli::Arguments;
+use crabcache_server::{Server, ServerError};
+
+const RUN_TIME: u8 = 1;
+const BAD_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let config = Arguments::parse().into_config();
+    let running = match Server::start(config) {
+        Ok(running) => running,
+        Err(error) => return fail(&error),
+    };
+    say(&running);
+    match running.join() {
+        Ok(()) => {
+            say(&"crabcache stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &ServerError) -> ExitCode {
+    say(&format_args!("crabcache-server: {error}"));
+    ExitCode::from(if error.is_config() { BAD_CONFIG } else { RUN_TIME })
+}
+
+/// A line on standard error. If nobody listens there any more, that is no reason to stop.
+fn say(line: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

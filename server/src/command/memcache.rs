@@ -1,0 +1,247 @@
+//! memcached's text protocol, with memcached 1.6's answers.
+
+use crabcache_engine::{
+    Action, Condition, Count, Delta, End, Expiry, Millis, Op, Outcome, Put, StoreError, TouchCondition,
+};
+use crabcache_protocol::Parsed;
+use crabcache_protocol::memcache::{self, Exptime, Refused, Request, Store, StoreMode, write};
+
+use super::task::{Done, Task};
+use super::{Reply as AnyReply, stats_memcache};
+use crate::connection::Connection;
+use crate::reactor::answers::Answers;
+use crate::reactor::batch::Pass;
+use crate::shared::LargeValues;
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// None at all.
+    Nothing,
+    /// The item, if there is one; after the last of a request, `END`.
+    Value {
+        /// The cas unique is told.
+        with_cas: bool,
+        /// It is the last.
+        last: bool,
+    },
+    /// `STORED`, `NOT_STORED`.
+    Stored,
+    /// `STORED`, `EXISTS`, `NOT_FOUND`.
+    Swapped,
+    /// `DELETED`, `NOT_FOUND`.
+    Deleted,
+    /// `TOUCHED`, `NOT_FOUND`.
+    Touched,
+    /// The number, `NOT_FOUND`.
+    Number,
+}
+
+/// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
+pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+    let limits = pass.shared().bounds.skipping;
+    let mut at = 0;
+    while at < bytes.len() && !pass.is_full() {
+        match memcache::parse(&bytes[at..], &limits) {
+            Ok(Parsed::Complete { value, consumed }) => {
+                at += consumed;
+                pass.executor.commands += 1;
+                match value {
+                    Request::Get { keys, with_cas } => values(keys, with_cas, Action::Get, pass),
+                    Request::Store(request) => store(request, pass),
+                    Request::Refused(request) => at += refused(request, connection, bytes.len() - at, pass),
+                    other => {
+                        less_usual(other, connection, pass);
+                        if !connection.takes_requests() {
+                            break;
+                        }
+                    }
+                }
+            }
+            Ok(Parsed::Incomplete { at_least }) => {
+                connection.input.expect(at_least);
+                break;
+            }
+            Err(error) => {
+                write::parse_error(pass.direct(), error);
+                connection.close();
+                return bytes.len();
+            }
+        }
+    }
+    at
+}
+
+fn values<'a>(keys: memcache::Keys<'a>, with_cas: bool, action: Action<'a>, pass: &mut Pass<'a, '_, '_>) {
+    let mut keys = keys.iter();
+    let Some(mut key) = keys.next() else {
+        pass.direct().extend_from_slice(write::END);
+        return;
+    };
+    loop {
+        let next = keys.next();
+        pass.push(Op { key, action }, AnyReply::Memcache(Reply::Value { with_cas, last: next.is_none() }));
+        match next {
+            Some(next) => key = next,
+            None => return,
+        }
+    }
+}
+
+fn push<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], action: Action<'a>, reply: Reply, noreply: bool) {
+    pass.push(Op { key, action }, AnyReply::Memcache(if noreply { Reply::Nothing } else { reply }));
+}
+
+fn store<'a>(request: Store<'a>, pass: &mut Pass<'a, '_, '_>) {
+    let Store { mode, key, flags, exptime, value, noreply } = request;
+    if value.len() > LargeValues::FROM {
+        pass.note_large(value.len());
+    }
+    let condition = match mode {
+        StoreMode::Set => Condition::Always,
+        StoreMode::Add => Condition::Absent,
+        StoreMode::Replace => Condition::Present,
+        StoreMode::Cas(version) => Condition::Version(version),
+        StoreMode::Append | StoreMode::Prepend => {
+            let end = if mode == StoreMode::Append { End::Back } else { End::Front };
+            let action = Action::Concat { bytes: value, end, create: false };
+            return push(pass, key, action, Reply::Stored, noreply);
+        }
+    };
+    let reply = if let StoreMode::Cas(_) = mode { Reply::Swapped } else { Reply::Stored };
+    let put = Put { value, flags, expiry: expiry(exptime, pass.now()), condition };
+    push(pass, key, Action::Put(put), reply, noreply);
+}
+
+/// Answers a request that cannot be carried out; gives how many of the `here` bytes behind it are to be left out.
+#[cold]
+fn refused<'a>(
+    request: Refused<'a>,
+    connection: &mut Connection,
+    here: usize,
+    pass: &mut Pass<'a, '_, '_>,
+) -> usize {
+    let Refused { refusal, noreply, skip, stale_key } = request;
+    if let Some(key) = stale_key {
+        push(pass, key, Action::Delete(Condition::Always), Reply::Nothing, true);
+    }
+    if !noreply {
+        write::refusal(pass.direct(), refusal);
+    }
+    pass.executor.answers.errors += 1;
+    let now = usize::try_from(skip).map_or(here, |skip| skip.min(here));
+    connection.input.skip(skip - now as u64);
+    now
+}
+
+fn less_usual<'a>(request: Request<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    match request {
+        Request::GetAndTouch { exptime, keys, with_cas } => {
+            let action = Action::Touch(expiry(exptime, pass.now()), TouchCondition::Always);
+            values(keys, with_cas, action, pass);
+        }
+        Request::Delete { key, noreply } => {
+            push(pass, key, Action::Delete(Condition::Always), Reply::Deleted, noreply);
+        }
+        Request::Increment { key, delta, noreply } => count(pass, key, Delta::Up(delta), noreply),
+        Request::Decrement { key, delta, noreply } => count(pass, key, Delta::Down(delta), noreply),
+        Request::Touch { key, exptime, noreply } => {
+            let action = Action::Touch(expiry(exptime, pass.now()), TouchCondition::Always);
+            push(pass, key, action, Reply::Touched, noreply);
+        }
+        Request::FlushAll { exptime, noreply } => match expiry(exptime, pass.now()) {
+            Expiry::At(at) if at > pass.now() => {
+                pass.shared().flush_at.set(at);
+                if !noreply {
+                    pass.direct().extend_from_slice(write::OK);
+                }
+            }
+            _ => {
+                pass.shared().flush_at.cancel();
+                pass.counters().flushes.add(1);
+                connection.task = Some(Box::new(Task::flush(Done::Memcache { noreply })));
+            }
+        },
+        Request::Version => write::version(pass.direct(), env!("CARGO_PKG_VERSION")),
+        Request::Verbosity { noreply } => {
+            if !noreply {
+                pass.direct().extend_from_slice(write::OK);
+            }
+        }
+        Request::Stats { section } => {
+            pass.run();
+            let (shared, now) = (pass.shared(), pass.now());
+            stats_memcache::answer(pass.direct(), section, shared, now);
+        }
+        Request::Quit => connection.close(),
+        Request::Get { .. } | Request::Store(_) | Request::Refused(_) => {}
+    }
+}
+
+fn count<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], delta: Delta, noreply: bool) {
+    let count = Count { delta, initial: None, expiry: Expiry::Keep };
+    push(pass, key, Action::Count(count), Reply::Number, noreply);
+}
+
+/// The moment that an exptime means.
+fn expiry(exptime: i64, now: Millis) -> Expiry {
+    match Exptime::from(exptime) {
+        Exptime::Never => Expiry::Never,
+        Exptime::Expired => Expiry::At(Millis(0)),
+        Exptime::Relative(seconds) => Expiry::At(now.after(u64::from(seconds) * 1000)),
+        Exptime::Absolute(seconds) => Expiry::At(Millis(seconds.saturating_mul(1000))),
+    }
+}
+
+/// Writes the answer.
+pub(crate) fn answer(to: &mut Answers<'_>, reply: Reply, key: &[u8], outcome: Outcome<'_>, too_much: bool) {
+    if reply == Reply::Nothing {
+        return;
+    }
+    if let Outcome::Refused(error) = outcome {
+        return refuse(to, reply, error);
+    }
+    let text: &[u8] = match (reply, outcome) {
+        (Reply::Value { with_cas, last }, outcome) => {
+            match outcome {
+                _ if too_much => write::server_error(&mut to.out, "out of memory writing get response"),
+                Outcome::Hit(value) | Outcome::Touched(value) => {
+                    let cas = with_cas.then(|| value.version());
+                    write::value(&mut to.out, key, value.flags(), cas, value.bytes());
+                }
+                _ => {}
+            }
+            if last { write::END } else { b"" }
+        }
+        (Reply::Number, Outcome::Number(number)) => {
+            return write::number(&mut to.out, u64::try_from(number).unwrap_or(u64::MAX));
+        }
+        (Reply::Stored, Outcome::Stored { .. } | Outcome::Length(_))
+        | (Reply::Swapped, Outcome::Stored { .. }) => write::STORED,
+        (Reply::Stored, _) => write::NOT_STORED,
+        (Reply::Swapped, Outcome::NotStored { found: Some(_) }) => write::EXISTS,
+        (Reply::Deleted, Outcome::Removed(_)) => write::DELETED,
+        (Reply::Touched, Outcome::Touched(_)) => write::TOUCHED,
+        _ => write::NOT_FOUND,
+    };
+    to.out.extend_from_slice(text);
+}
+
+#[cold]
+fn refuse(to: &mut Answers<'_>, reply: Reply, error: StoreError) {
+    to.errors += 1;
+    match (reply, error) {
+        (Reply::Value { last, .. }, _) => {
+            // No such key can be stored, so it is absent.
+            if last {
+                to.out.extend_from_slice(write::END);
+            }
+        }
+        (_, StoreError::NotANumber) => to.out.extend_from_slice(write::NON_NUMERIC),
+        (_, StoreError::TooLarge { .. }) => write::server_error(&mut to.out, "object too large for cache"),
+        (_, StoreError::KeyTooLong { .. }) => write::client_error(&mut to.out, "bad command line format"),
+        (Reply::Number, StoreError::Pressure) => write::server_error(&mut to.out, "out of memory in incr"),
+        (_, StoreError::Pressure) => to.out.extend_from_slice(write::OUT_OF_MEMORY),
+        (_, error) => write::server_error(&mut to.out, &error.to_string()),
+    }
+}

@@ -1,0 +1,133 @@
+//! Requests become operations, outcomes become answers: one module per protocol.
+//!
+//! A request for one key is an [`Op`](crabcache_engine::Op) and a [`Reply`] that says how to answer it. One for several
+//! keys is several of them, whose replies know which is the first and which the last. Everything else is answered at
+//! once, behind what was asked before.
+
+pub(crate) mod memcache;
+pub(crate) mod native;
+pub(crate) mod resp;
+pub(crate) mod stats_memcache;
+pub(crate) mod task;
+
+use std::sync::atomic::Ordering;
+
+use crabcache_protocol::detect::{Speaker, detect};
+use crabcache_protocol::native as wire;
+use crabcache_protocol::resp::{Version, write};
+
+use crate::connection::{Connection, Dialect, Phase};
+use crate::reactor::batch::Pass;
+
+/// How to answer an operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reply {
+    /// As RESP does.
+    Resp(resp::Reply),
+    /// As memcached does.
+    Memcache(memcache::Reply),
+    /// As the native protocol does.
+    Native(native::Reply),
+}
+
+impl Reply {
+    /// Whether the answer to a read holds the value.
+    pub(crate) fn shows_value(self) -> bool {
+        match self {
+            Self::Resp(reply) => reply.shows_value(),
+            Self::Memcache(reply) => matches!(reply, memcache::Reply::Value { .. }),
+            Self::Native(_) => true,
+        }
+    }
+}
+
+/// Answers the requests at the head of `bytes`, and gives how many bytes they had. The connection's input knows what
+/// the rest is: an unfinished request, or requests for the next turn.
+pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+    let mut at = 0;
+    loop {
+        if let Some(mut task) = connection.task.take() {
+            pass.run();
+            if !task.step(pass) {
+                connection.task = Some(task);
+                connection.input.postpone();
+                return at;
+            }
+        }
+        if connection.phase != Phase::Open {
+            return bytes.len();
+        }
+        let rest = &bytes[at..];
+        if rest.is_empty() {
+            return at;
+        }
+        if pass.is_full() {
+            connection.input.postpone();
+            return at;
+        }
+        let consumed = match connection.dialect {
+            Dialect::Resp(version) => {
+                pass.version = version;
+                resp::serve(connection, rest, pass)
+            }
+            Dialect::Memcache => memcache::serve(connection, rest, pass),
+            Dialect::Native => native::serve(connection, rest, pass),
+            Dialect::Unknown => match introduce(connection, rest, pass) {
+                Some(skipped) => {
+                    at += skipped;
+                    continue;
+                }
+                None => return at,
+            },
+        };
+        at += consumed;
+        // Stopped by itself with bytes left: the rest is an unfinished request.
+        if connection.takes_requests() && !pass.is_full() {
+            return at;
+        }
+    }
+}
+
+/// What a client is told that is closed because all of them together hold too much memory.
+pub(crate) fn out_of_memory(dialect: Dialect) -> &'static [u8] {
+    const BUSY: [u8; wire::REPLY_HEADER_LEN] = wire::reply::head(wire::Status::Busy, 0, 0);
+    match dialect {
+        Dialect::Resp(_) | Dialect::Unknown => b"-ERR the requests of all clients take too much memory\r\n",
+        Dialect::Memcache => b"SERVER_ERROR out of memory reading request\r\n",
+        Dialect::Native => &BUSY,
+    }
+}
+
+/// Finds out who is speaking; gives how many bytes to drop, or nothing while it cannot be told.
+fn introduce(connection: &mut Connection, bytes: &[u8], pass: &mut Pass<'_, '_, '_>) -> Option<usize> {
+    let detection = detect(bytes);
+    let counters = pass.counters();
+    match detection.speaker {
+        Speaker::Native => {
+            connection.dialect = Dialect::Native;
+            counters.native.add(1);
+        }
+        Speaker::Resp => {
+            connection.dialect = Dialect::Resp(Version::Resp2);
+            connection.client.resp.store(2, Ordering::Relaxed);
+            counters.resp.add(1);
+        }
+        Speaker::Memcache => {
+            connection.dialect = Dialect::Memcache;
+            counters.memcache.add(1);
+        }
+        Speaker::Http => {
+            write::error(pass.direct(), b"ERR this is a cache, not a web server");
+            connection.close();
+        }
+        Speaker::Unknown(unknown) => {
+            write::error(pass.direct(), format!("ERR Protocol error: {unknown}").as_bytes());
+            connection.close();
+        }
+        Speaker::Undecided => {
+            connection.input.expect(bytes.len() + 1);
+            return None;
+        }
+    }
+    Some(detection.skip)
+}

@@ -1,0 +1,315 @@
+//! The native protocol; PROTOCOL.md specifies it.
+
+use std::fmt::Write as _;
+
+use crabcache_engine::{
+    Action, Condition, Count, Delta, End, Expiry, KEY_LEN_MAX, Millis, Op, Outcome, Put, StoreError,
+    TouchCondition, Value,
+};
+use crabcache_protocol::Parsed;
+use crabcache_protocol::native::{self as wire, Command, Meta, Request, Status, Ttl, reply};
+
+use super::Reply as AnyReply;
+use super::task::{Done, Task};
+use crate::connection::Connection;
+use crate::reactor::answers::{Answers, ttl_ms};
+use crate::reactor::batch::Pass;
+use crate::shared::LargeValues;
+
+/// The form of an answer, and the request's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    opaque: u16,
+    /// The expected outcome is not answered.
+    quiet: bool,
+    form: Form,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The value.
+    Value { meta: bool },
+    /// A status alone.
+    Status,
+    /// A number.
+    Number,
+    /// A length.
+    Length,
+    /// A part of an answer to MGET.
+    Part { meta: bool, first: bool, last: bool },
+}
+
+/// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
+pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+    let limits = pass.shared().bounds.skipping;
+    let mut at = 0;
+    while at < bytes.len() && !pass.is_full() {
+        match wire::request::parse(&bytes[at..], &limits) {
+            Ok(Parsed::Complete { value: Request { opaque, quiet, command }, consumed }) => {
+                at += consumed;
+                pass.executor.commands += 1;
+                let reply = |form| AnyReply::Native(Reply { opaque, quiet, form });
+                match command {
+                    Command::Get { key, meta } => pass.push(Op::get(key), reply(Form::Value { meta })),
+                    Command::Refused { status, skip } => {
+                        reply::status(pass.direct(), opaque, status);
+                        pass.executor.answers.errors += 1;
+                        let here = (bytes.len() - at) as u64;
+                        connection.input.skip(skip.saturating_sub(here));
+                        at += skip.min(here) as usize;
+                    }
+                    other => {
+                        if let Some((op, form)) = operation(other, pass.now()) {
+                            if let Action::Put(put) = op.action
+                                && put.value.len() > LargeValues::FROM
+                            {
+                                pass.note_large(put.value.len());
+                            }
+                            pass.push(op, reply(form));
+                        } else {
+                            directly(opaque, quiet, other, connection, pass);
+                            if !connection.takes_requests() {
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+            Ok(Parsed::Incomplete { at_least }) => {
+                connection.input.expect(at_least);
+                break;
+            }
+            Err(error) => {
+                reply::refusal(pass.direct(), error.opaque(), error.status(), &error.to_string());
+                connection.close();
+                return bytes.len();
+            }
+        }
+    }
+    at
+}
+
+/// The operation of a command that is one.
+fn operation(command: Command<'_>, now: Millis) -> Option<(Op<'_>, Form)> {
+    let (key, action, form) = match command {
+        Command::Put(put) => {
+            let condition = match put.condition {
+                wire::Condition::Always => Condition::Always,
+                wire::Condition::Absent => Condition::Absent,
+                wire::Condition::Present => Condition::Present,
+                wire::Condition::Version(version) => Condition::Version(version),
+            };
+            let action = Put { value: put.value, flags: put.flags, expiry: expiry(put.ttl, now), condition };
+            (put.key, Action::Put(action), Form::Status)
+        }
+        Command::Delete { key, version } => {
+            (key, Action::Delete(version.map_or(Condition::Always, Condition::Version)), Form::Status)
+        }
+        Command::Touch { key, ttl, condition } => {
+            let condition = match condition {
+                wire::TouchCondition::Always => TouchCondition::Always,
+                wire::TouchCondition::Permanent => TouchCondition::Permanent,
+                wire::TouchCondition::Expiring => TouchCondition::Expiring,
+                wire::TouchCondition::Later => TouchCondition::Later,
+                wire::TouchCondition::Earlier => TouchCondition::Earlier,
+            };
+            (key, Action::Touch(expiry(ttl, now), condition), Form::Status)
+        }
+        Command::Increment { key, delta, initial, ttl } => {
+            let count = Count {
+                delta: Delta::Signed(delta),
+                initial: initial.map(i128::from),
+                expiry: expiry(ttl, now),
+            };
+            (key, Action::Count(count), Form::Number)
+        }
+        Command::Concat { key, bytes, end, create } => {
+            let end = if end == wire::End::Back { End::Back } else { End::Front };
+            (key, Action::Concat { bytes, end, create }, Form::Length)
+        }
+        _ => return None,
+    };
+    Some((Op { key, action }, form))
+}
+
+fn expiry(ttl: Ttl, now: Millis) -> Expiry {
+    match ttl {
+        Ttl::Never => Expiry::Never,
+        Ttl::After(0) => Expiry::At(Millis(0)),
+        Ttl::After(ms) => Expiry::At(now.after(ms)),
+        Ttl::Keep => Expiry::Keep,
+    }
+}
+
+/// Commands that are no operation on one key.
+fn directly<'a>(
+    opaque: u16,
+    quiet: bool,
+    command: Command<'a>,
+    connection: &mut Connection,
+    pass: &mut Pass<'a, '_, '_>,
+) {
+    match command {
+        Command::Hello { version_min, version_max, .. } => {
+            if !(version_min..=version_max).contains(&wire::VERSION) {
+                let text = format!("this server speaks version {}", wire::VERSION);
+                reply::refusal(pass.direct(), opaque, Status::UnsupportedVersion, &text);
+                return connection.close();
+            }
+            let value_len_max = u32::try_from(pass.shared().bounds.item_len_max).unwrap_or(u32::MAX);
+            let server = concat!("crabcache/", env!("CARGO_PKG_VERSION"));
+            let hello = reply::Hello {
+                version: wire::VERSION,
+                key_len_max: KEY_LEN_MAX as u16,
+                value_len_max,
+                features: 0,
+                server: server.as_bytes(),
+            };
+            reply::hello(pass.direct(), opaque, &hello);
+        }
+        Command::Ping { payload } => {
+            if !quiet {
+                reply::value(pass.direct(), opaque, payload);
+            }
+        }
+        Command::Stats => {
+            pass.run();
+            let text = statistics(pass);
+            reply::value(pass.direct(), opaque, text.as_bytes());
+        }
+        Command::Flush => {
+            pass.counters().flushes.add(1);
+            connection.task = Some(Box::new(Task::flush(Done::Native { opaque, quiet })));
+        }
+        Command::MultiGet { keys, meta } => {
+            // It begins a batch, so that nothing before it is still to be put in front of it.
+            pass.run();
+            let len = keys.len();
+            if len == 0 {
+                return reply::status(pass.direct(), opaque, Status::Ok);
+            }
+            for (at, key) in keys.iter().enumerate() {
+                let form = Form::Part { meta, first: at == 0, last: at + 1 == len };
+                pass.push(Op::get(key), AnyReply::Native(Reply { opaque, quiet: false, form }));
+            }
+        }
+        _ => reply::status(pass.direct(), opaque, Status::UnknownOperation),
+    }
+}
+
+fn statistics(pass: &Pass<'_, '_, '_>) -> String {
+    let shared = pass.shared();
+    let stats = shared.cache.stats();
+    let totals = shared.totals();
+    let mut text = format!(
+        "version={}\nuptime_s={}\nworkers={}\nsimd={}\n",
+        env!("CARGO_PKG_VERSION"),
+        shared.started.elapsed().as_secs(),
+        shared.seats.len(),
+        shared.cache.simd_level()
+    );
+    for (name, number) in [
+        ("items", stats.items),
+        ("region_bytes", stats.region_bytes),
+        ("used_bytes", stats.used_bytes),
+        ("free_bytes", stats.free_bytes),
+        ("largest_free_bytes", stats.largest_free_bytes),
+        ("limbo_bytes", stats.limbo_bytes),
+        ("index_bytes", stats.index_bytes),
+        ("buckets", stats.buckets),
+        ("hits", stats.hits),
+        ("misses", stats.misses),
+        ("stores", stats.stores),
+        ("deletes", stats.deletes),
+        ("evictions", stats.evictions),
+        ("expirations", stats.expirations),
+        ("pressure", totals.no_room),
+        ("connections", totals.connections),
+        ("commands", totals.commands),
+        ("errors", totals.errors),
+        ("bytes_in", totals.bytes_in),
+        ("bytes_out", totals.bytes_out),
+    ] {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name}={number}");
+    }
+    text
+}
+
+/// Writes the answer.
+pub(crate) fn answer(to: &mut Answers<'_>, reply: Reply, outcome: Outcome<'_>, too_much: bool) {
+    let Reply { opaque, quiet, form } = reply;
+    if let Form::Part { meta, first, last } = form {
+        return part(to, opaque, meta, (first, last), outcome, too_much);
+    }
+    let status = match outcome {
+        _ if too_much => Status::TryAgain,
+        Outcome::Miss | Outcome::NotStored { found: None } => Status::Miss,
+        Outcome::NotStored { .. } | Outcome::Kept(_) => Status::NotStored,
+        Outcome::Refused(error) => refusal(error),
+        _ => Status::Ok,
+    };
+    if status.is_refusal() {
+        to.errors += 1;
+    }
+    let silent = if matches!(form, Form::Value { .. }) { Status::Miss } else { Status::Ok };
+    if quiet && status == silent {
+        return;
+    }
+    match (form, outcome) {
+        (Form::Value { meta: false }, Outcome::Hit(value)) if status == Status::Ok => {
+            reply::value(&mut to.out, opaque, value.bytes());
+        }
+        (Form::Value { meta: true }, Outcome::Hit(value)) if status == Status::Ok => {
+            reply::value_with_meta(&mut to.out, opaque, &about(&value, to.now), value.bytes());
+        }
+        (Form::Number, Outcome::Number(number)) => {
+            reply::number(&mut to.out, opaque, i64::try_from(number).unwrap_or(i64::MAX));
+        }
+        (Form::Length, Outcome::Length(len)) => reply::length(&mut to.out, opaque, len as u64),
+        _ => reply::status(&mut to.out, opaque, status),
+    }
+}
+
+/// A key's part of an answer to MGET.
+fn part(
+    to: &mut Answers<'_>,
+    opaque: u16,
+    meta: bool,
+    (first, last): (bool, bool),
+    outcome: Outcome<'_>,
+    too_much: bool,
+) {
+    if first {
+        to.multi_get = Some(reply::MultiGetWriter::begin(&mut to.out, opaque));
+    }
+    let Some(writer) = &to.multi_get else { return };
+    match outcome {
+        _ if too_much => writer.without(&mut to.out, Status::TryAgain),
+        Outcome::Hit(value) => {
+            let meta = meta.then(|| about(&value, to.now));
+            writer.hit(&mut to.out, meta.as_ref(), value.bytes());
+        }
+        Outcome::Refused(error) => writer.without(&mut to.out, refusal(error)),
+        _ => writer.without(&mut to.out, Status::Miss),
+    }
+    if last && let Some(writer) = to.multi_get.take() {
+        writer.finish(&mut to.out);
+    }
+}
+
+fn about(value: &Value<'_>, now: Millis) -> Meta {
+    Meta { version: value.version(), flags: value.flags(), ttl_ms: ttl_ms(value, now) }
+}
+
+fn refusal(error: StoreError) -> Status {
+    match error {
+        StoreError::KeyTooLong { .. } => Status::KeyTooLong,
+        StoreError::TooLarge { .. } => Status::TooLarge,
+        StoreError::NotANumber => Status::NotANumber,
+        StoreError::Overflow => Status::Overflow,
+        // Pressure, and whatever the engine may come to refuse.
+        _ => Status::TryAgain,
+    }
+}

@@ -1,0 +1,135 @@
+//! Commands about keys, one or all of them.
+
+use crabcache_engine::{Action, Op};
+use crabcache_protocol::number::{parse_i64, parse_u64, write_u64};
+use crabcache_protocol::resp::{Args, write};
+
+use super::reply::{Kind, Reply};
+use super::{glob, is, one};
+use crate::command::task::{Done, Task};
+use crate::connection::Connection;
+use crate::reactor::batch::Pass;
+
+/// The most items that one SCAN looks at.
+const SCAN_COUNT_MAX: usize = 65_536;
+
+/// An operation per key, and the number of those that found it.
+fn tally<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>, action: Action<'a>) {
+    if args.len() == 2 {
+        return pass.op(Op { key: one(&args), action }, Reply::Did);
+    }
+    let mut left = args.len() - 1;
+    for key in args.iter().skip(1) {
+        left -= 1;
+        pass.op(Op { key, action }, Reply::Tally { last: left == 0 });
+    }
+}
+
+pub(super) fn del<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    tally(args, pass, Op::delete(b"").action);
+}
+
+pub(super) fn exists<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    tally(args, pass, Action::Peek);
+}
+
+pub(super) fn touch<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    tally(args, pass, Action::Get);
+}
+
+fn about<'a>(key: &'a [u8], pass: &mut Pass<'a, '_, '_>, kind: Kind) {
+    pass.op(Op { key, action: Action::Peek }, Reply::About(kind));
+}
+
+pub(super) fn r#type<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    about(one(&args), pass, Kind::Type);
+}
+
+pub(super) fn object<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let (what, key) = (one(&args), args.get(2));
+    let kind = [
+        ("ENCODING", Kind::Encoding),
+        ("REFCOUNT", Kind::RefCount),
+        ("IDLETIME", Kind::IdleTime),
+        ("FREQ", Kind::Freq),
+    ];
+    match (kind.iter().find(|(name, _)| is(what, name)), key) {
+        (Some(&(_, kind)), Some(key)) if args.len() == 3 => about(key, pass, kind),
+        _ => pass.unknown_subcommand(what, "OBJECT"),
+    }
+}
+
+pub(super) fn memory<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let what = one(&args);
+    match args.get(2) {
+        Some(key) if is(what, "USAGE") => about(key, pass, Kind::Usage),
+        None if is(what, "DOCTOR") => write::bulk(pass.direct(), b"Hi. The memory of this cache is fixed."),
+        None if is(what, "PURGE") => pass.direct().extend_from_slice(write::OK),
+        _ => pass.unknown_subcommand(what, "MEMORY"),
+    }
+}
+
+pub(super) fn dbsize<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    pass.run();
+    let items = pass.shared().cache.stats().items;
+    write::integer(pass.direct(), items as i64);
+}
+
+pub(super) fn flush<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    match args.get(1) {
+        None => {}
+        Some(how) if args.len() == 2 && (is(how, "ASYNC") || is(how, "SYNC")) => {}
+        Some(_) => return pass.syntax_error(),
+    }
+    pass.counters().flushes.add(1);
+    connection.task = Some(Box::new(Task::flush(Done::Resp)));
+}
+
+pub(super) fn keys<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let pattern = Box::from(one(&args));
+    let _ = pass;
+    connection.task = Some(Box::new(Task::Keys { cursor: 0, pattern, found: Vec::new(), count: 0 }));
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+pub(super) fn scan<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let Some(cursor) = parse_u64(one(&args)) else { return pass.error("ERR invalid cursor") };
+    let (mut pattern, mut count, mut strings) = (None, 10, true);
+    let mut options = args.iter().skip(2);
+    while let Some(option) = options.next() {
+        let Some(operand) = options.next() else { return pass.syntax_error() };
+        if is(option, "MATCH") {
+            pattern = Some(operand).filter(|pattern| *pattern != b"*");
+        } else if is(option, "COUNT") {
+            match parse_i64(operand) {
+                Some(wanted @ 1..) => {
+                    count = usize::try_from(wanted).map_or(SCAN_COUNT_MAX, |n| n.min(SCAN_COUNT_MAX));
+                }
+                Some(_) => return pass.syntax_error(),
+                None => return pass.not_an_integer(),
+            }
+        } else if is(option, "TYPE") {
+            strings = is(operand, "STRING");
+        } else {
+            return pass.syntax_error();
+        }
+    }
+    pass.run();
+    let mut found = Vec::new();
+    let mut len = 0;
+    let now = pass.now();
+    let next = pass.executor.handle.scan(now, cursor, count, |key, _| {
+        if strings && pattern.is_none_or(|pattern| glob::matches(pattern, key)) {
+            write::bulk(&mut found, key);
+            len += 1;
+        }
+    });
+    pass.executor.handle.quiescent(now);
+    let out = pass.direct();
+    write::array(out, 2);
+    let mut digits = Vec::with_capacity(20);
+    write_u64(&mut digits, next);
+    write::bulk(out, &digits);
+    write::array(out, len);
+    out.extend_from_slice(&found);
+}

@@ -1,0 +1,196 @@
+//! RESP: the commands of Redis that a cache has, with Redis 7's answers and texts.
+//!
+//! ```text
+//! parse --GET, SET--> operation            the two that matter go straight through
+//!       --other-----> table -> a function of `strings`, `keyspace`, `expiry`, `connection`, `introspection`
+//! ```
+
+mod connection;
+mod expiry;
+pub(crate) mod glob;
+mod info;
+mod introspection;
+mod keyspace;
+mod reply;
+mod strings;
+mod table;
+
+use crabcache_engine::Op;
+use crabcache_protocol::Parsed;
+use crabcache_protocol::resp::{self, Args, Request, inline, write};
+
+pub(crate) use reply::{Reply, answer};
+
+use super::Reply as AnyReply;
+use crate::connection::{Connection, Dialect};
+use crate::reactor::batch::Pass;
+use crate::shared::LargeValues;
+
+/// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
+pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+    let limits = pass.shared().bounds.resp;
+    let mut progress = std::mem::take(&mut connection.input.progress);
+    let mut at = 0;
+    let mut commands = 0;
+    while at < bytes.len() {
+        match resp::parse(&bytes[at..], &limits, &mut progress) {
+            Ok(Parsed::Complete { value, consumed }) => {
+                at += consumed;
+                commands += 1;
+                match value {
+                    Request::Get { key } => pass.push(Op::get(key), AnyReply::Resp(Reply::Value)),
+                    Request::Set { key, value } => {
+                        if value.len() > LargeValues::FROM {
+                            pass.note_large(value.len());
+                        }
+                        pass.push(Op::put(key, value), AnyReply::Resp(Reply::Ok));
+                    }
+                    Request::Command(args) => {
+                        table::run(args, connection, pass);
+                        if !connection.takes_requests() {
+                            break;
+                        }
+                    }
+                    Request::Inline(line) => {
+                        retype(line, connection, pass);
+                        if !connection.takes_requests() {
+                            break;
+                        }
+                    }
+                    Request::Nothing => commands -= 1,
+                }
+                if pass.is_full() {
+                    break;
+                }
+            }
+            Ok(Parsed::Incomplete { at_least }) => {
+                if at_least > pass.shared().bounds.request_len_max {
+                    at += refuse(connection, &bytes[at..], pass);
+                    progress = resp::Progress::default();
+                } else {
+                    connection.input.expect(at_least);
+                }
+                break;
+            }
+            Err(error) => {
+                write::protocol_error(pass.direct(), error);
+                connection.close();
+                at = bytes.len();
+                break;
+            }
+        }
+    }
+    connection.input.progress = progress;
+    pass.executor.commands += commands;
+    at
+}
+
+/// A request that is too large to be kept. If it is a SET, its value can be left out and the client go on; otherwise
+/// nobody knows where the next request begins. Gives how many bytes are done with.
+#[cold]
+fn refuse(connection: &mut Connection, bytes: &[u8], pass: &mut Pass<'_, '_, '_>) -> usize {
+    let bounds = pass.shared().bounds;
+    match resp::incoming_set(bytes, &bounds.resp) {
+        Some(set) if set.value_len > bounds.item_len_max => {
+            pass.error(&reply::too_large(bounds.item_len_max));
+            let end = set.value_start + set.value_len + 2;
+            connection.input.skip((end - bytes.len()) as u64);
+        }
+        _ => {
+            pass.error("ERR Protocol error: too big request");
+            connection.close();
+        }
+    }
+    bytes.len()
+}
+
+/// A line typed by hand: the same request as a client library would have sent it, carried out aside, since its bytes
+/// live no longer than this call.
+#[cold]
+fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+    let mut typed = Vec::new();
+    if let Err(error) = inline::rewrite(line, &mut typed) {
+        write::protocol_error(pass.direct(), error);
+        connection.close();
+        return;
+    }
+    let limits = pass.shared().bounds.resp;
+    pass.aside(|pass| match resp::parse(&typed, &limits, &mut resp::Progress::default()) {
+        Ok(Parsed::Complete { value, .. }) => match value {
+            Request::Get { key } => pass.push(Op::get(key), AnyReply::Resp(Reply::Value)),
+            Request::Set { key, value } => pass.push(Op::put(key, value), AnyReply::Resp(Reply::Ok)),
+            Request::Command(args) => table::run(args, connection, pass),
+            Request::Inline(_) | Request::Nothing => {}
+        },
+        Ok(Parsed::Incomplete { .. }) => {}
+        Err(error) => {
+            write::protocol_error(pass.direct(), error);
+            connection.close();
+        }
+    });
+}
+
+/// Changes the version of RESP from this request on.
+fn speak(version: resp::Version, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+    connection.dialect = Dialect::Resp(version);
+    pass.version = version;
+}
+
+impl<'a> Pass<'a, '_, '_> {
+    /// Adds an operation that is answered as RESP does.
+    #[inline]
+    fn op(&mut self, op: Op<'a>, reply: Reply) {
+        self.push(op, AnyReply::Resp(reply));
+    }
+
+    /// Answers with an error; `text` begins with its code.
+    #[cold]
+    pub(crate) fn error(&mut self, text: &str) {
+        write::error(self.direct(), text.as_bytes());
+        self.executor.answers.errors += 1;
+    }
+
+    /// Answers that the command `args` has too few or too many arguments.
+    #[cold]
+    fn wrong_arity(&mut self, name: &str) {
+        self.error(&format!("ERR wrong number of arguments for '{name}' command"));
+    }
+
+    /// Answers that the arguments make no sense.
+    #[cold]
+    fn syntax_error(&mut self) {
+        self.error("ERR syntax error");
+    }
+
+    /// Answers that an argument should have been a number.
+    #[cold]
+    fn not_an_integer(&mut self) {
+        self.error("ERR value is not an integer or out of range");
+    }
+
+    /// Answers that an expiry cannot be.
+    #[cold]
+    fn invalid_expire(&mut self, name: &str) {
+        self.error(&format!("ERR invalid expire time in '{name}' command"));
+    }
+}
+
+/// Whether an argument is this word, in any case. `word` is in upper case.
+fn is(argument: &[u8], word: &str) -> bool {
+    argument.eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// The second argument and the third; for commands whose arity the table has checked.
+fn one<'a>(args: &Args<'a>) -> &'a [u8] {
+    args.get(1).unwrap_or_default()
+}
+
+fn two<'a>(args: &Args<'a>) -> (&'a [u8], &'a [u8]) {
+    let mut rest = args.iter().skip(1);
+    (rest.next().unwrap_or_default(), rest.next().unwrap_or_default())
+}
+
+fn three<'a>(args: &Args<'a>) -> (&'a [u8], &'a [u8], &'a [u8]) {
+    let mut rest = args.iter().skip(1);
+    (rest.next().unwrap_or_default(), rest.next().unwrap_or_default(), rest.next().unwrap_or_default())
+}

@@ -1,0 +1,114 @@
+//! What takes more than one turn: a client's request that walks the whole cache. It goes on a slice per turn, so that
+//! other clients are served in between; the client's own next requests wait for it.
+
+use crabcache_protocol::memcache::write as memcache;
+use crabcache_protocol::native::{self, reply};
+use crabcache_protocol::resp::write;
+
+use super::resp::glob;
+use crate::reactor::batch::Pass;
+
+/// A request under way.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Remove everything.
+    Flush {
+        /// Where it has come to.
+        cursor: u64,
+        /// What to answer at the end.
+        done: Done,
+    },
+    /// Collect the keys that match a pattern.
+    Keys {
+        /// Where it has come to.
+        cursor: u64,
+        /// The pattern.
+        pattern: Box<[u8]>,
+        /// Keys found, as RESP bulk strings.
+        found: Vec<u8>,
+        /// How many.
+        count: usize,
+    },
+}
+
+/// The answer to a flush.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Done {
+    /// `+OK`.
+    Resp,
+    /// `OK`, unless nothing is to be answered.
+    Memcache {
+        /// Nothing is to be answered.
+        noreply: bool,
+    },
+    /// Status OK, unless nothing is to be answered.
+    Native {
+        /// The request's.
+        opaque: u16,
+        /// Nothing is to be answered.
+        quiet: bool,
+    },
+}
+
+/// Buckets of a slice of a flush.
+const FLUSH_BUCKETS: usize = 1024;
+/// Items of a slice of a walk.
+const WALK_ITEMS: usize = 4096;
+/// The longest answer to KEYS.
+const KEYS_LEN_MAX: usize = 16 << 20;
+
+impl Task {
+    /// A flush that has just begun.
+    pub(crate) fn flush(done: Done) -> Self {
+        Self::Flush { cursor: 0, done }
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Flush { .. } => 0,
+            Self::Keys { found, .. } => found.capacity(),
+        }
+    }
+
+    /// Goes on for a slice; true when it is done and answered.
+    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
+        let now = pass.now();
+        match self {
+            Self::Flush { cursor, done } => {
+                if let Some(next) = pass.executor.handle.flush(now, *cursor, FLUSH_BUCKETS) {
+                    *cursor = next;
+                    return false;
+                }
+                let out = pass.direct();
+                match *done {
+                    Done::Resp => out.extend_from_slice(write::OK),
+                    Done::Memcache { noreply: false } => out.extend_from_slice(memcache::OK),
+                    Done::Native { opaque, quiet: false } => reply::status(out, opaque, native::Status::Ok),
+                    Done::Memcache { .. } | Done::Native { .. } => {}
+                }
+                true
+            }
+            Self::Keys { cursor, pattern, found, count } => {
+                *cursor = pass.executor.handle.scan(now, *cursor, WALK_ITEMS, |key, _| {
+                    if glob::matches(pattern, key) {
+                        write::bulk(found, key);
+                        *count += 1;
+                    }
+                });
+                pass.executor.handle.quiescent(now);
+                if found.len() > KEYS_LEN_MAX {
+                    pass.error("ERR too many keys match; use SCAN");
+                    return true;
+                }
+                if *cursor != 0 {
+                    return false;
+                }
+                let out = pass.direct();
+                write::array(out, *count);
+                out.extend_from_slice(found);
+                true
+            }
+        }
+    }
+}

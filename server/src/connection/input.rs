@@ -1,0 +1,167 @@
+//! Bytes in. Most requests are read and answered within one turn, out of the worker's buffer; only what is not all
+//! here is kept, so that an idle connection holds no memory and a busy one as much as it has sent.
+//!
+//! ```text
+//! kept | fresh bytes        kept is copied before the fresh bytes in the worker's buffer
+//! kept + fresh bytes        a large request is gathered here and parsed in place
+//! ```
+//!
+//! Invariant: `skip > 0` only while nothing is kept.
+
+use std::io;
+
+use crabcache_protocol::resp;
+
+use crate::net::stream::Stream;
+
+/// Requests that need more than this are gathered in the connection, so that their bytes are not copied again at
+/// every turn.
+const LARGE: usize = 64 << 10;
+/// What one `recv` of a large request asks for, at least and at most.
+const FILL_MIN: usize = 64 << 10;
+const FILL_MAX: usize = 256 << 10;
+
+/// What has arrived and is not answered yet.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    filled: usize,
+    need: usize,
+    reserved: bool,
+    skip: u64,
+    whole: bool,
+    /// How far the RESP parser has come in the unfinished request.
+    pub(crate) progress: resp::Progress,
+}
+
+impl Input {
+    /// Bytes kept.
+    #[must_use]
+    pub(crate) fn kept(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+
+    /// Whether what is kept may hold whole requests, to be answered before more is read.
+    #[must_use]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Whether the unfinished request is gathered here.
+    #[must_use]
+    pub(crate) fn is_large(&self) -> bool {
+        self.need > LARGE
+    }
+
+    /// The memory that a large request takes until it is answered.
+    #[must_use]
+    pub(crate) fn needed(&self) -> usize {
+        self.need + FILL_MIN
+    }
+
+    /// Says that the memory of a large request is set apart.
+    pub(crate) fn reserve(&mut self) {
+        self.reserved = true;
+    }
+
+    /// Whether memory is set apart.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.reserved
+    }
+
+    /// Bytes of memory that are kept or set apart.
+    #[inline]
+    #[must_use]
+    pub(crate) fn held(&self) -> usize {
+        if self.reserved { self.needed().max(self.bytes.capacity()) } else { self.bytes.capacity() }
+    }
+
+    /// Gives the kept bytes away, and is empty.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.truncate(self.filled);
+        self.filled = 0;
+        self.need = 0;
+        self.reserved = false;
+        self.whole = false;
+        bytes
+    }
+
+    /// Forgets the kept bytes and their memory.
+    pub(crate) fn clear(&mut self) {
+        if self.filled > 0 {
+            self.take();
+        }
+    }
+
+    /// Says what the parser found about the bytes that will be kept: the request has at least `need`.
+    pub(crate) fn expect(&mut self, need: usize) {
+        self.need = need;
+    }
+
+    /// Says that the bytes that will be kept were not looked at yet.
+    pub(crate) fn postpone(&mut self) {
+        self.whole = true;
+    }
+
+    /// Leaves out the next `len` bytes of the stream.
+    pub(crate) fn skip(&mut self, len: u64) {
+        self.skip += len;
+    }
+
+    /// How many of `fresh` bytes are to be left out.
+    #[inline]
+    pub(crate) fn skipped(&mut self, fresh: usize) -> usize {
+        if self.skip == 0 {
+            return 0;
+        }
+        let drop = usize::try_from(self.skip).map_or(fresh, |skip| skip.min(fresh));
+        self.skip -= drop as u64;
+        drop
+    }
+
+    /// Keeps a copy of these.
+    pub(crate) fn keep(&mut self, rest: &[u8]) {
+        debug_assert!(self.filled == 0);
+        self.bytes.clear();
+        self.bytes.extend_from_slice(rest);
+        self.filled = rest.len();
+    }
+
+    /// Keeps what [`Input::take`] gave, without its first `consumed` bytes.
+    pub(crate) fn give_back(&mut self, mut bytes: Vec<u8>, consumed: usize) {
+        debug_assert!(self.filled == 0);
+        if consumed > 0 && bytes.capacity() > LARGE {
+            // The memory of a large request is not kept for the beginning of the next one.
+            self.bytes = bytes[consumed..].to_vec();
+        } else {
+            bytes.drain(..consumed);
+            self.bytes = bytes;
+        }
+        self.filled = self.bytes.len();
+    }
+
+    /// Receives once, behind what is kept. Gives the bytes received, and whether the socket held no more.
+    pub(crate) fn fill(&mut self, stream: &mut Stream) -> io::Result<(usize, bool)> {
+        let room = self.need.saturating_sub(self.filled).clamp(FILL_MIN, FILL_MAX);
+        // Memory follows what has arrived, not what was announced: only when a quarter is here is room made for all.
+        // Each byte is zeroed once, when it first belongs to the buffer.
+        if self.filled >= self.need / 4 && self.bytes.capacity() < self.need {
+            self.bytes.reserve_exact(self.need + FILL_MIN - self.bytes.len());
+        }
+        if self.bytes.len() < self.filled + room {
+            self.bytes.resize(self.filled + room, 0);
+        }
+        let received = stream.recv(&mut self.bytes[self.filled..self.filled + room])?;
+        self.filled += received;
+        Ok((received, received < room))
+    }
+
+    /// Whether as many bytes are here as the request needs, as far as is known.
+    #[must_use]
+    pub(crate) fn is_enough(&self) -> bool {
+        self.filled >= self.need
+    }
+}

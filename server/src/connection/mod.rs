@@ -1,0 +1,157 @@
+//! The state of one client.
+//!
+//! ```text
+//! open --QUIT, a broken request--> closing --all answers sent--> lingering --client closed, or a second--> gone
+//! ```
+//!
+//! Lingering means: we have said that nothing more comes, and still read and drop what the client sends. Closing a
+//! socket with unread bytes would reset the connection and could take the last answers with it.
+
+pub(crate) mod client;
+pub(crate) mod input;
+pub(crate) mod output;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crabcache_engine::Millis;
+use crabcache_protocol::resp::Version;
+
+use crate::command::task::Task;
+use crate::config::Pin;
+use crate::net::stream::Stream;
+use crate::reactor::budget::Charge;
+use client::Client;
+use input::Input;
+use output::Output;
+
+/// The protocol that a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Not told apart yet.
+    Unknown,
+    /// The native protocol.
+    Native,
+    /// RESP, in a version that `HELLO` may change.
+    Resp(Version),
+    /// memcached's text protocol.
+    Memcache,
+}
+
+/// Where a connection stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Requests are read and answered.
+    Open,
+    /// No more requests; what was answered is still to be sent.
+    Closing,
+    /// All is sent; what arrives is dropped until the client closes.
+    Lingering,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Its socket.
+    pub(crate) stream: Stream,
+    /// What people may want to know about it.
+    pub(crate) client: Arc<Client>,
+    /// What it speaks.
+    pub(crate) dialect: Dialect,
+    /// Bytes in.
+    pub(crate) input: Input,
+    /// Bytes out.
+    pub(crate) output: Output,
+    /// Where it stands.
+    pub(crate) phase: Phase,
+    /// Something that takes more than one turn; until it is done no further request of this client is looked at.
+    pub(crate) task: Option<Box<Task>>,
+    /// The socket may hold bytes: it was reported and not drained since.
+    pub(crate) readable: bool,
+    /// The client has closed its side: a short read does not mean that the socket is drained.
+    pub(crate) half_closed: bool,
+    /// It is on the worker's list for the next turn.
+    pub(crate) queued: bool,
+    /// It waits for memory.
+    pub(crate) waits: bool,
+    /// Its last answers were large, and the next ones may be.
+    pub(crate) heavy: bool,
+    /// When it last sent part of a large request or took part of an answer that had to wait.
+    pub(crate) moved: Millis,
+    /// What the worker's budget knows about it.
+    pub(crate) charge: Charge,
+}
+
+impl Connection {
+    /// A client that has just come.
+    #[must_use]
+    pub(crate) fn new(stream: Stream, client: Arc<Client>, pin: Pin) -> Self {
+        let dialect = match pin {
+            Pin::Any => Dialect::Unknown,
+            Pin::Native => Dialect::Native,
+            Pin::Resp => Dialect::Resp(Version::Resp2),
+            Pin::Memcache => Dialect::Memcache,
+        };
+        if let Dialect::Resp(_) = dialect {
+            client.resp.store(2, Ordering::Relaxed);
+        }
+        Self {
+            stream,
+            client,
+            dialect,
+            input: Input::default(),
+            output: Output::default(),
+            phase: Phase::Open,
+            task: None,
+            readable: false,
+            half_closed: false,
+            queued: false,
+            waits: false,
+            heavy: false,
+            moved: Millis::default(),
+            charge: Charge::default(),
+        }
+    }
+
+    /// Takes no further request; what is answered will still be sent.
+    pub(crate) fn close(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+        }
+    }
+
+    /// Whether the next request may be looked at now.
+    #[inline]
+    #[must_use]
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.phase == Phase::Open && self.task.is_none()
+    }
+
+    /// Whether another turn has something to do here without waiting for the socket.
+    #[must_use]
+    pub(crate) fn has_work(&self) -> bool {
+        self.output.is_empty()
+            && !self.waits
+            && (self.readable || self.task.is_some() || self.input.is_whole())
+    }
+
+    /// Whether the next thing to do is to read more of a large request.
+    #[inline]
+    #[must_use]
+    pub(crate) fn gathers(&self) -> bool {
+        self.input.is_large() && !self.input.is_whole() && self.task.is_none()
+    }
+
+    /// Bytes of memory that it holds.
+    #[inline]
+    #[must_use]
+    pub(crate) fn held(&self) -> usize {
+        self.input.held() + self.output.held() + self.task.as_ref().map_or(0, |task| task.held())
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.output.flush(&mut self.stream)
+    }
+}

@@ -1,0 +1,67 @@
+//! Bytes out. Answers are sent straight from the worker's buffer, once per turn; what the socket does not take is
+//! kept here, and while anything is kept the client is not read: it has to take its answers first.
+
+use std::io;
+
+use crate::net::stream::Stream;
+
+/// Answers that the socket has not taken.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Output {
+    /// Whether nothing waits.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Bytes of memory that they take.
+    #[inline]
+    #[must_use]
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Drops what waits.
+    pub(crate) fn take(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Keeps these until the socket takes them.
+    pub(crate) fn keep(&mut self, rest: &[u8]) {
+        self.bytes.reserve_exact(rest.len());
+        self.bytes.extend_from_slice(rest);
+    }
+
+    /// Keeps these from `sent` on until the socket takes them. Nothing else waits.
+    pub(crate) fn adopt(&mut self, bytes: Vec<u8>, sent: usize) {
+        debug_assert!(self.is_empty());
+        *self = Self { bytes, sent };
+    }
+
+    /// Sends as much as the socket takes.
+    pub(crate) fn flush(&mut self, stream: &mut Stream) -> io::Result<()> {
+        while self.sent < self.bytes.len() {
+            match stream.send(&self.bytes[self.sent..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => self.sent += taken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        *self = Self::default();
+        Ok(())
+    }
+}

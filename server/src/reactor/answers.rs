@@ -1,0 +1,121 @@
+//! Outcomes become answers: written once, from the arena into the buffer they are sent from.
+//!
+//! GET and SET of RESP are told apart first, in line; all the rest goes through `other`.
+
+use crabcache_engine::{Action, Millis, Op, Outcome, StoreError, Value};
+use crabcache_protocol::{native, resp::write};
+
+use super::batch::Plan;
+use crate::command::{Reply, memcache, native as native_reply, resp};
+use crate::shared::LargeValues;
+
+/// The answers of one turn, and what an answer that comes of several operations is waiting for.
+#[derive(Debug)]
+pub(crate) struct Answers<'s> {
+    /// The bytes, all clients one after the other.
+    pub(crate) out: Vec<u8>,
+    /// The moment of this turn.
+    pub(crate) now: Millis,
+    /// Errors written in this turn.
+    pub(crate) errors: u64,
+    /// Sum of a command over several keys, so far.
+    pub(crate) tally: i64,
+    /// First failure of a command that writes several keys.
+    pub(crate) failure: Option<StoreError>,
+    /// The answer to a native MGET, begun.
+    pub(crate) multi_get: Option<native::reply::MultiGetWriter>,
+    large: &'s LargeValues,
+}
+
+/// Above this many bytes of answers in one turn, a read is refused.
+const OUT_LEN_MAX: usize = 32 << 20;
+/// What the buffer keeps from one turn to the next.
+const OUT_LEN_KEPT: usize = 2 << 20;
+
+impl<'s> Answers<'s> {
+    pub(crate) fn new(large: &'s LargeValues) -> Self {
+        Self {
+            out: Vec::with_capacity(64 << 10),
+            now: Millis::default(),
+            errors: 0,
+            tally: 0,
+            failure: None,
+            multi_get: None,
+            large,
+        }
+    }
+
+    /// Begins a turn.
+    pub(crate) fn begin(&mut self, now: Millis) {
+        self.now = now;
+        self.out.clear();
+        if self.out.capacity() > 4 * OUT_LEN_KEPT {
+            self.out.shrink_to(OUT_LEN_KEPT);
+        }
+    }
+
+    /// Writes the answer to `op`.
+    #[inline]
+    pub(crate) fn answer(&mut self, op: &Op<'_>, plan: &Plan, outcome: &Outcome<'_>) {
+        match (&plan.reply, outcome) {
+            (Reply::Resp(resp::Reply::Value), Outcome::Hit(value))
+                if value.bytes().len() <= LargeValues::FROM =>
+            {
+                bulk(&mut self.out, value.bytes());
+            }
+            (Reply::Resp(resp::Reply::Ok), Outcome::Stored { .. }) => self.out.extend_from_slice(write::OK),
+            _ => self.other(op, plan, *outcome),
+        }
+    }
+
+    #[inline(never)]
+    fn other(&mut self, op: &Op<'_>, plan: &Plan, outcome: Outcome<'_>) {
+        let len = value_len(outcome);
+        if len > LargeValues::FROM {
+            self.large.note(len, self.now);
+        }
+        // What was changed or removed is answered in any case; what was only read can be asked for again.
+        let read =
+            matches!(op.action, Action::Get | Action::Peek) || matches!(plan.reply, Reply::Memcache(_));
+        let too_much =
+            read && plan.reply.shows_value() && self.out.len().saturating_add(len) > OUT_LEN_MAX.max(len);
+        match plan.reply {
+            Reply::Resp(reply) => resp::answer(self, reply, plan.version, outcome, too_much),
+            Reply::Memcache(reply) => memcache::answer(self, reply, op.key, outcome, too_much),
+            Reply::Native(reply) => native_reply::answer(self, reply, outcome, too_much),
+        }
+    }
+}
+
+/// A bulk string. The usual lengths have two digits: then everything but the value is copied in fixed sizes.
+#[inline]
+fn bulk(out: &mut Vec<u8>, value: &[u8]) {
+    let len = value.len();
+    if !(10..100).contains(&len) {
+        return write::bulk(out, value);
+    }
+    let (tens, ones) = (len as u8 / 10, len as u8 % 10);
+    out.extend_from_slice(&[b'$', b'0' + tens, b'0' + ones, b'\r', b'\n']);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The length of the value in an outcome; 0 if there is none.
+fn value_len(outcome: Outcome<'_>) -> usize {
+    match outcome {
+        Outcome::Hit(value)
+        | Outcome::Removed(value)
+        | Outcome::Touched(value)
+        | Outcome::Kept(value)
+        | Outcome::Stored { old: Some(value) }
+        | Outcome::NotStored { found: Some(value) } => value.bytes().len(),
+        Outcome::Length(len) => len,
+        _ => 0,
+    }
+}
+
+/// Milliseconds that an item has left; none if it does not expire.
+#[must_use]
+pub(crate) fn ttl_ms(value: &Value<'_>, now: Millis) -> Option<u64> {
+    value.expires().map(|at| at.0.saturating_sub(now.0))
+}

@@ -1,0 +1,266 @@
+//! Batches: operations of many clients, gathered while their requests are parsed and carried out together.
+//!
+//! ```text
+//! Pass    one walk over the turn's requests; borrows the bytes they lie in
+//! Batch   up to 32 operations, each with a plan: how to answer, and whose it is
+//! Executor  the worker's engine handle, and the answers so far
+//! ```
+//!
+//! Order: operations are carried out and answered in the order in which they were pushed. Whatever is no operation on
+//! one key (PING, INFO) first runs the batch ([`Pass::direct`]), so answers never overtake each other.
+//!
+//! The engine stops before a write that finds no room at the moment ([`StoreError::Pressure`]). Nothing is borrowed from
+//! it between two calls, so the worker is quiescent there and goes on; after some patience with the same operation it
+//! is refused, and the next one has its turn.
+
+use std::time::Duration;
+
+use crabcache_engine::{Action, BATCH, Handle, Millis, Op, Outcome, StoreError, Value};
+use crabcache_protocol::resp::Version;
+use heapless::Vec as Fixed;
+
+use super::answers::Answers;
+use crate::command::Reply;
+use crate::shared::{Seat, Shared};
+use crate::stats::Counters;
+
+/// How an operation's outcome becomes an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// In which form.
+    pub(crate) reply: Reply,
+    /// For RESP.
+    pub(crate) version: Version,
+    /// Whose it is: a number of the turn's list of segments.
+    pub(crate) segment: u32,
+}
+
+/// Operations that will be carried out together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch<'a> {
+    ops: Fixed<Op<'a>, BATCH>,
+    plans: Fixed<Plan, BATCH>,
+}
+
+/// The worker's way into the engine, with the answers that came of it in this turn.
+#[derive(Debug)]
+pub(crate) struct Executor<'s> {
+    pub(crate) handle: Handle<'s>,
+    pub(crate) shared: &'s Shared<'s>,
+    seat: &'s Seat,
+    /// The moment of this turn.
+    pub(crate) now: Millis,
+    /// The answers of this turn, all clients one after the other.
+    pub(crate) answers: Answers<'s>,
+    /// Where in the answers each segment ends; 0 for one that got none.
+    pub(crate) ends: Vec<usize>,
+    batch_len: usize,
+    answers_len_max: usize,
+    patience: Duration,
+    /// Requests of this turn.
+    pub(crate) commands: u64,
+}
+
+/// How long a worker waits for room in one turn, all operations together.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long it sleeps at a time.
+const PAUSE_MIN: Duration = Duration::from_micros(20);
+const PAUSE_MAX: Duration = Duration::from_millis(1);
+/// The answers of one turn; more and the remaining requests wait for the next.
+const ANSWERS_LEN_MAX: usize = 2 << 20;
+/// The same while clients hold so much that memory is short.
+const ANSWERS_LEN_TIGHT: usize = 256 << 10;
+
+impl<'s> Executor<'s> {
+    pub(crate) fn new(handle: Handle<'s>, shared: &'s Shared<'s>, seat: &'s Seat) -> Self {
+        Self {
+            handle,
+            shared,
+            seat,
+            now: Millis::default(),
+            answers: Answers::new(&shared.large),
+            ends: Vec::new(),
+            batch_len: BATCH,
+            answers_len_max: ANSWERS_LEN_MAX,
+            patience: PATIENCE,
+            commands: 0,
+        }
+    }
+
+    /// Begins a turn in which `segments` clients have something to say.
+    pub(crate) fn begin(&mut self, now: Millis, segments: usize, tight: bool) {
+        self.now = now;
+        self.answers.begin(now);
+        self.ends.clear();
+        self.ends.resize(segments, 0);
+        self.answers_len_max = if tight { ANSWERS_LEN_TIGHT } else { ANSWERS_LEN_MAX };
+        self.batch_len = self.shared.large.batch_len(now, self.answers_len_max);
+        self.patience = PATIENCE;
+    }
+
+    /// Carries a batch out, and empties it.
+    fn run(&mut self, batch: &mut Batch<'_>) {
+        if batch.ops.is_empty() {
+            return;
+        }
+        let mut done = self.execute(batch, 0);
+        while done < batch.ops.len() {
+            done = self.insist(batch, done);
+        }
+        batch.ops.clear();
+        batch.plans.clear();
+        self.handle.quiescent(self.now);
+    }
+
+    /// Carries out and answers the operations from `first` on. Gives how far it came: to the end, or to one that finds
+    /// no room.
+    #[inline]
+    fn execute(&mut self, batch: &Batch<'_>, first: usize) -> usize {
+        let Self { handle, answers, ends, now, .. } = self;
+        let (ops, plans) = (&batch.ops[first..], &batch.plans[first..]);
+        let done = handle.execute(*now, ops, |i, outcome| {
+            let plan = &plans[i];
+            answers.answer(&ops[i], plan, &outcome);
+            ends[plan.segment as usize] = answers.out.len();
+        });
+        first + done
+    }
+
+    /// Goes on from an operation that found no room, as soon as there is some. Once patience has ended it is refused;
+    /// then the ones behind it are tried.
+    #[cold]
+    #[inline(never)]
+    fn insist(&mut self, batch: &Batch<'_>, at: usize) -> usize {
+        let mut pause = PAUSE_MIN;
+        loop {
+            self.handle.quiescent(self.now);
+            let done = self.execute(batch, at);
+            if done > at {
+                return done;
+            }
+            if self.patience.is_zero() {
+                break;
+            }
+            // Others may have to finish their turn first, perhaps on this very core.
+            self.handle.offline();
+            std::thread::sleep(pause);
+            self.handle.online();
+            self.patience = self.patience.saturating_sub(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        let plan = &batch.plans[at];
+        self.answers.answer(&batch.ops[at], plan, &Outcome::Refused(StoreError::Pressure));
+        self.ends[plan.segment as usize] = self.answers.out.len();
+        self.seat.counters.no_room.add(1);
+        at + 1
+    }
+
+    /// Looks at one item at once. The batch must have been run.
+    pub(crate) fn peek<T>(&mut self, key: &[u8], look: impl Fn(&Value<'_>) -> T) -> Option<T> {
+        let mut seen = None;
+        let op = Op { key, action: Action::Peek };
+        // A read never meets Pressure.
+        let _ = self.handle.execute(self.now, &[op], |_, outcome| {
+            if let Outcome::Hit(value) = outcome {
+                seen = Some(look(&value));
+            }
+        });
+        seen
+    }
+}
+
+/// One walk over the requests of a turn.
+#[derive(Debug)]
+pub(crate) struct Pass<'a, 'e, 's> {
+    batch: Batch<'a>,
+    pub(crate) executor: &'e mut Executor<'s>,
+    /// The version of RESP that the client at hand speaks.
+    pub(crate) version: Version,
+    segment: u32,
+}
+
+impl<'a, 'e, 's> Pass<'a, 'e, 's> {
+    /// Begins.
+    pub(crate) fn new(executor: &'e mut Executor<'s>) -> Self {
+        Self { batch: Batch::default(), executor, version: Version::Resp2, segment: 0 }
+    }
+
+    /// Goes on to the requests of segment `segment`.
+    pub(crate) fn enter(&mut self, segment: usize) {
+        self.segment = segment as u32;
+    }
+
+    /// Leaves it: what it was answered directly belongs to it, too.
+    pub(crate) fn leave(&mut self) {
+        if self.batch.ops.is_empty() {
+            self.executor.ends[self.segment as usize] = self.executor.answers.out.len();
+        }
+    }
+
+    /// Adds an operation.
+    #[inline]
+    pub(crate) fn push(&mut self, op: Op<'a>, reply: Reply) {
+        if self.batch.ops.len() >= self.executor.batch_len {
+            self.run();
+        }
+        let plan = Plan { reply, version: self.version, segment: self.segment };
+        // There is room: batch_len is BATCH at most, and run empties the batch.
+        let _ = self.batch.ops.push(op);
+        let _ = self.batch.plans.push(plan);
+    }
+
+    /// Carries out what was gathered.
+    #[inline(never)]
+    pub(crate) fn run(&mut self) {
+        self.executor.run(&mut self.batch);
+    }
+
+    /// A pass over bytes that do not live as long as this one's, for the same client.
+    pub(crate) fn aside<'b, T>(&mut self, work: impl FnOnce(&mut Pass<'b, '_, 's>) -> T) -> T {
+        self.run();
+        let mut aside = Pass {
+            batch: Batch::default(),
+            executor: &mut *self.executor,
+            version: self.version,
+            segment: self.segment,
+        };
+        let done = work(&mut aside);
+        aside.run();
+        self.version = aside.version;
+        done
+    }
+
+    /// The answers, to write one that needs no operation. What was pushed before is answered first.
+    pub(crate) fn direct(&mut self) -> &mut Vec<u8> {
+        self.run();
+        &mut self.executor.answers.out
+    }
+
+    /// Says that a large value is about to be stored.
+    pub(crate) fn note_large(&self, len: usize) {
+        self.executor.shared.large.note(len, self.executor.now);
+    }
+
+    /// The moment of this turn.
+    #[must_use]
+    pub(crate) fn now(&self) -> Millis {
+        self.executor.now
+    }
+
+    /// What this worker counts.
+    pub(crate) fn counters(&self) -> &'s Counters {
+        &self.executor.seat.counters
+    }
+
+    /// What the threads share.
+    pub(crate) fn shared(&self) -> &'s Shared<'s> {
+        self.executor.shared
+    }
+
+    /// Whether this turn has answered as much as a turn may.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_full(&self) -> bool {
+        self.executor.answers.out.len() > self.executor.answers_len_max
+    }
+}

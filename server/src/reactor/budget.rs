@@ -1,0 +1,211 @@
+//! How much memory the clients of one worker may hold: requests that are not all here, answers that are not taken.
+//!
+//! ```text
+//! 0 ........... soft ........ limit
+//!    all go on  | large requests and clients with large answers wait, in order
+//!               |             | the client that holds most is closed
+//! ```
+//!
+//! A large request reserves all its memory before it is read on, so those that are read can be finished: nobody holds
+//! memory while waiting for more. Whoever waits is not read, and the kernel's flow control slows its client down; so
+//! many clients with large values make each other wait, but nobody is refused. One request or answer at a time may be
+//! larger than what is left. Clients with small requests and answers never wait. While some do wait, a client that
+//! holds memory and neither sends nor takes anything for a few seconds is closed.
+
+use std::collections::VecDeque;
+
+use crabcache_engine::Millis;
+
+use crate::connection::Connection;
+
+/// What a connection holds, as far as the budget knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Charge {
+    bytes: usize,
+    /// Of these, how many do not count, because it was let through.
+    free: usize,
+    reserved: bool,
+}
+
+impl Charge {
+    /// Bytes that it holds or may come to hold, as far as they count.
+    #[inline]
+    #[must_use]
+    pub(crate) fn counted(self) -> usize {
+        self.bytes - self.free
+    }
+}
+
+/// The budget of one worker.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    held: usize,
+    /// Clients that have reserved memory for a large request.
+    reserved: usize,
+    /// Whether a client was let through beyond the budget.
+    let_through: bool,
+    waiting: VecDeque<usize>,
+    /// Since when the one in front waits.
+    since: Millis,
+    looked: Millis,
+}
+
+/// A worker whose clients hold less than this never lets them wait.
+const LIMIT_MIN: usize = 4 << 20;
+/// While others wait, a client that holds memory may rest for so long.
+const REST_MS: u64 = 5_000;
+/// Clients may wait for so long until the one that holds most is closed, however busy.
+const PATIENCE_MS: u64 = 30_000;
+/// How often those who hold memory are looked at.
+const LOOK_MS: u64 = 500;
+
+impl Budget {
+    /// A budget of this many bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit: limit.max(LIMIT_MIN),
+            held: 0,
+            reserved: 0,
+            let_through: false,
+            waiting: VecDeque::new(),
+            since: Millis::default(),
+            looked: Millis::default(),
+        }
+    }
+
+    fn soft(&self) -> usize {
+        self.limit / 4 * 3
+    }
+
+    /// Whether clients that need much have to wait.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_tight(&self) -> bool {
+        self.held > self.soft()
+    }
+
+    /// Whether somebody has to go.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.held > self.limit
+    }
+
+    /// Notes what a connection holds now.
+    #[inline]
+    pub(crate) fn charge(&mut self, connection: &mut Connection) {
+        let before = connection.charge;
+        let bytes = connection.held();
+        let now = Charge { bytes, free: before.free.min(bytes), reserved: connection.input.is_reserved() };
+        connection.charge = now;
+        self.held = self.held - before.counted() + now.counted();
+        self.reserved = self.reserved + usize::from(now.reserved) - usize::from(before.reserved);
+        if before.free > 0 && now.free == 0 {
+            self.let_through = false;
+        }
+    }
+
+    /// Lets a client have what it needs beyond `limit`; false if another one was let through already.
+    fn let_through(&mut self, connection: &mut Connection, limit: usize) -> bool {
+        let free = self.held.saturating_sub(limit).min(connection.charge.counted());
+        if free > 0 {
+            if self.let_through {
+                return false;
+            }
+            self.let_through = true;
+            connection.charge.free += free;
+            self.held -= free;
+        }
+        true
+    }
+
+    /// Lets a client keep what goes beyond the limit, if it is the only one.
+    pub(crate) fn tolerate(&mut self, connection: &mut Connection) {
+        self.let_through(connection, self.limit);
+    }
+
+    /// Forgets a connection that is gone.
+    pub(crate) fn release(&mut self, connection: &mut Connection) {
+        connection.input.take();
+        connection.output.take();
+        connection.task = None;
+        self.charge(connection);
+    }
+
+    /// Reserves the memory of a large request, if there is enough of it or nobody else reads one.
+    pub(crate) fn admit(&mut self, connection: &mut Connection, now: Millis) -> bool {
+        let more = connection.input.needed().saturating_sub(connection.charge.bytes);
+        if self.held + more > self.soft() && (self.reserved > 0 || self.let_through) {
+            return false;
+        }
+        connection.input.reserve();
+        connection.moved = now;
+        self.charge(connection);
+        let soft = self.soft();
+        self.let_through(connection, soft)
+    }
+
+    /// Lets a client wait. One that holds part of its request already goes first: it is nearest to giving that back.
+    pub(crate) fn wait(&mut self, key: usize, connection: &mut Connection, now: Millis) {
+        connection.waits = true;
+        if self.waiting.is_empty() {
+            self.since = now;
+        }
+        if connection.input.is_large() && connection.charge.bytes > 0 {
+            self.waiting.push_front(key);
+        } else {
+            self.waiting.push_back(key);
+        }
+    }
+
+    /// Whether anybody waits.
+    #[inline]
+    #[must_use]
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The next client whose turn has come. `connections` gives the client of a key, if it is still there.
+    pub(crate) fn next(&mut self, connections: &mut slab::Slab<Connection>, now: Millis) -> Option<usize> {
+        while let Some(&key) = self.waiting.front() {
+            // A client that left may have left its place to one that does not wait.
+            if let Some(connection) = connections.get_mut(key).filter(|connection| connection.waits) {
+                let goes = if connection.gathers() { self.admit(connection, now) } else { !self.is_tight() };
+                if !goes {
+                    return None;
+                }
+                connection.waits = false;
+                self.waiting.pop_front();
+                self.since = now;
+                return Some(key);
+            }
+            self.waiting.pop_front();
+        }
+        None
+    }
+
+    /// Whether it is time to look at those who hold memory while others wait.
+    pub(crate) fn looks(&mut self, now: Millis) -> bool {
+        let looks = !self.waiting.is_empty() && now.0.saturating_sub(self.looked.0) >= LOOK_MS;
+        if looks {
+            self.looked = now;
+        }
+        looks
+    }
+
+    /// Whether clients have waited for too long; then the next may wait as long again.
+    pub(crate) fn is_stuck(&mut self, now: Millis) -> bool {
+        let stuck = !self.waiting.is_empty() && now.0.saturating_sub(self.since.0) > PATIENCE_MS;
+        if stuck {
+            self.since = now;
+        }
+        stuck
+    }
+}
+
+/// Whether a client holds memory that others need, and does nothing about it.
+pub(crate) fn rests(connection: &Connection, now: Millis) -> bool {
+    (connection.charge.reserved || !connection.output.is_empty())
+        && now.0.saturating_sub(connection.moved.0) > REST_MS
+}

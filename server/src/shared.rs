@@ -1,0 +1,201 @@
+//! What all threads of one server share. Nothing here is locked on the way of a request.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crabcache_engine::{Cache, KEY_LEN_MAX, Millis};
+use crabcache_protocol::Limits;
+use mio::Waker;
+
+use crate::config::{Config, Listen, Pin};
+use crate::connection::client::{Client, Clients};
+use crate::net::stream::Stream;
+use crate::shutdown::Control;
+use crate::stats::{Counters, Totals};
+
+/// One server.
+#[derive(Debug)]
+pub(crate) struct Shared<'r> {
+    /// The items.
+    pub(crate) cache: Cache<'r>,
+    /// What the server was started with; `workers` and `connections_max` as they really are.
+    pub(crate) config: Config,
+    /// Where it listens, with real ports.
+    pub(crate) addresses: Vec<Listen>,
+    /// A place per worker.
+    pub(crate) seats: Vec<Seat>,
+    /// The switch that stops it.
+    pub(crate) control: Arc<Control>,
+    /// All clients.
+    pub(crate) clients: Clients,
+    /// Clients that came.
+    pub(crate) accepted: AtomicU64,
+    /// Clients that were sent away.
+    pub(crate) rejected: AtomicU64,
+    /// When it started.
+    pub(crate) started: Instant,
+    /// Removes everything at this moment (memcached's `flush_all DELAY`).
+    pub(crate) flush_at: Appointment,
+    /// Whether large values are about.
+    pub(crate) large: LargeValues,
+    /// What requests may look like.
+    pub(crate) bounds: Bounds,
+}
+
+/// A worker's place: where others find it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// What it counts.
+    pub(crate) counters: Counters,
+    /// Clients, those on their way included: the acceptor balances by it.
+    pub(crate) load: AtomicUsize,
+    inbox: Mutex<Vec<Newcomer>>,
+    waker: Waker,
+}
+
+/// A client on its way from the acceptor to its worker.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    /// Its socket.
+    pub(crate) stream: Stream,
+    /// What is known about it.
+    pub(crate) client: Arc<Client>,
+    /// The protocol of the listener it came through.
+    pub(crate) pin: Pin,
+}
+
+impl Seat {
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self { counters: Counters::default(), load: AtomicUsize::new(0), inbox: Mutex::default(), waker }
+    }
+
+    /// Hands a client over.
+    pub(crate) fn send(&self, newcomer: Newcomer) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(newcomer);
+        self.wake();
+    }
+
+    /// The clients that were handed over.
+    pub(crate) fn receive(&self) -> Vec<Newcomer> {
+        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends the worker's sleep.
+    pub(crate) fn wake(&self) {
+        // A waker fails only when its poll is gone, and with it the worker.
+        let _ = self.waker.wake();
+    }
+}
+
+impl Shared<'_> {
+    /// The workers' counters, summed.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals::of(self.seats.iter().map(|seat| &seat.counters))
+    }
+}
+
+/// A moment at which something happens once, whichever worker sees it first.
+#[derive(Debug)]
+pub(crate) struct Appointment(AtomicU64);
+
+impl Appointment {
+    const NONE: u64 = u64::MAX;
+
+    pub(crate) const fn none() -> Self {
+        Self(AtomicU64::new(Self::NONE))
+    }
+
+    /// Sets it; the last one set counts.
+    pub(crate) fn set(&self, at: Millis) {
+        self.0.store(at.0, Ordering::Relaxed);
+    }
+
+    /// Cancels it.
+    pub(crate) fn cancel(&self) {
+        self.0.store(Self::NONE, Ordering::Relaxed);
+    }
+
+    /// The moment, if one is set.
+    pub(crate) fn get(&self) -> Option<Millis> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&at| at != Self::NONE).map(Millis)
+    }
+
+    /// Whether it has come; true for one caller only.
+    pub(crate) fn is_due(&self, now: Millis) -> bool {
+        let at = self.0.load(Ordering::Relaxed);
+        at <= now.0
+            && at != Self::NONE
+            && self.0.compare_exchange(at, Self::NONE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// The largest value seen lately. A batch answers all its reads into memory, so where values of megabytes are about,
+/// batches must be shorter.
+#[derive(Debug, Default)]
+pub(crate) struct LargeValues {
+    len: AtomicUsize,
+    seen_ms: AtomicU64,
+}
+
+impl LargeValues {
+    /// Values up to this length never matter.
+    pub(crate) const FROM: usize = 64 << 10;
+    /// For how long one is remembered.
+    const MEMORY_MS: u64 = 60_000;
+
+    /// Remembers a value of this length.
+    #[cold]
+    pub(crate) fn note(&self, len: usize, now: Millis) {
+        self.len.fetch_max(len, Ordering::Relaxed);
+        self.seen_ms.store(now.0, Ordering::Relaxed);
+    }
+
+    /// How many operations a batch may have at this moment, for answers of `bytes` together unless one is larger.
+    pub(crate) fn batch_len(&self, now: Millis, bytes: usize) -> usize {
+        let len = self.len.load(Ordering::Relaxed);
+        if len == 0 {
+            return crabcache_engine::BATCH;
+        }
+        if now.0.saturating_sub(self.seen_ms.load(Ordering::Relaxed)) > Self::MEMORY_MS {
+            self.len.store(0, Ordering::Relaxed);
+        }
+        (bytes / len).clamp(1, crabcache_engine::BATCH)
+    }
+}
+
+/// The largest requests that are accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// What an item, key and value together, can have.
+    pub(crate) item_len_max: usize,
+    /// Bytes of one unfinished request that are kept.
+    pub(crate) request_len_max: usize,
+    /// For the native and memcached parsers, which skip a value that is too large.
+    pub(crate) skipping: Limits,
+    /// For the RESP parser, which cannot.
+    pub(crate) resp: Limits,
+}
+
+impl Bounds {
+    /// Redis' longest string.
+    const BULK_LEN_MAX: usize = 512 << 20;
+    /// Some room for a command of many arguments even where items are small.
+    const REQUEST_LEN_MIN: usize = 8 << 20;
+
+    pub(crate) fn new(item_len_max: usize) -> Self {
+        let limits = Limits {
+            key_len_max: KEY_LEN_MAX,
+            value_len_max: item_len_max,
+            args_max: 1 << 20,
+            line_len_max: 64 << 10,
+        };
+        Self {
+            item_len_max,
+            request_len_max: (item_len_max + (1 << 20)).max(Self::REQUEST_LEN_MIN),
+            skipping: limits,
+            resp: Limits { value_len_max: Self::BULK_LEN_MAX, ..limits },
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What the workers count, summed when somebody asks.
+//!
+//! Each counter has one writer, its worker, and sits in that worker's own cache lines: adding is a plain load and
+//! store, never a locked instruction, and happens once per turn rather than once per request.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only its worker changes and anybody may read.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds, for the one thread that owns this counter.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) {
+        // Relaxed: a figure of its own, which orders nothing.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    /// Subtracts, for the one thread that owns this counter.
+    pub(crate) fn sub(&self, less: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(less), Ordering::Relaxed);
+    }
+
+    /// The number as it is now.
+    #[must_use]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one worker.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    /// Requests carried out.
+    pub(crate) commands: Counter,
+    /// Requests that were answered with an error.
+    pub(crate) errors: Counter,
+    /// Bytes received.
+    pub(crate) bytes_in: Counter,
+    /// Bytes sent.
+    pub(crate) bytes_out: Counter,
+    /// Clients connected now.
+    pub(crate) connections: Counter,
+    /// Clients that turned out to speak RESP.
+    pub(crate) resp: Counter,
+    /// Clients that turned out to speak memcached's protocol.
+    pub(crate) memcache: Counter,
+    /// Clients that turned out to speak the native protocol.
+    pub(crate) native: Counter,
+    /// Clients dropped because clients held too much memory.
+    pub(crate) memory_closes: Counter,
+    /// Requests for everything to be removed.
+    pub(crate) flushes: Counter,
+    /// Writes refused because no room could be made in time.
+    pub(crate) no_room: Counter,
+}
+
+/// The sums.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    /// Requests carried out.
+    pub(crate) commands: u64,
+    /// Requests that were answered with an error.
+    pub(crate) errors: u64,
+    /// Bytes received.
+    pub(crate) bytes_in: u64,
+    /// Bytes sent.
+    pub(crate) bytes_out: u64,
+    /// Clients connected now.
+    pub(crate) connections: u64,
+    /// Clients that turned out to speak RESP.
+    pub(crate) resp: u64,
+    /// Clients that turned out to speak memcached's protocol.
+    pub(crate) memcache: u64,
+    /// Clients that turned out to speak the native protocol.
+    pub(crate) native: u64,
+    /// Clients dropped because clients held too much memory.
+    pub(crate) memory_closes: u64,
+    /// Requests for everything to be removed.
+    pub(crate) flushes: u64,
+    /// Writes refused because no room could be made in time.
+    pub(crate) no_room: u64,
+}
+
+impl Totals {
+    /// Adds up the counters of all workers.
+    pub(crate) fn of<'a>(workers: impl Iterator<Item = &'a Counters>) -> Self {
+        workers.fold(Self::default(), |sum, worker| Self {
+            commands: sum.commands + worker.commands.get(),
+            errors: sum.errors + worker.errors.get(),
+            bytes_in: sum.bytes_in + worker.bytes_in.get(),
+            bytes_out: sum.bytes_out + worker.bytes_out.get(),
+            connections: sum.connections + worker.connections.get(),
+            resp: sum.resp + worker.resp.get(),
+            memcache: sum.memcache + worker.memcache.get(),
+            native: sum.native + worker.native.get(),
+            memory_closes: sum.memory_closes + worker.memory_closes.get(),
+            flushes: sum.flushes + worker.flushes.get(),
+            no_room: sum.no_room + worker.no_room.get(),
+        })
+    }
+}

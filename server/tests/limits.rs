@@ -1,0 +1,351 @@
+//! At every limit there is a clear answer, and the server goes on.
+
+mod support;
+
+use std::net::Shutdown;
+use std::thread;
+use std::time::Duration;
+
+use crabcache_server::{Config, ConfigError, Server, ServerError};
+use support::program::Program;
+use support::{Client, config, resp, start, start_with};
+
+#[test]
+fn a_full_arena_keeps_serving() {
+    let mut config = config();
+    config.memory_bytes = 4 << 20;
+    let server = start_with(config);
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut client = Client::new(server);
+                for round in 0..200 {
+                    let mut requests = Vec::new();
+                    for i in 0..100 {
+                        let key = format!("{number}:{round}:{i}");
+                        requests.extend(resp(&[b"SET", key.as_bytes(), &vec![b'v'; 100 + i * 7]]));
+                    }
+                    client.check(&requests, "+OK\r\n".repeat(100));
+                }
+                // What came last is there.
+                let key = format!("{number}:199:99");
+                let expected = [b"$793\r\n".as_slice(), &[b'v'; 793], b"\r\n"].concat();
+                client.check(resp(&[b"GET", key.as_bytes()]), expected);
+            });
+        }
+    });
+    let mut client = Client::new(&server);
+    client.send(resp(&[b"INFO", b"stats"]));
+    let info = String::from_utf8(client.bulk()).unwrap();
+    assert!(info.contains("evicted_keys:") && !info.contains("evicted_keys:0\r\n"), "{info}");
+}
+
+#[test]
+fn a_value_larger_than_the_arena_is_refused_and_the_client_goes_on() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.resp("SET k old", "+OK\r\n");
+    for len in [5 << 20, 17 << 20, 64 << 20] {
+        client.send(resp(&[b"SET", b"k", &vec![b'v'; len]]));
+        let line = client.line();
+        assert!(line.starts_with("-ERR item is too large: key and value may have "), "{line}");
+        client.resp("GET k", "$3\r\nold\r\n");
+    }
+    client.send(resp(&[b"APPEND", b"k", &vec![b'v'; 5 << 20]]));
+    assert!(client.line().starts_with("-ERR item is too large"));
+    // Other commands of that size cannot be skipped: the client is told, and let go.
+    client.send("*3\r\n$6\r\nAPPEND\r\n$1\r\nk\r\n$100000000\r\n");
+    assert!(client.rest().starts_with(b"-ERR Protocol error: too big request\r\n"));
+    let mut client = Client::new(&server);
+    client.send("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$600000000\r\n");
+    assert!(client.rest().starts_with(b"-ERR Protocol error: invalid bulk length\r\n"));
+}
+
+#[test]
+fn a_key_of_64_kib_is_too_long_by_one() {
+    let server = start();
+    let mut client = Client::new(&server);
+    let key = vec![b'k'; 65_535];
+    client.check(resp(&[b"SET", &key, b"v"]), "+OK\r\n");
+    client.check(resp(&[b"GET", &key]), "$1\r\nv\r\n");
+    let key = vec![b'k'; 65_536];
+    let refusal = "-ERR key is too long: it may have 65535 bytes\r\n";
+    client.check(resp(&[b"SET", &key, b"v"]), refusal);
+    client.check(resp(&[b"APPEND", &key, b"v"]), refusal);
+    // Nothing can be stored under it, so it is absent.
+    client.check(resp(&[b"GET", &key]), "$-1\r\n");
+    client.check(resp(&[b"EXISTS", &key, b"none"]), ":0\r\n");
+    client.resp("PING", "+PONG\r\n");
+}
+
+#[test]
+fn clients_that_leave_in_the_middle_leave_nothing_behind() {
+    let server = start();
+    for cut in [1, 4, 13, 20, 30] {
+        let request = resp(&[b"SET", b"half", b"a value that does not arrive"]);
+        let mut client = Client::new(&server);
+        client.send(&request[..cut]);
+        drop(client);
+        let mut client = Client::new(&server);
+        client.send(&request[..cut]);
+        client.0.shutdown(Shutdown::Write).unwrap();
+        assert!(client.rest().is_empty());
+    }
+    // One that leaves without taking its answers.
+    for _ in 0..20 {
+        let mut client = Client::new(&server);
+        client.send(resp(&[b"SET", b"k", &vec![b'v'; 50_000]]));
+        client.send(resp(&[b"GET", b"k"]).repeat(100));
+    }
+    let mut client = Client::new(&server);
+    client.resp("GET half", "$-1\r\n");
+    for _ in 0..100 {
+        client.send(resp(&[b"INFO", b"clients"]));
+        if String::from_utf8(client.bulk()).unwrap().contains("connected_clients:1\r\n") {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("clients that have left still count");
+}
+
+#[test]
+fn a_client_that_only_half_closes_gets_its_answers() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.send(resp(&[b"SET", b"k", b"v"]).repeat(1000));
+    client.0.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.rest(), b"+OK\r\n".repeat(1000));
+}
+
+#[test]
+fn garbage_first_lines_get_an_error_and_an_end() {
+    let server = start();
+    for (garbage, answer) in [
+        (b"*3\r\nhello\r\n".as_slice(), "-ERR Protocol error: expected '$', got 'h'\r\n"),
+        (b"*x\r\n", "-ERR Protocol error: invalid multibulk length\r\n"),
+        (b"*1\r\n$-5\r\n", "-ERR Protocol error: invalid bulk length\r\n"),
+        (b"\x16\x03\x01\x02\x00\x01", "-ERR Protocol error: this port does not speak TLS\r\n"),
+        (b"\x01\x02\x03", "-ERR Protocol error: no known protocol starts with byte 0x01\r\n"),
+    ] {
+        let mut client = Client::new(&server);
+        client.send(garbage);
+        assert_eq!(support::text(&client.rest()), answer);
+    }
+    let mut client = Client::new(&server);
+    client.send(vec![b'x'; 100_000]);
+    assert_eq!(support::text(&client.rest()), "-ERR Protocol error: too big inline request\r\n");
+    let mut client = Client::new(&server);
+    client
+        .check("what is this\r\n", "-ERR unknown command 'what', with args beginning with: 'is' 'this' \r\n");
+}
+
+#[test]
+fn a_web_page_cannot_smuggle_commands() {
+    let server = start();
+    Client::new(&server).resp("SET k v", "+OK\r\n");
+    for request in [
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1:7001\r\n\r\nFLUSHALL\r\nSET k evil\r\n",
+        "GET /index.html HTTP/1.1\r\nHost: x\r\n\r\nSET k evil\r\n",
+        "OPTIONS * HTTP/1.1\r\n\r\nSET k evil\r\n",
+    ] {
+        let mut client = Client::new(&server);
+        client.send(request);
+        assert_eq!(support::text(&client.rest()), "-ERR this is a cache, not a web server\r\n");
+    }
+    Client::new(&server).resp("GET k", "$1\r\nv\r\n");
+}
+
+#[test]
+fn too_many_clients_are_told_so() {
+    let mut config = config();
+    config.connections_max = 3;
+    let server = start_with(config);
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::new(&server)).collect();
+    for client in &mut clients {
+        client.resp("PING", "+PONG\r\n");
+    }
+    let mut refused = Client::new(&server);
+    assert_eq!(refused.rest(), b"-ERR max number of clients reached\r\n");
+    clients.pop();
+    for attempt in 0.. {
+        let mut client = Client::new(&server);
+        client.send(resp(&[b"PING"]));
+        if client.rest_or_line() == "+PONG" {
+            break;
+        }
+        assert!(attempt < 100, "a place that was left is not given again");
+        thread::sleep(Duration::from_millis(20));
+    }
+    clients[0].send(resp(&[b"INFO", b"stats"]));
+    assert!(!String::from_utf8(clients[0].bulk()).unwrap().contains("rejected_connections:0\r\n"));
+}
+
+#[test]
+fn impossible_settings_are_refused_by_name() {
+    let tiny = Config { memory_bytes: 1024, ..config() };
+    let error = Server::start(tiny).unwrap_err();
+    assert!(matches!(error, ServerError::Config(ConfigError::MemoryTooSmall { len: 1024, .. })));
+    let text = error.to_string();
+    assert!(text.contains("--memory") && text.contains("smallest accepted"), "{text}");
+    let taken = start();
+    let listen = vec![taken.address.to_string().parse().unwrap()];
+    let error = Server::start(Config { listen, ..config() }).unwrap_err();
+    assert!(matches!(error, ServerError::Bind { .. }) && error.to_string().contains("--listen"), "{error}");
+    let error = Server::start(Config { connections_max: 0, ..config() }).unwrap_err();
+    assert!(error.is_config() && error.to_string().contains("--max-connections"));
+}
+
+#[test]
+fn a_full_arena_never_answers_with_an_old_value() {
+    let mut config = config();
+    config.memory_bytes = 2 << 20;
+    let server = start_with(config);
+    thread::scope(|scope| {
+        for number in 0..6 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut client = Client::new(server);
+                // What each key may hold: the last value that was stored, or nothing if it was evicted.
+                let mut stored: Vec<Option<Vec<u8>>> = vec![None; 8];
+                for round in 0..150 {
+                    let mut requests = Vec::new();
+                    let values: Vec<Vec<u8>> = (0..64)
+                        .map(|i| {
+                            format!("{number}:{round}:{i}:")
+                                .repeat(1 + (round * 7 + i * 13) % 400)
+                                .into_bytes()
+                        })
+                        .collect();
+                    for (i, value) in values.iter().enumerate() {
+                        let key = format!("{number}:{}", i % 8);
+                        requests.extend(resp(&[b"SET", key.as_bytes(), value]));
+                        requests.extend(resp(&[b"GET", key.as_bytes()]));
+                    }
+                    client.send(&requests);
+                    for (i, value) in values.into_iter().enumerate() {
+                        match client.line().as_str() {
+                            "+OK" => stored[i % 8] = Some(value),
+                            refused => assert!(refused.starts_with("-OOM"), "{refused}"),
+                        }
+                        match client.value() {
+                            Ok(Some(got)) => {
+                                assert_eq!(
+                                    Some(support::text(&got)),
+                                    stored[i % 8].as_deref().map(support::text)
+                                );
+                            }
+                            Ok(None) => {}
+                            Err(refused) => assert!(refused.starts_with("-OOM"), "{refused}"),
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn answers_larger_than_memory_are_refused_not_gathered() {
+    let mut config = config();
+    config.memory_bytes = 64 << 20;
+    let server = start_with(config);
+    let mut client = Client::new(&server);
+    client.check(resp(&[b"SET", b"k", &vec![b'v'; 300_000]]), "+OK\r\n");
+    // 3000 times 300 kB in one answer would be 900 MB.
+    let mut words: Vec<&[u8]> = vec![b"MGET"];
+    words.resize(3001, b"k");
+    client.send(resp(&words));
+    assert_eq!(client.line(), "*3000");
+    let (mut values, mut errors) = (0, 0);
+    for _ in 0..3000 {
+        match client.value() {
+            Ok(Some(value)) if value.len() == 300_000 => values += 1,
+            Err(line) if line.starts_with("-ERR the answers of this pipeline are too large") => errors += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(values > 100 && errors > 1000, "{values} {errors}");
+    client.resp("PING", "+PONG\r\n");
+}
+
+/// A SET of a value of this many bytes.
+fn large_set(key: &str, len: usize) -> Vec<u8> {
+    resp(&[b"SET", key.as_bytes(), &vec![b'v'; len]])
+}
+
+#[test]
+fn many_large_requests_at_once_wait_for_each_other_within_the_memory() {
+    const MEMORY: usize = 64 << 20;
+    const ALLOWANCE: usize = 48 << 20;
+    let program = Program::start(&["--memory", "64mb", "--workers", "2"]);
+    let address = program.address;
+    thread::scope(|scope| {
+        for number in 0..50 {
+            scope.spawn(move || {
+                let mut client = Client::to(address);
+                client.0.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+                client.0.set_write_timeout(Some(Duration::from_mins(1))).unwrap();
+                let set = large_set(&format!("k{number}"), 1 << 20).repeat(4);
+                for _ in 0..3 {
+                    client.check(&set, "+OK\r\n".repeat(4));
+                }
+            });
+        }
+    });
+    let highest = program.resident_max();
+    assert!(highest <= MEMORY + ALLOWANCE, "{} MiB", highest >> 20);
+    let mut client = Client::to(address);
+    client.send(resp(&[b"INFO", b"stats"]));
+    let info = String::from_utf8(client.bulk()).unwrap();
+    assert!(info.contains("client_output_buffer_limit_disconnections:0\r\n"), "{info}");
+}
+
+#[test]
+fn answers_that_nobody_takes_are_bounded_and_others_go_on() {
+    const MEMORY: usize = 64 << 20;
+    const ALLOWANCE: usize = 48 << 20;
+    let program = Program::start(&["--memory", "64mb", "--workers", "1"]);
+    let address = program.address;
+    let mut client = Client::to(address);
+    client.check(large_set("k", 1 << 20), "+OK\r\n");
+    let mut lazy: Vec<Client> = (0..50).map(|_| Client::to(address)).collect();
+    for client in &mut lazy {
+        client.send(resp(&[b"GET", b"k"]).repeat(30));
+    }
+    for _ in 0..100 {
+        client.resp("STRLEN k", ":1048576\r\n");
+    }
+    let highest = program.resident_max();
+    assert!(highest <= MEMORY + ALLOWANCE, "{} MiB", highest >> 20);
+    // Those who take their answers get all of them.
+    let mut expected = b"$1048576\r\n".to_vec();
+    expected.resize(expected.len() + (1 << 20), b'v');
+    expected.extend_from_slice(b"\r\n");
+    thread::scope(|scope| {
+        for client in &mut lazy {
+            scope.spawn(|| client.expect(expected.repeat(30)));
+        }
+    });
+}
+
+#[test]
+fn who_holds_memory_and_does_nothing_makes_place_for_who_waits() {
+    let mut config = config();
+    config.memory_bytes = 64 << 20;
+    config.workers = 1;
+    config.client_memory_bytes = 4 << 20;
+    let server = start_with(config);
+    let mut lazy: Vec<Client> = (0..3).map(|_| Client::new(&server)).collect();
+    for client in &mut lazy {
+        client.send(&large_set("lazy", 2 << 20)[..1 << 20]);
+    }
+    thread::sleep(Duration::from_millis(200));
+    let mut client = Client::new(&server);
+    client.0.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    client.resp("SET small v", "+OK\r\n");
+    client.check(large_set("k", 2 << 20), "+OK\r\n");
+    client.resp("STRLEN k", ":2097152\r\n");
+    assert_eq!(lazy[0].line(), "-ERR the requests of all clients take too much memory");
+}

@@ -1,0 +1,206 @@
+//! The native protocol does what PROTOCOL.md says.
+
+mod support;
+
+use std::io::Read;
+
+use crabcache_protocol::Parsed;
+use crabcache_protocol::native::{
+    Command, Condition, End, Keys, Put, Request, Status, TouchCondition, Ttl, reply, request,
+};
+use support::{Client, Started, start};
+
+/// A client that keeps what it has read.
+struct Native {
+    client: Client,
+    buffer: Vec<u8>,
+    opaque: u16,
+}
+
+impl Native {
+    fn new(server: &Started) -> Self {
+        Self { client: Client::new(server), buffer: Vec::new(), opaque: 0 }
+    }
+
+    fn send(&mut self, quiet: bool, command: Command<'_>) {
+        self.opaque += 1;
+        let mut bytes = Vec::new();
+        Request { opaque: self.opaque, quiet, command }.encode(&mut bytes).unwrap();
+        self.client.send(bytes);
+    }
+
+    /// The next reply: its status, number and body.
+    fn reply(&mut self) -> (Status, u16, Vec<u8>) {
+        loop {
+            if let Parsed::Complete { value, consumed } = reply::parse(&self.buffer, 1 << 26).unwrap() {
+                let answer = (value.status, value.opaque, value.body.to_vec());
+                self.buffer.drain(..consumed);
+                return answer;
+            }
+            let mut more = [0; 4096];
+            let len = self.client.0.read(&mut more).expect("an answer");
+            assert_ne!(len, 0, "closed");
+            self.buffer.extend_from_slice(&more[..len]);
+        }
+    }
+
+    fn ask(&mut self, command: Command<'_>) -> (Status, Vec<u8>) {
+        self.send(false, command);
+        let (status, opaque, body) = self.reply();
+        assert_eq!(opaque, self.opaque);
+        (status, body)
+    }
+}
+
+fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Command<'a> {
+    Command::Put(Put { key, value, ..Put::default() })
+}
+
+fn get(key: &[u8]) -> Command<'_> {
+    Command::Get { key, meta: false }
+}
+
+#[test]
+fn every_command() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let (status, body) = client.ask(Command::Hello { version_min: 1, version_max: 3, client: b"test" });
+    let hello = reply::Reply { status, opaque: 0, body: &body };
+    let hello = hello.hello().unwrap();
+    assert_eq!((status, hello.version, hello.key_len_max), (Status::Ok, 1, 65_535));
+    assert!(hello.server.starts_with(b"crabcache"));
+    assert_eq!(client.ask(Command::Ping { payload: b"x" }), (Status::Ok, b"x".to_vec()));
+    assert_eq!(client.ask(get(b"a")), (Status::Miss, vec![]));
+    let conditional = |condition| Command::Put(Put { key: b"a", value: b"two", condition, ..Put::default() });
+    assert_eq!(client.ask(conditional(Condition::Present)).0, Status::Miss);
+    assert_eq!(client.ask(conditional(Condition::Version(1))).0, Status::Miss);
+    assert_eq!(client.ask(put(b"a", b"one")), (Status::Ok, vec![]));
+    assert_eq!(client.ask(get(b"a")), (Status::Ok, b"one".to_vec()));
+    assert_eq!(client.ask(conditional(Condition::Absent)).0, Status::NotStored);
+    assert_eq!(client.ask(conditional(Condition::Present)).0, Status::Ok);
+    let concat = |end| Command::Concat { key: b"a", bytes: b"!", end, create: false };
+    assert_eq!(client.ask(concat(End::Back)), (Status::Ok, 4_u64.to_le_bytes().to_vec()));
+    assert_eq!(client.ask(concat(End::Front)), (Status::Ok, 5_u64.to_le_bytes().to_vec()));
+    assert_eq!(client.ask(get(b"a")).1, b"!two!");
+    assert_eq!(client.ask(Command::Delete { key: b"a", version: None }).0, Status::Ok);
+    assert_eq!(client.ask(Command::Delete { key: b"a", version: None }).0, Status::Miss);
+    assert_eq!(client.ask(concat(End::Back)).0, Status::Miss);
+    let count = |delta, initial| Command::Increment { key: b"n", delta, initial, ttl: Ttl::Keep };
+    assert_eq!(client.ask(count(1, None)).0, Status::Miss);
+    assert_eq!(client.ask(count(1, Some(10))), (Status::Ok, 10_i64.to_le_bytes().to_vec()));
+    assert_eq!(client.ask(count(-11, None)), (Status::Ok, (-1_i64).to_le_bytes().to_vec()));
+    assert_eq!(client.ask(put(b"n", b"x")).0, Status::Ok);
+    assert_eq!(client.ask(count(1, None)).0, Status::NotANumber);
+    assert_eq!(client.ask(put(b"n", i64::MAX.to_string().as_bytes())).0, Status::Ok);
+    assert_eq!(client.ask(count(1, None)).0, Status::Overflow);
+    let (status, body) = client.ask(Command::Stats);
+    assert_eq!(status, Status::Ok);
+    assert!(String::from_utf8(body).unwrap().lines().any(|line| line == "items=1"));
+    assert_eq!(client.ask(Command::Flush).0, Status::Ok);
+    assert_eq!(client.ask(get(b"n")).0, Status::Miss);
+}
+
+#[test]
+fn versions_flags_and_expiry() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let command =
+        Command::Put(Put { key: b"a", value: b"v", flags: 7, ttl: Ttl::After(60_000), ..Put::default() });
+    assert_eq!(client.ask(command).0, Status::Ok);
+    let (status, body) = client.ask(Command::Get { key: b"a", meta: true });
+    let (meta, value) = crabcache_protocol::native::Meta::split(&body).unwrap();
+    assert_eq!((status, value, meta.flags), (Status::Ok, b"v".as_slice(), 7));
+    assert!((50_000..=60_000).contains(&meta.ttl_ms.unwrap()));
+    let swap = |version| {
+        let condition = Condition::Version(version);
+        Command::Put(Put { key: b"a", value: b"w", condition, ..Put::default() })
+    };
+    assert_eq!(client.ask(swap(meta.version)).0, Status::Ok);
+    assert_eq!(client.ask(swap(meta.version)).0, Status::NotStored);
+    assert_eq!(client.ask(Command::Delete { key: b"a", version: Some(meta.version) }).0, Status::NotStored);
+    let touch = |ttl, condition| Command::Touch { key: b"a", ttl, condition };
+    assert_eq!(client.ask(touch(Ttl::After(1000), TouchCondition::Expiring)).0, Status::NotStored);
+    assert_eq!(client.ask(touch(Ttl::After(0), TouchCondition::Permanent)).0, Status::Ok);
+    assert_eq!(client.ask(touch(Ttl::Never, TouchCondition::Always)).0, Status::Miss);
+}
+
+#[test]
+fn several_keys_and_quiet_requests() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let keys: Vec<String> = (0..100).map(|i| format!("key{i}")).collect();
+    for key in keys.iter().step_by(2) {
+        client.send(true, put(key.as_bytes(), key.as_bytes()));
+    }
+    let slices: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    let (status, body) = client.ask(Command::MultiGet { keys: Keys::from_slice(&slices), meta: false });
+    assert_eq!(status, Status::Ok);
+    let parsed = reply::Reply { status, opaque: 0, body: &body };
+    let entries: Vec<_> = parsed.entries(false).map(Result::unwrap).collect();
+    assert_eq!(entries.len(), 100);
+    for (at, entry) in entries.iter().enumerate() {
+        if at % 2 == 0 {
+            assert_eq!((entry.status, entry.value), (Status::Ok, keys[at].as_bytes()));
+        } else {
+            assert_eq!(entry.status, Status::Miss);
+        }
+    }
+    client.send(true, get(b"none"));
+    client.send(true, get(b"key0"));
+    let (status, opaque, body) = client.reply();
+    assert_eq!((status, opaque, body.as_slice()), (Status::Ok, client.opaque, b"key0".as_slice()));
+}
+
+#[test]
+fn what_is_not_taken_is_refused_and_skipped() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let large = vec![0; 20 << 20];
+    assert_eq!(client.ask(put(b"large", &large)).0, Status::TooLarge);
+    assert_eq!(client.ask(put(b"small", b"1")).0, Status::Ok);
+    assert_eq!(client.ask(get(b"large")).0, Status::Miss);
+    // An unknown operation, with a key that is left out.
+    client.client.send([0xC1, 0x7F, 0, 0, 3, 0, 9, 0, 0, 0, 0, 0, b'k', b'e', b'y']);
+    let (status, opaque, _) = client.reply();
+    assert_eq!((status, opaque), (Status::UnknownOperation, 9));
+    assert_eq!(client.ask(get(b"small")).1, b"1");
+    // A strange first byte ends it.
+    client.client.send([0x80; 12]);
+    assert_eq!(client.reply().0, Status::UnsupportedVersion);
+    assert!(client.client.rest().is_empty());
+}
+
+#[test]
+fn a_version_that_nobody_speaks_closes() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let (status, _) = client.ask(Command::Hello { version_min: 2, version_max: 3, client: b"" });
+    assert_eq!(status, Status::UnsupportedVersion);
+    assert!(client.client.rest().is_empty());
+}
+
+#[test]
+fn requests_may_come_byte_by_byte() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let mut bytes = Vec::new();
+    Request { opaque: 1, quiet: false, command: put(b"key", b"value") }.encode(&mut bytes).unwrap();
+    Request { opaque: 2, quiet: false, command: get(b"key") }.encode(&mut bytes).unwrap();
+    assert!(matches!(
+        request::parse(
+            &bytes,
+            &crabcache_protocol::Limits {
+                key_len_max: 100,
+                value_len_max: 100,
+                args_max: 10,
+                line_len_max: 10
+            }
+        ),
+        Ok(Parsed::Complete { .. })
+    ));
+    for byte in bytes {
+        client.client.send([byte]);
+    }
+    assert_eq!(client.reply(), (Status::Ok, 1, vec![]));
+    assert_eq!(client.reply(), (Status::Ok, 2, b"value".to_vec()));
+}

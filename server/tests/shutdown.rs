@@ -1,0 +1,124 @@
+//! The real program, started and ended as an operator would.
+
+mod support;
+
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::program::{Program, program};
+use support::{Client, resp};
+
+fn start() -> Program {
+    Program::start(&["--memory", "16mb", "--workers", "2"])
+}
+
+#[test]
+fn the_first_line_tells_a_person_what_started() {
+    let mut program = start();
+    for part in ["crabcache ", env!("CARGO_PKG_VERSION"), "127.0.0.1:", "16 MiB", "2 workers", "SIMD "] {
+        assert!(program.line.contains(part), "{part} in {}", program.line);
+    }
+    program.signal("-INT");
+    assert_eq!(program.code(), Some(0));
+}
+
+#[test]
+fn exit_codes() {
+    let run = |arguments: &[&str]| {
+        let output = program(arguments).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (code, text) = run(&["--version"]);
+    assert_eq!((code, text.trim()), (Some(0), concat!("crabcache-server ", env!("CARGO_PKG_VERSION"))));
+    let (code, text) = run(&["--help"]);
+    assert!(code == Some(0) && text.contains("Examples:") && text.contains("CRABCACHE_MEMORY"), "{text}");
+    let (code, text) = run(&["--memory", "lots"]);
+    assert!(code == Some(2) && text.contains("--memory"), "{text}");
+    let (code, text) = run(&["--memory", "1k", "--listen", "127.0.0.1:0"]);
+    assert!(code == Some(78) && text.contains("--memory") && text.contains("smallest"), "{text}");
+    let taken = start();
+    let (code, text) = run(&["--listen", &taken.address.to_string()]);
+    assert!(code == Some(1) && text.contains("--listen"), "{text}");
+    let mut taken = taken;
+    taken.signal("-TERM");
+    assert_eq!(taken.code(), Some(0));
+}
+
+#[test]
+fn sigterm_under_load_loses_no_answer() {
+    let mut program = start();
+    let address = program.address;
+    let clients: Vec<_> = (0..8)
+        .map(|number| {
+            thread::spawn(move || {
+                let mut client = Client::to(address);
+                let mut done = 0;
+                let requests = resp(&[b"SET", format!("key{number}").as_bytes(), &[b'v'; 100]]).repeat(50);
+                let answers = "+OK\r\n".repeat(50);
+                loop {
+                    if std::io::Write::write_all(&mut client.0, &requests).is_err() {
+                        return (done, 0);
+                    }
+                    let mut got = vec![0; answers.len()];
+                    let mut filled = 0;
+                    while filled < got.len() {
+                        match client.0.read(&mut got[filled..]) {
+                            // The end comes after a whole answer, and not as a reset that may swallow some.
+                            Ok(0) => return (done, filled % 5),
+                            Ok(len) => filled += len,
+                            Err(error) => panic!("{error} after {done} rounds and {filled} bytes"),
+                        }
+                    }
+                    assert_eq!(got, answers.as_bytes());
+                    done += 1;
+                }
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    program.signal("-TERM");
+    for client in clients {
+        let (done, torn) = client.join().expect("no reset");
+        assert!(done > 0 && torn == 0, "{done} rounds, torn {torn}");
+    }
+    assert_eq!(program.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn idle_clients_do_not_hold_up_a_stop() {
+    let mut program = start();
+    let mut idle: Vec<Client> = (0..50).map(|_| Client::to(program.address)).collect();
+    for client in &mut idle {
+        client.resp("PING", "+PONG\r\n");
+    }
+    let begun = Instant::now();
+    program.signal("-TERM");
+    assert_eq!(program.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    for client in &mut idle {
+        assert!(client.rest().is_empty());
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut program = start();
+    // A client that takes no answers, and would hold up the stop.
+    let mut client = Client::to(program.address);
+    client.check(resp(&[b"SET", b"k", &vec![b'v'; 500_000]]), "+OK\r\n");
+    client.send(resp(&[b"GET", b"k"]).repeat(200));
+    thread::sleep(Duration::from_millis(300));
+    program.signal("-TERM");
+    thread::sleep(Duration::from_millis(300));
+    assert!(program.child.try_wait().unwrap().is_none(), "it drains");
+    let begun = Instant::now();
+    program.signal("-TERM");
+    assert_eq!(program.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
