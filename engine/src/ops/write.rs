@@ -7,7 +7,7 @@ use crate::arch::Kernels;
 use crate::error::StoreError;
 use crate::index::{Change, Failed, Lookup};
 use crate::item::{Item, NewItem};
-use crate::local::{Local, Next};
+use crate::local::{Local, Next, ROOM_TRIES};
 
 /// An operation that writes: decides by what it finds, as often as it takes.
 pub(super) trait Plan {
@@ -80,7 +80,8 @@ pub(super) fn write<'c, K: Kernels>(
                 let granules = new.shape().granules();
                 // An item of main that is written again stays in main.
                 let stays = there.is_some_and(|item| !item.in_nursery());
-                let block = if stays {
+                // A thread that does not run while it fills a block of the ring stops the ring: then main has to do.
+                let block = if stays || tries > ROOM_TRIES / 2 {
                     local.allocate(shard, granules)
                 } else {
                     local.allocate_newcomer(shard, granules, target.hash)
