@@ -8,6 +8,7 @@
 
 use crate::arena::free_list::lists_bytes;
 use crate::error::OpenError;
+use crate::evict::ghost::ghost_bytes;
 
 /// How a cache divides its region. Every field has a documented default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub(crate) struct Geometry {
     /// Offsets in a shard, in bytes.
     pub(crate) item_lists_at: usize,
     pub(crate) index_lists_at: usize,
-    /// Ghost: lines of 64 bytes.
+    /// Ghost: a bit per line, then the lines.
     pub(crate) ghost_at: usize,
     pub(crate) ghost_lines: u32,
     /// Nursery: up to where main begins.
@@ -141,7 +142,7 @@ impl Geometry {
         let ghost_at = (index_lists_at + lists_bytes(index_chunk_bytes(chunk_shift))).next_multiple_of(64);
         // The ghost remembers one key for each 256 bytes, the nursery is a tenth of what is left.
         let ghost_lines = ((stride - ghost_at) / 256 / 31).max(1) as u32;
-        let nursery_at = ghost_at + ghost_lines as usize * 64;
+        let nursery_at = ghost_at + ghost_bytes(ghost_lines);
         let arena_at = nursery_at + (stride - 64 - nursery_at) / 10 / 64 * 64;
         let arena_end = ((stride - 64) / GRANULE) as u32;
         let arena = arena_end - (arena_at / GRANULE) as u32;

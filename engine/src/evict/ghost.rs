@@ -2,6 +2,7 @@
 //! straight to main.
 //!
 //! ```text
+//! ghost              | ready: a bit per line | line | line | ...
 //! line of 64 bytes   | at u16 | fingerprint u16 x 31 |        first in, first out; 0 = none
 //! ```
 //! A false match lets a newcomer skip the nursery, no more. Under the shard's lock.
@@ -12,6 +13,15 @@ use crate::sync::{AtomicU32, Relaxed};
 
 const LINE: usize = 64;
 const ENTRIES: u32 = 31;
+
+const fn bits_bytes(lines: u32) -> usize {
+    (lines as usize).div_ceil(8).next_multiple_of(64)
+}
+
+/// Bytes that a ghost of so many lines needs.
+pub(crate) const fn ghost_bytes(lines: u32) -> usize {
+    bits_bytes(lines) + lines as usize * LINE
+}
 
 /// The ghost of a shard whose lock is held.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +37,27 @@ impl<'a> Ghost<'a> {
     /// Forgets everybody. Only before the cache is shared.
     pub(crate) fn format(&self) {
         let Geometry { ghost_at, ghost_lines, .. } = self.shard.shared.geometry;
-        self.shard.shared.region.zero(self.shard.base + ghost_at, ghost_lines as usize * LINE);
+        self.shard.shared.region.zero(self.shard.base + ghost_at, bits_bytes(ghost_lines));
     }
 
+    /// The line of a key and its fingerprint, from different bits of the hash.
     fn line_and_print(&self, hash: KeyHash) -> (usize, u16) {
-        let geometry = &self.shard.shared.geometry;
-        // Other bits than those that choose the print: the bucket's, from the top down.
-        let line = ((hash.0 & 0xff_ffff_ffff) * u64::from(geometry.ghost_lines)) >> KeyHash::BUCKET_BITS;
-        (geometry.ghost_at + line as usize * LINE, hash.tag().max(1))
+        let Geometry { ghost_at, ghost_lines, .. } = self.shard.shared.geometry;
+        let bits = hash.0 & ((1 << KeyHash::BUCKET_BITS) - 1);
+        let line = ((u128::from(bits) * u128::from(ghost_lines)) >> KeyHash::BUCKET_BITS) as usize;
+        let at = ghost_at + bits_bytes(ghost_lines) + line * LINE;
+        self.prepare(line, at);
+        (at, hash.tag().max(1))
+    }
+
+    /// Empties a line when it is first looked at, so that no memory is touched before it is needed.
+    fn prepare(&self, line: usize, at: usize) {
+        let ready = self.shard.word(self.shard.shared.geometry.ghost_at + line / 32 * 4);
+        let (bits, bit) = (ready.load(Relaxed), 1 << (line % 32));
+        if bits & bit == 0 {
+            self.shard.shared.region.zero(self.shard.base + at, LINE);
+            ready.store(bits | bit, Relaxed);
+        }
     }
 
     /// The word that holds the `i`th half word of a line, and how far it is shifted.

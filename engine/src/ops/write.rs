@@ -4,10 +4,11 @@
 use super::Target;
 use super::read::confirm;
 use crate::arch::Kernels;
+use crate::arena::NoBlock;
 use crate::error::StoreError;
 use crate::index::{Change, Failed, Lookup};
 use crate::item::{Item, NewItem};
-use crate::local::{Local, Next, ROOM_TRIES};
+use crate::local::{Local, Next};
 
 /// An operation that writes: decides by what it finds, as often as it takes.
 pub(super) trait Plan {
@@ -50,7 +51,7 @@ pub(super) fn write<'c, K: Kernels>(
         return Err(StoreError::Pressure);
     }
     let mut hint = if grip == local.grip { target.hint } else { None };
-    let mut tries = 0;
+    let (mut tries, mut ring_stuck) = (0, false);
     loop {
         let fresh;
         let lookup = match verified::<K>(target, hint.take()) {
@@ -81,7 +82,7 @@ pub(super) fn write<'c, K: Kernels>(
                 // An item of main that is written again stays in main.
                 let stays = there.is_some_and(|item| !item.in_nursery());
                 // A thread that does not run while it fills a block of the ring stops the ring: then main has to do.
-                let block = if stays || tries > ROOM_TRIES / 2 {
+                let block = if stays || ring_stuck {
                     local.allocate(shard, granules)
                 } else {
                     local.allocate_newcomer(shard, granules, target.hash)
@@ -90,7 +91,10 @@ pub(super) fn write<'c, K: Kernels>(
                     Ok(block) => block,
                     Err(why) => {
                         if local.without_block(why, shard, granules, target.now, &mut tries) == Next::GiveUp {
-                            return Err(StoreError::Pressure);
+                            if why != NoBlock::NurseryFull {
+                                return Err(StoreError::Pressure);
+                            }
+                            (ring_stuck, tries) = (true, 0);
                         }
                         continue;
                     }
