@@ -7,7 +7,7 @@
 //! a reader needs no lock and no version to look at one.
 
 use crate::arena::arena_ref::ArenaRef;
-use crate::arena::block::{Header, Kind, Shape, USES_MAX};
+use crate::arena::block::{Header, Kind, SLACK, Shape, USES_MAX};
 use crate::config::GRANULE;
 use crate::evict::nursery::Nursery;
 use crate::shared::Shard;
@@ -153,6 +153,19 @@ impl<'a> Item<'a> {
         shard.shared.region.word32(shard.at(at)).fetch_xor(raw.0 ^ header.0, Release);
     }
 
+    /// The writer of a block of the nursery is done: the block is in the index now, or never will be.
+    ///
+    /// Until then the tail must not pass it: finding it in the index no more than anything that is dead, it would let the
+    /// block be used again while the writer puts it in.
+    pub(crate) fn settle(shard: Shard<'_>, at: u32) {
+        // Release: the change of the index. Pairs with the Acquire in `meet`.
+        shard.shared.region.word32(shard.at(at)).fetch_and(!SLACK, Release);
+    }
+
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.header.is_unsettled()
+    }
+
     /// Where its value lies, for a handle with this announcement.
     #[inline(always)]
     pub(crate) fn reference(&self, announcement: u64) -> ArenaRef {
@@ -236,7 +249,10 @@ impl NewItem<'_> {
     #[inline(always)]
     pub(crate) fn write(&self, shard: Shard<'_>, at: u32, granules: u32, uses: u32) {
         let (region, shape) = (&shard.shared.region, self.shape());
-        let header = Header::item(shape, granules).with_uses(uses);
+        let mut header = Header::item(shape, granules).with_uses(uses);
+        if shard.in_nursery(at) && !fault("settled_at_once") {
+            header = header.unsettled();
+        }
         let to = self.write_head(shard, at, shape, header);
         region.write(to, self.value[0]);
         if !self.value[1].is_empty() {

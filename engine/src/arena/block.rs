@@ -25,6 +25,7 @@ const LONG: u32 = 1 << 5;
 const FLAGS: u32 = 1 << 6;
 const EXPIRY: u32 = 1 << 7;
 const SLACK_SHIFT: u32 = 8;
+pub(crate) const SLACK: u32 = 3 << SLACK_SHIFT;
 const KEY_SHIFT: u32 = 10;
 const KEY_LEN_SHORT: u32 = (1 << 7) - 1;
 const VALUE_SHIFT: u32 = 17;
@@ -131,6 +132,17 @@ impl Header {
 
     pub(crate) fn slack(self) -> u32 {
         self.0 >> SLACK_SHIFT & 3
+    }
+
+    /// An item of the nursery that its writer may still be about to put into the index. Blocks of the nursery have no
+    /// slack, so that its highest value can say this.
+    pub(crate) fn unsettled(self) -> Self {
+        debug_assert!(self.slack() == 0);
+        Self(self.0 | SLACK)
+    }
+
+    pub(crate) fn is_unsettled(self) -> bool {
+        self.0 & SLACK == SLACK
     }
 
     /// Key length in short form.

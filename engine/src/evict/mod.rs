@@ -28,7 +28,7 @@ use crate::shared::{KeyHash, Shard};
 use crate::sync::{Acquire, Relaxed};
 use crate::time::Millis;
 use ghost::Ghost;
-use nursery::Nursery;
+use nursery::{Nursery, Oldest};
 
 /// Blocks after which the hand spares nobody in one call.
 const SPARING: u32 = 64;
@@ -203,14 +203,14 @@ impl<'c> Evictor<'_, 'c> {
                 break;
             }
             let Some(at) = nursery.oldest() else { break };
-            let Some(item) = Item::meet(shard, at) else {
-                let header = Header(shard.word(at as usize * crate::config::GRANULE).load(Relaxed));
-                if header.kind() == Kind::Raw {
-                    // It is being filled at this moment.
-                    break;
+            let item = match Nursery::meet(shard, at) {
+                // Its writer is at work at this moment.
+                Oldest::Unsettled => break,
+                Oldest::Filler(granules) => {
+                    self.locked.leave_nursery(granules, false);
+                    continue;
                 }
-                self.locked.leave_nursery(header.granules(), false);
-                continue;
+                Oldest::Item(item) => item,
             };
             let Ok(gone) = self.leave(at, &item) else {
                 // Main has no place for one that deserves it.

@@ -12,8 +12,9 @@
 //! A filler (a block with a free header, in no list) ends the ring where the next block does not fit any more.
 //! Everything here happens under the shard's lock.
 
-use crate::arena::block::{BLOCK_GRANULES_MIN, Header};
+use crate::arena::block::{BLOCK_GRANULES_MIN, Header, Kind};
 use crate::config::{GRANULE, SHARD_NURSERY};
+use crate::item::Item;
 use crate::reclaim::GRACE;
 use crate::shared::Shard;
 use crate::sync::{AtomicU32, Relaxed, fault};
@@ -27,6 +28,17 @@ const USED: usize = SHARD_NURSERY + 8;
 const PENDING: usize = SHARD_NURSERY + 12;
 /// Four slots: low half of an epoch, and the granules passed in it.
 const SLOTS: usize = SHARD_NURSERY + 16;
+
+/// What the tail meets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Oldest<'a> {
+    /// A block that its writer has not put into the index yet, and may still put there.
+    Unsettled,
+    /// The end of the ring, of so many granules.
+    Filler(u32),
+    /// An item, in the index or dead.
+    Item(Item<'a>),
+}
 
 /// The ring of a shard whose lock is held.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +123,22 @@ impl<'a> Nursery<'a> {
     /// The oldest block; none if the ring is empty.
     pub(crate) fn oldest(&self) -> Option<u32> {
         (self.get(USED) > 0).then(|| self.first + self.get(TAIL))
+    }
+
+    /// What the block at the tail is.
+    pub(crate) fn meet(shard: Shard<'a>, at: u32) -> Oldest<'a> {
+        match Item::meet(shard, at) {
+            Some(item) if item.is_unsettled() => Oldest::Unsettled,
+            Some(item) => Oldest::Item(item),
+            None => {
+                let header = Header(shard.word(at as usize * GRANULE).load(Relaxed));
+                if header.kind() == Kind::Free {
+                    Oldest::Filler(header.granules())
+                } else {
+                    Oldest::Unsettled
+                }
+            }
+        }
     }
 
     /// The oldest block, of this size, has left at this epoch or before.

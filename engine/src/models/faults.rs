@@ -63,6 +63,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("flag_relaxed", "map::handed_over"),
     ("publish_relaxed", "map::scan_insert"),
     ("scan_trusts_born", "map::scan_split"),
+    ("settled_at_once", "map::newcomer_tail"),
     ("no_freeze", "map::empty_upsert"),
     ("store_instead_of_cas", "map::empty_upsert"),
     ("free_at_once", "reclaim::reclaim_get"),

@@ -2,6 +2,8 @@
 //! of a key is the end of its hash.
 
 use super::*;
+use crate::evict::nursery::{Nursery, Oldest};
+use crate::item::NewItem;
 use loom::thread;
 use std::collections::BTreeMap;
 
@@ -420,6 +422,41 @@ fn scan_split() {
 #[test]
 fn scan_split_replace() {
     scan_story("scan || replace || split", Some(2), &[Replace(1, 2)], true);
+}
+
+/// A writer puts a newcomer of the nursery into the index, or loses to another writer, while the tail comes by: the tail
+/// must not pass a block that will be in the index.
+#[test]
+fn newcomer_tail() {
+    explore("write a newcomer, commit, settle || tail || delete", Some(3), || {
+        let shared = world(Needs { directory: 1, born: 1, images: 20, items: 6 });
+        let (mut main, mut writer, mut deleter) =
+            (Teller::new(&shared, 0), Teller::new(&shared, 1), Teller::new(&shared, 2));
+        perform(&mut main, Upsert(0, 5));
+        let header = shared.region.word32(shared.shard(0).at(item_at(0)));
+        header.store(Header::raw(ITEM_STRIDE).0, Ordering::Relaxed);
+        let writes = thread::spawn(move || {
+            let shared = Arc::clone(&writer.shared);
+            let (shard, at, key) = (shared.shard(0), item_at(0), key(0));
+            let new = NewItem { key: &key, value: [&[], &[]], flags: 0, expires: None };
+            new.write(shard, at, ITEM_STRIDE, 0);
+            write(&shared, &mut writer, 0, |_| Some(Change::Put(at)));
+            Item::settle(shard, at);
+        });
+        let deletes = thread::spawn(move || perform(&mut deleter, Delete(0)));
+        let met = match Nursery::meet(shared.shard(0), item_at(0)) {
+            Oldest::Item(_) => Some(get(&shared, 0)),
+            Oldest::Unsettled | Oldest::Filler(_) => None,
+        };
+        writes.join().unwrap();
+        deletes.join().unwrap();
+        if let Some(found) = met
+            && found != Some(0)
+        {
+            // The tail found it dead, and passed it.
+            assert_ne!(get(&shared, 0), Some(0), "a block that the tail has passed came into the index");
+        }
+    });
 }
 
 /// Emptying a bucket (flush) against writers: every item is either kept or taken, never both.

@@ -122,7 +122,12 @@ fn world(needs: Needs) -> Arc<Shared> {
     let shape = Shape { key_len: 1, value_len: 0, flags: false, expiry: false };
     for i in 0..needs.items {
         let at = granule(item_at(i));
-        region.add_settled32(at, Header::item(shape, ITEM_STRIDE).0);
+        if i == 0 {
+            // The one whose header stories change.
+            region.add32(at, Header::item(shape, ITEM_STRIDE).0);
+        } else {
+            region.add_settled32(at, Header::item(shape, ITEM_STRIDE).0);
+        }
         region.add_bytes(at + GRANULE);
     }
     let (seed, level) = (Seed::new([1, 2, 3, 4]), Level::detect());

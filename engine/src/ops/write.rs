@@ -107,7 +107,13 @@ pub(super) fn write<'c, K: Kernels>(
             }
             Step::Place(at) => (Change::Put(at), Did::Put),
         };
-        match shard.commit(local, target.hash, lookup, change) {
+        let committed = shard.commit(local, target.hash, lookup, change);
+        if let Some(at) = ours
+            && shard.in_nursery(at)
+        {
+            Item::settle(shard, at);
+        }
+        match committed {
             Ok(()) => {
                 account(local, target, there.is_some(), before.is_some(), did);
                 return Ok((before, did));
