@@ -351,12 +351,10 @@ impl Turn {
             self.enqueue(key);
         }
         if self.budget.looks(now) {
-            let resting: Vec<usize> = self
-                .connections
-                .iter()
-                .filter_map(|(key, connection)| budget::rests(connection, now).then_some(key))
-                .collect();
-            for key in resting {
+            // One at a time: its memory may be enough.
+            let resting = self.connections.iter().filter(|(_, connection)| budget::rests(connection, now));
+            let largest = resting.max_by_key(|(_, connection)| connection.charge.counted());
+            if let Some((key, _)) = largest {
                 self.close_for_memory(key, counters);
             }
         }
