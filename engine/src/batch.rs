@@ -34,7 +34,9 @@ pub(crate) struct Execute<'l, 'c, 'o, F> {
     pub(crate) local: &'l mut Local<'c>,
     pub(crate) now: Millis,
     pub(crate) ops: &'o [Op<'o>],
-    pub(crate) sink: F,
+    /// Number of the first of them, for the sink.
+    pub(crate) first: usize,
+    pub(crate) sink: &'l mut F,
 }
 
 impl<F: FnMut(usize, Outcome<'_>)> Work for Execute<'_, '_, '_, F> {
@@ -43,12 +45,12 @@ impl<F: FnMut(usize, Outcome<'_>)> Work for Execute<'_, '_, '_, F> {
 
     #[inline(always)]
     fn run<K: Kernels>(self) -> usize {
-        let Self { local, now, ops, mut sink } = self;
+        let Self { local, now, ops, first, sink } = self;
         if let [op] = ops {
             return match alone::<K>(local, now, op) {
                 Outcome::Refused(StoreError::Pressure) => 0,
                 outcome => {
-                    sink(0, outcome);
+                    sink(first, outcome);
                     1
                 }
             };
@@ -58,7 +60,7 @@ impl<F: FnMut(usize, Outcome<'_>)> Work for Execute<'_, '_, '_, F> {
         let grip = local.grip;
         for (i, (op, slot)) in ops.iter().zip(&slots).enumerate() {
             let Some(slot) = slot else {
-                sink(i, refuse_key(op));
+                sink(first + i, refuse_key(op));
                 continue;
             };
             let shard = local.shared.shard(slot.hash.shard(local.shared.geometry.shards));
@@ -67,7 +69,7 @@ impl<F: FnMut(usize, Outcome<'_>)> Work for Execute<'_, '_, '_, F> {
             let target = Target { shard, hash: slot.hash, key: op.key, now, hint };
             match execute::<K>(local, &target, op) {
                 Outcome::Refused(StoreError::Pressure) => return i,
-                outcome => sink(i, outcome),
+                outcome => sink(first + i, outcome),
             }
         }
         ops.len()

@@ -60,9 +60,8 @@ impl<'c> Handle<'c> {
         let level = self.local.shared.level;
         let mut done = 0;
         for ops in ops.chunks(BATCH) {
-            let (local, first) = (&mut self.local, done);
-            let sink = |i, outcome: Outcome<'_>| sink(first + i, outcome);
-            let executed = level.dispatch(Execute { local, now, ops, sink });
+            let local = &mut self.local;
+            let executed = level.dispatch(Execute { local, now, ops, first: done, sink: &mut sink });
             done += executed;
             if executed < ops.len() {
                 break;
