@@ -35,7 +35,7 @@ fn mark_keeps_the_neighbour_bit() {
         let geometry = geometry(1);
         let mut region = Region::empty(geometry.len);
         let shape = Shape { key_len: 1, value_len: 0, flags: false, expiry: false };
-        let at = SHARD + item_at(0) as usize * GRANULE;
+        let at = SHARD + item_at(4) as usize * GRANULE;
         region.add32(at, Header::item(shape, ITEM_STRIDE).0);
         let (seed, level) = (Seed::new([1, 2, 3, 4]), Level::detect());
         let shared =
@@ -43,11 +43,11 @@ fn mark_keeps_the_neighbour_bit() {
         let other = Arc::clone(&shared);
         let join = thread::spawn(move || {
             for _ in 0..2 {
-                Item::load(other.shard(0), item_at(0)).mark_used();
+                Item::load(other.shard(0), item_at(4)).mark_used();
             }
         });
         shared.region.word32(at).fetch_or(PREV_FREE, Ordering::Relaxed);
-        Item::load(shared.shard(0), item_at(0)).mark_used();
+        Item::load(shared.shard(0), item_at(4)).mark_used();
         join.join().unwrap();
         let header = Header(shared.region.word32(at).load(Ordering::Relaxed));
         assert!(header.is_prev_free(), "the neighbour bit was lost");
