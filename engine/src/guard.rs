@@ -51,11 +51,13 @@ impl<'v> Value<'v> {
         self.reference
     }
 
-    /// A number that changes whenever the item is written again: memcached's CAS unique.
+    /// A number by which a compare-and-swap tells whether the value is still the one that was read: memcached's CAS
+    /// unique.
     ///
-    /// It is made from the value, its flags and the place where it lies, so that an item needs no memory for it. The
-    /// same value stored again lies elsewhere, so the number differs; it may also differ when nothing but the place
-    /// changed, in which case a compare-and-swap fails and the client reads again.
+    /// It is made from the value, its flags and the place where it lies, so that an item needs no memory for it. It
+    /// differs as soon as the bytes do. Where a value was changed and changed back, it usually differs, too, since the
+    /// same bytes then lie elsewhere, but their old place may have been used again. It may also differ when nothing but the
+    /// place changed: then a compare-and-swap fails, and the client reads again.
     #[must_use]
     pub fn version(&self) -> u64 {
         let mut hash =

@@ -152,6 +152,11 @@ impl LargeValues {
         self.seen_ms.store(now.0, Ordering::Relaxed);
     }
 
+    /// Whether a large value was seen lately.
+    pub(crate) fn are_about(&self) -> bool {
+        self.len.load(Ordering::Relaxed) > 0
+    }
+
     /// How many operations a batch may have at this moment, for answers of `bytes` together unless one is larger.
     pub(crate) fn batch_len(&self, now: Millis, bytes: usize) -> usize {
         let len = self.len.load(Ordering::Relaxed);

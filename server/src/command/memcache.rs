@@ -113,6 +113,9 @@ fn store<'a>(request: Store<'a>, pass: &mut Pass<'a, '_, '_>) {
     push(pass, key, Action::Put(put), reply, noreply);
 }
 
+/// The longest value that is left out: as long as memcached's largest item can be made, 1 GiB.
+const SKIP_MAX: u64 = 1 << 30;
+
 /// Answers a request that cannot be carried out; gives how many of the `here` bytes behind it are to be left out.
 #[cold]
 fn refused<'a>(
@@ -129,6 +132,11 @@ fn refused<'a>(
         write::refusal(pass.direct(), refusal);
     }
     pass.executor.answers.errors += 1;
+    if skip > SKIP_MAX {
+        // No value is so long: the number is probably not a length, and nobody knows where the next request begins.
+        connection.close();
+        return here;
+    }
     let now = usize::try_from(skip).map_or(here, |skip| skip.min(here));
     connection.input.skip(skip - now as u64);
     now

@@ -1,9 +1,10 @@
 //! How much memory the clients of one worker may hold: requests that are not all here, answers that are not taken.
 //!
 //! ```text
-//! 0 ........... soft ........ limit
+//! 0 ........... soft ........ limit ......... 2 x limit
 //!    all go on  | large requests and clients with large answers wait, in order
-//!               |             | the client that holds most is closed
+//!               |             | where values are large, everybody waits for those who take their answers
+//!               |             |               | the client that holds most is closed
 //! ```
 //!
 //! A large request reserves all its memory before it is read on, so those that are read can be finished: nobody holds
@@ -85,11 +86,18 @@ impl Budget {
         self.held > self.soft()
     }
 
-    /// Whether somebody has to go.
+    /// Whether nobody may come to hold more, where values are large.
     #[inline]
     #[must_use]
     pub(crate) fn is_exceeded(&self) -> bool {
         self.held > self.limit
+    }
+
+    /// Whether somebody has to go at once, even one that takes its answers as fast as it can.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_far_exceeded(&self) -> bool {
+        self.held > 2 * self.limit
     }
 
     /// Notes what a connection holds now.

@@ -114,7 +114,7 @@ impl Turn {
     }
 
     /// Reads from every client on the list.
-    pub(crate) fn gather(&mut self, now: Millis, counters: &Counters) {
+    pub(crate) fn gather(&mut self, now: Millis, large_values: bool, counters: &Counters) {
         let mut received = 0;
         let mut filled = 0;
         std::mem::swap(&mut self.ready, &mut self.visiting);
@@ -159,7 +159,8 @@ impl Turn {
                 }
                 continue;
             }
-            if connection.heavy && self.budget.is_tight() {
+            // Beyond the budget nobody's answer may add to it while values are large; a small one cannot be told beforehand.
+            if (connection.heavy && self.budget.is_tight()) || (large_values && self.budget.is_exceeded()) {
                 self.budget.wait(key, connection, now);
                 continue;
             }
@@ -327,7 +328,7 @@ impl Turn {
         self.segments = segments;
         self.owned.clear();
         counters.bytes_out.add(sent as u64);
-        while self.budget.is_exceeded() && self.close_largest(counters) {}
+        while self.budget.is_far_exceeded() && self.close_largest(counters) {}
     }
 
     /// Accounts for what a client holds after it was answered, and finds out what is next to do for it.

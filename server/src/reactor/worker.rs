@@ -169,7 +169,8 @@ impl<'s> Worker<'s> {
 
     fn turn(&mut self, now: Millis) {
         let counters = &self.seat.counters;
-        self.turn.gather(now, counters);
+        let large_values = self.shared.large.are_about();
+        self.turn.gather(now, large_values, counters);
         self.executor.begin(now, self.turn.segments(), self.turn.is_tight());
         self.turn.process(&mut self.executor);
         self.turn.scatter(&mut self.executor, counters);
@@ -194,7 +195,8 @@ impl<'s> Worker<'s> {
     /// What time brings: lingering clients, expired items, a flush by appointment.
     fn upkeep(&mut self, now: Millis) {
         if !self.turn.lingering.is_empty() {
-            let until = clock::monotonic() + LINGER;
+            // At the end a client has until the end to take its answers: closing while it still sends would lose them.
+            let until = self.draining.unwrap_or_else(|| clock::monotonic() + LINGER);
             for key in std::mem::take(&mut self.turn.lingering) {
                 if let Some(connection) = self.turn.connections.get(key) {
                     self.lingering.push((key, connection.client.id, until));

@@ -161,12 +161,22 @@ pub(super) fn client<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut
     }
 }
 
+/// Longest name of a client: it is kept for as long as the client stays.
+const NAME_LEN_MAX: usize = 1024;
+
+/// Most arguments of a command that answers more than it was asked.
+pub(super) const ECHOED_MAX: usize = 1024;
+
 /// Whether a name can be shown in a list: Redis' rule.
 fn is_showable(text: &[u8]) -> bool {
-    text.iter().all(|byte| (b'!'..=b'~').contains(byte))
+    text.len() <= NAME_LEN_MAX && text.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
 fn set_name(name: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
+    if name.len() > NAME_LEN_MAX {
+        pass.error("ERR Client names cannot be longer than 1024 bytes.");
+        return false;
+    }
     let showable = is_showable(name);
     if showable {
         connection.client.rename(|names| names.client = String::from_utf8_lossy(name).into_owned());
@@ -206,6 +216,9 @@ pub(super) fn unsubscribe<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pas
 }
 
 fn subscription(args: Args<'_>, pass: &mut Pass<'_, '_, '_>, on: bool) {
+    if args.len() > ECHOED_MAX {
+        return pass.error("ERR too many channels at once");
+    }
     let name = args.name().to_ascii_lowercase();
     let version = pass.version;
     let out = pass.direct();

@@ -2,6 +2,7 @@
 
 use crabcache_protocol::resp::{Args, write};
 
+use super::connection::ECHOED_MAX;
 use super::{glob, info, is, one, table};
 use crate::clock;
 use crate::connection::Connection;
@@ -18,6 +19,9 @@ pub(super) fn info<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
 
 /// `COMMAND [COUNT | DOCS | LIST | INFO name ...]`
 pub(super) fn command<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() > ECHOED_MAX {
+        return pass.error("ERR too many commands at once");
+    }
     let version = pass.version;
     let out = pass.direct();
     let Some(what) = args.get(1) else {
