@@ -83,7 +83,8 @@ impl<'r> Cache<'r> {
         let mut stats = Stats {
             items: counters.inserted.saturating_sub(counters.removed),
             region_bytes: shared.region.len() as u64,
-            limbo_bytes: counters.limbo_granules.wrapping_mul(GRANULE as u64),
+            // One handle may have given back what another one retired, and shown it first.
+            limbo_bytes: (counters.limbo_granules as i64).max(0) as u64 * GRANULE as u64,
             hits: counters.hits,
             misses: counters.misses,
             stores: counters.stores,
@@ -116,11 +117,13 @@ fn add_shard(stats: &mut Stats, shard: Shard<'_>) {
     let nursery = crate::evict::nursery::Nursery::of(shard);
     let free = shard.free_word().load(Relaxed);
     let index = shard.word(crate::config::SHARD_INDEX).load(Relaxed);
-    stats.free_bytes += bytes(free + nursery.free());
+    stats.free_bytes += bytes(free) + bytes(nursery.free());
     stats.limbo_bytes += bytes(nursery.waiting());
     stats.index_bytes += bytes(index);
     stats.index_free_bytes += bytes(shard.index_free_word().load(Relaxed));
-    stats.used_bytes += bytes(geometry.arena_end - shard.first_block() - free - index + nursery.used());
+    // Others may be allocating at this moment: then the figures are of different moments.
+    let in_use = (geometry.arena_end - shard.first_block()).saturating_sub(free).saturating_sub(index);
+    stats.used_bytes += bytes(in_use) + bytes(nursery.used());
     stats.buckets += shard.born().load(Relaxed);
     if let Some(locked) = locked {
         stats.largest_free_bytes = stats.largest_free_bytes.max(bytes(locked.items().largest()));

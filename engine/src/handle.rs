@@ -56,7 +56,7 @@ impl<'c> Handle<'c> {
         ops: &[Op<'_>],
         mut sink: F,
     ) -> usize {
-        debug_assert!(self.local.participant.is_online(), "the handle is offline");
+        self.online();
         let level = self.local.shared.level;
         let mut done = 0;
         for ops in ops.chunks(BATCH) {
@@ -74,6 +74,7 @@ impl<'c> Handle<'c> {
     /// Executes one operation. The values in the outcome are in the arena, and borrow the handle: it cannot be quiescent
     /// while somebody looks at them.
     pub fn apply(&mut self, now: Millis, op: &Op<'_>) -> Outcome<'_> {
+        self.online();
         let level = self.local.shared.level;
         let outcome = level.dispatch(Alone { local: &mut self.local, now, op });
         self.local.save_counters();
@@ -136,13 +137,14 @@ impl<'c> Handle<'c> {
         flags: u32,
         expires: Option<Millis>,
     ) -> Result<Reservation<'c>, StoreError> {
+        self.online();
         let shared = self.local.shared;
         let max = shared.geometry.item_len_max();
         if key.len() > KEY_LEN_MAX {
             return Err(StoreError::KeyTooLong { len: key.len(), max: KEY_LEN_MAX });
         }
-        if value_len > max - key.len().min(max) {
-            return Err(StoreError::TooLarge { len: key.len() + value_len, max });
+        if key.len().saturating_add(value_len) > max {
+            return Err(StoreError::TooLarge { len: key.len().saturating_add(value_len), max });
         }
         let new = NewItem { key, value: [&[], &[]], flags, expires };
         let (shape, hash) = (new.shape_with(value_len), shared.hash(key));
@@ -156,13 +158,17 @@ impl<'c> Handle<'c> {
     }
 
     /// Stores what was reserved, if the condition holds. Under Pressure gives the reservation back: be
-    /// [`quiescent`](Self::quiescent) and try again.
+    /// [`quiescent`](Self::quiescent) and try again. Gives it back, too, if it is another cache's.
     pub fn commit(
         &mut self,
         now: Millis,
         mut reservation: Reservation<'c>,
         condition: Condition,
     ) -> Result<Outcome<'_>, Reservation<'c>> {
+        if !reservation.belongs_to(self.local.shared) {
+            return Err(reservation);
+        }
+        self.online();
         let at = reservation.finish();
         let key = Item::load(reservation.shard(), at).key();
         let target = Target { shard: reservation.shard(), hash: reservation.hash(), key, now, hint: None };
@@ -183,7 +189,7 @@ impl<'c> Handle<'c> {
         self.local.save_counters();
     }
 
-    /// Before sleeping: a handle that is offline holds up nobody. Every operation needs the handle to be online.
+    /// Before sleeping: a handle that is offline holds up nobody. Any operation brings it online again.
     pub fn offline(&mut self) {
         self.local.grip = self.local.grip.wrapping_add(1);
         self.local.participant.offline();
@@ -209,6 +215,7 @@ impl<'c> Handle<'c> {
     /// Idle-time upkeep: looks at up to `blocks` more blocks of each shard for expired items and removes those. Answers
     /// how many it removed.
     pub fn sweep(&mut self, now: Millis, blocks: u32) -> u64 {
+        self.online();
         self.local.drain_orphan();
         let shared = self.local.shared;
         let removed = (0..shared.geometry.shards)
@@ -233,6 +240,7 @@ impl<'c> Handle<'c> {
         at_least: usize,
         mut report: F,
     ) -> u64 {
+        self.online();
         let (shared, announcement) = (self.local.shared, self.local.participant.announcement());
         let shards = u64::from(shared.geometry.shards);
         // The cursor counts buckets shard by shard: shard in the low bits, so that it stays small.
@@ -265,6 +273,7 @@ impl<'c> Handle<'c> {
     /// is none. The same number comes back where nothing could be done at the moment, because other handles hold back what
     /// was removed before. Is quiescent in between.
     pub fn flush(&mut self, now: Millis, cursor: u64, buckets: usize) -> Option<u64> {
+        self.online();
         let shared = self.local.shared;
         let shards = u64::from(shared.geometry.shards);
         let (mut number, mut bucket, mut left) = (cursor % shards, cursor / shards, buckets);

@@ -45,9 +45,10 @@ impl<'a> Item<'a> {
     }
 
     /// The item in a block that the hand meets, if it is one. Acquire: pairs with the Release in `finish`.
-    pub(crate) fn meet(shard: Shard<'a>, at: u32) -> Option<Self> {
+    /// Otherwise its header: loaded once, since a raw block may become an item at any moment.
+    pub(crate) fn meet(shard: Shard<'a>, at: u32) -> Result<Self, Header> {
         let header = Header(shard.shared.region.word32(shard.at(at)).load(Acquire));
-        (header.kind() == Kind::Item).then_some(Self { shard, at, header })
+        if header.kind() == Kind::Item { Ok(Self { shard, at, header }) } else { Err(header) }
     }
 
     #[inline(always)]

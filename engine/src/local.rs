@@ -50,6 +50,9 @@ impl<'c> Local<'c> {
     }
 
     pub(crate) fn leave(&mut self) {
+        if !self.participant.is_online() {
+            self.participant.online();
+        }
         for _ in 0..BUSY_TRIES {
             self.give_spares_back();
             if self.spares.is_empty() {
@@ -231,6 +234,9 @@ impl<'c> Local<'c> {
 
     /// A quiescent state with its upkeep, all of it bounded.
     pub(crate) fn quiescent(&mut self, now: Millis) {
+        if !self.participant.is_online() {
+            return;
+        }
         self.grip = self.grip.wrapping_add(1);
         self.participant.announce();
         if !self.participant.limbo.is_empty() {
@@ -412,8 +418,9 @@ impl<'c> Local<'c> {
             NoBlock::NurseryFull => return self.make_room(shard, Room::Nursery(granules), now, tries),
             NoBlock::Busy => {}
         }
-        *tries += 1;
-        if *tries > BUSY_TRIES {
+        // Counted apart, in the upper half: waiting for a lock is no try at making room.
+        *tries += 1 << 16;
+        if *tries >> 16 > BUSY_TRIES {
             self.counters.pressure += 1;
             return Next::GiveUp;
         }
@@ -426,7 +433,7 @@ impl<'c> Local<'c> {
         // A large block may take more blocks than limbo holds: then it is made room for in several steps.
         let (Room::Main(granules) | Room::Nursery(granules)) = room;
         let steps = ROOM_TRIES + granules / self.shared.geometry.limbo_len;
-        if *tries >= steps {
+        if *tries & 0xffff >= steps.min(0xffff) {
             self.counters.pressure += 1;
             return Next::GiveUp;
         }

@@ -36,6 +36,10 @@ impl<'c> Reservation<'c> {
         self.shared.shard(self.hash.shard(self.shared.geometry.shards))
     }
 
+    pub(crate) fn belongs_to(&self, shared: &Shared) -> bool {
+        core::ptr::eq(self.shared, shared)
+    }
+
     pub(crate) fn hash(&self) -> KeyHash {
         self.hash
     }

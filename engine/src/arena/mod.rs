@@ -148,10 +148,22 @@ impl<'a> Locked<'a> {
     /// A raw block for a newcomer: in the nursery, or in main if it is remembered or too large.
     pub(crate) fn allocate_newcomer(&self, granules: u32, hash: KeyHash) -> Result<(u32, u32), NoBlock> {
         let nursery = Nursery::of(self.shard);
-        if granules > nursery.len() || Ghost::of(self.shard).take(hash) {
+        if granules > nursery.len() {
             return self.allocate(granules).ok_or(NoBlock::Full);
         }
-        let Some(at) = nursery.allocate(granules) else { return Err(NoBlock::NurseryFull) };
+        let ghost = Ghost::of(self.shard);
+        if ghost.take(hash) {
+            return self.allocate(granules).ok_or_else(|| {
+                // It is remembered until there is room for it.
+                ghost.put(hash);
+                NoBlock::Full
+            });
+        }
+        let at = nursery.allocate(granules).or_else(|| {
+            nursery.reclaim(self.shard.shared.epoch().load(Acquire));
+            nursery.allocate(granules)
+        });
+        let Some(at) = at else { return Err(NoBlock::NurseryFull) };
         self.count_items(1);
         Ok((at, granules.max(BLOCK_GRANULES_MIN)))
     }

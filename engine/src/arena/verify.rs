@@ -33,7 +33,7 @@ impl Locked<'_> {
         let nursery = Nursery::of(shard);
         census.free += nursery.free();
         nursery.walk(|at, _| {
-            if let Some(item) = Item::meet(shard, at) {
+            if let Ok(item) = Item::meet(shard, at) {
                 census.items.insert(at, item.key().to_vec());
             }
         });

@@ -18,7 +18,7 @@ pub(crate) mod ghost;
 pub(crate) mod nursery;
 
 use crate::arch::{Kernels, Work};
-use crate::arena::block::{BLOCK_GRANULES_MIN, Header, Kind};
+use crate::arena::block::{BLOCK_GRANULES_MIN, Kind};
 use crate::arena::{Locked, NoBlock};
 use crate::config::{SHARD_HAND, SHARD_SWEEP};
 use crate::index::{Change, Failed, Lookup, Memory};
@@ -297,10 +297,10 @@ impl<'c> Evictor<'_, 'c> {
     /// Looks at one block: what it is now, and its size.
     fn meet(&mut self, at: u32, sparing: bool, only_expired: bool) -> (Met, u32) {
         let shard = self.shard();
-        let Some(item) = Item::meet(shard, at) else {
-            let header = Header(shard.word(at as usize * crate::config::GRANULE).load(Relaxed));
-            let met = if header.kind() == Kind::Free { Met::Free } else { Met::Raw };
-            return (met, header.granules());
+        let item = match Item::meet(shard, at) {
+            Ok(item) => item,
+            Err(header) if header.kind() == Kind::Free => return (Met::Free, header.granules()),
+            Err(header) => return (Met::Raw, header.granules()),
         };
         let size = item.granules();
         let expired = item.is_expired(self.now);
@@ -334,7 +334,10 @@ impl<'c> Evictor<'_, 'c> {
         let Ok(lookup) = self.shard().shared.level.dispatch(LookUp { evictor: self, hash, key }) else {
             return;
         };
-        if lookup.found.is_none_or(|found| found.place.item() != at) {
+        // The lookup may have finished a split, and so have taken memory from the hole.
+        if lookup.found.is_none_or(|found| found.place.item() != at)
+            || self.locked.hole_before(at) != Some((hole, size))
+        {
             return;
         }
         let (to, got) = self.locked.allocate_at(hole, size, item.granules_min());

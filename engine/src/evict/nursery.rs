@@ -74,7 +74,8 @@ impl<'a> Nursery<'a> {
 
     /// Granules that can be taken at once, apart from the filler that the end of the ring may need.
     pub(crate) fn free(&self) -> u32 {
-        self.len - self.get(USED) - self.get(PENDING)
+        // Saturating for those who look without the lock.
+        self.len.saturating_sub(self.get(USED)).saturating_sub(self.get(PENDING))
     }
 
     pub(crate) fn used(&self) -> u32 {
@@ -128,16 +129,10 @@ impl<'a> Nursery<'a> {
     /// What the block at the tail is.
     pub(crate) fn meet(shard: Shard<'a>, at: u32) -> Oldest<'a> {
         match Item::meet(shard, at) {
-            Some(item) if item.is_unsettled() => Oldest::Unsettled,
-            Some(item) => Oldest::Item(item),
-            None => {
-                let header = Header(shard.word(at as usize * GRANULE).load(Relaxed));
-                if header.kind() == Kind::Free {
-                    Oldest::Filler(header.granules())
-                } else {
-                    Oldest::Unsettled
-                }
-            }
+            Ok(item) if item.is_unsettled() => Oldest::Unsettled,
+            Ok(item) => Oldest::Item(item),
+            Err(header) if header.kind() == Kind::Free => Oldest::Filler(header.granules()),
+            Err(_) => Oldest::Unsettled,
         }
     }
 

@@ -216,6 +216,8 @@ impl<'s> Worker<'s> {
             self.let_go();
         }
         let handle = &mut self.executor.handle;
+        // Once per turn, whatever it was spent on: others wait for this to use their memory again.
+        handle.quiescent(now);
         if self.quiet > 0 {
             handle.quiescent(now);
         }
