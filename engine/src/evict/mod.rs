@@ -2,7 +2,7 @@
 //!
 //! While main has room, everybody goes there. Once it is full, newcomers begin in the **nursery** (`nursery.rs`, a ring):
 //! - the oldest leaves the ring: used since it was a quarter of the ring old -> into main; unused -> into main only while main
-//!   has more than its reserve free, else it goes, and the **ghost** (`ghost.rs`) remembers it;
+//!   has more than twice its reserve free, else it goes, and the **ghost** (`ghost.rs`) remembers it;
 //! - who is remembered, or too large for the ring, goes straight to main;
 //! - an item of main that is overwritten stays in main, with its uses.
 //!

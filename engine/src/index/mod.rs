@@ -108,7 +108,7 @@ impl<'a> Shard<'a> {
     pub(crate) fn directory(self, bucket: u64) -> &'a AtomicU64 {
         let geometry = &self.shared.geometry;
         let table = SHARD_TABLE + (bucket >> geometry.chunk_shift) as usize * 4;
-        // Acquire: the zeroed chunk. Pairs with the Release in `split::ensure_directory`.
+        // Acquire: the zeroed chunk. Pairs with the Release in `local::ensure_directory`.
         let chunk = self.word(table).load(Acquire);
         let within = bucket & ((1 << geometry.chunk_shift) - 1);
         self.shared.region.word64(self.at(chunk) + within as usize * 8)

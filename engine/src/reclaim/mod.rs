@@ -72,7 +72,7 @@ impl<'c> Participant<'c> {
         state(self.shared, self.number).store(left, Release);
     }
 
-    /// Takes over the limbo of some handle that is gone, if there is one with more than this.
+    /// Takes over the limbo of some handle that is gone, if there is one.
     pub(crate) fn adopt(&self) -> Option<Self> {
         let shared = self.shared;
         let used = shared.handles_used().load(Acquire);

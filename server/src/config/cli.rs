@@ -7,8 +7,8 @@ use super::{Config, Listen, size};
 const EXAMPLES: &str = "\
 Examples:
   crabcache-server                                   all protocols on 127.0.0.1:7001, 512 MiB
-  crabcache-server --memory 4gb --listen 0.0.0.0:7001
-  crabcache-server --listen resp://:6379 --listen memcache://:11211
+  crabcache-server --memory 4gb --listen 127.0.0.1:7001
+  crabcache-server --listen resp://127.0.0.1:6379 --listen memcache://127.0.0.1:11211
   crabcache-server --listen unix:///run/crabcache.sock --workers 2
   CRABCACHE_MEMORY=64mb crabcache-server
 

@@ -7,7 +7,7 @@
 //!
 //! All reads come before all sends: under load that costs 5 % less than serving one client after the other, since the
 //! kernel's receive path, our parsers and the engine each stay warm, and batches fill up even when every client sends
-//! one request at a time (`../shared/measurements.md`, section 4).
+//! one request at a time.
 
 pub(crate) mod answers;
 pub(crate) mod batch;
