@@ -195,8 +195,7 @@ impl<'s> Worker<'s> {
     /// What time brings: lingering clients, expired items, a flush by appointment.
     fn upkeep(&mut self, now: Millis) {
         if !self.turn.lingering.is_empty() {
-            // At the end a client has until the end to take its answers: closing while it still sends would lose them.
-            let until = self.draining.unwrap_or_else(|| clock::monotonic() + LINGER);
+            let until = clock::monotonic() + LINGER;
             for key in std::mem::take(&mut self.turn.lingering) {
                 if let Some(connection) = self.turn.connections.get(key) {
                     self.lingering.push((key, connection.client.id, until));
