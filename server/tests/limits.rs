@@ -336,6 +336,50 @@ fn answers_that_nobody_takes_are_bounded_and_others_go_on() {
 }
 
 #[test]
+fn answers_larger_than_the_clients_memory_are_whole_for_everybody() {
+    const LEN: usize = 10 << 20;
+    let mut config = config();
+    config.memory_bytes = 512 << 20;
+    config.client_memory_bytes = 8 << 20;
+    let server = start_with(config);
+    Client::new(&server).check(large_set("k", LEN), "+OK\r\n");
+    Client::new(&server).resp("SET s v", "+OK\r\n");
+    let value = vec![b'v'; LEN];
+    let resp_answer = [format!("${LEN}\r\n").as_bytes(), &value, b"\r\n"].concat();
+    let memcache_answer = [format!("VALUE k 0 {LEN}\r\n").as_bytes(), &value, b"\r\nEND\r\n"].concat();
+    thread::scope(|scope| {
+        for number in 0..12 {
+            let (server, resp_answer, memcache_answer) = (&server, &resp_answer, &memcache_answer);
+            scope.spawn(move || {
+                let mut client = Client::new(server);
+                client.0.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+                for _ in 0..5 {
+                    match number % 3 {
+                        0 => client.check(resp(&[b"GET", b"k"]).repeat(2), resp_answer.repeat(2)),
+                        1 => {
+                            client.check(
+                                resp(&[b"MGET", b"k", b"k"]),
+                                [b"*2\r\n", &*resp_answer.repeat(2)].concat(),
+                            );
+                        }
+                        _ => client.check("get k\r\n", memcache_answer),
+                    }
+                }
+            });
+        }
+        // Small answers come in between.
+        let mut small = Client::new(&server);
+        for _ in 0..200 {
+            small.resp("GET s", "$1\r\nv\r\n");
+        }
+    });
+    let mut client = Client::new(&server);
+    client.send(resp(&[b"INFO", b"stats"]));
+    let info = String::from_utf8(client.bulk()).unwrap();
+    assert!(info.contains("client_output_buffer_limit_disconnections:0\r\n"), "{info}");
+}
+
+#[test]
 fn who_holds_memory_and_does_nothing_makes_place_for_who_waits() {
     let mut config = config();
     config.memory_bytes = 64 << 20;

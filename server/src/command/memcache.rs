@@ -44,6 +44,12 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     while at < bytes.len() && !pass.is_full() {
         match memcache::parse(&bytes[at..], &limits) {
             Ok(Parsed::Complete { value, consumed }) => {
+                if let Request::Get { keys, .. } | Request::GetAndTouch { keys, .. } = &value
+                    && pass.is_too_much(keys.iter())
+                {
+                    connection.hold_back();
+                    break;
+                }
                 at += consumed;
                 pass.executor.commands += 1;
                 match value {

@@ -47,6 +47,15 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     while at < bytes.len() && !pass.is_full() {
         match wire::request::parse(&bytes[at..], &limits) {
             Ok(Parsed::Complete { value: Request { opaque, quiet, command }, consumed }) => {
+                let too_much = match &command {
+                    Command::Get { key, .. } => pass.is_too_much(std::iter::once(*key)),
+                    Command::MultiGet { keys, .. } => pass.is_too_much(keys.iter()),
+                    _ => false,
+                };
+                if too_much {
+                    connection.hold_back();
+                    break;
+                }
                 at += consumed;
                 pass.executor.commands += 1;
                 let reply = |form| AnyReply::Native(Reply { opaque, quiet, form });

@@ -121,6 +121,13 @@ impl Connection {
         }
     }
 
+    /// Puts the request at hand off until there is memory for its answer.
+    #[cold]
+    pub(crate) fn hold_back(&mut self) {
+        self.input.postpone();
+        self.heavy = true;
+    }
+
     /// Whether the next request may be looked at now.
     #[inline]
     #[must_use]

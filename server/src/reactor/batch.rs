@@ -21,7 +21,7 @@ use heapless::Vec as Fixed;
 
 use super::answers::Answers;
 use crate::command::Reply;
-use crate::shared::{Seat, Shared};
+use crate::shared::{LargeValues, Seat, Shared};
 use crate::stats::Counters;
 
 /// How an operation's outcome becomes an answer.
@@ -56,6 +56,8 @@ pub(crate) struct Executor<'s> {
     pub(crate) ends: Vec<usize>,
     batch_len: usize,
     answers_len_max: usize,
+    /// Memory is short and large values are about: look at a value's length before it is answered.
+    cautious: bool,
     patience: Duration,
     /// Requests of this turn.
     pub(crate) commands: u64,
@@ -82,6 +84,7 @@ impl<'s> Executor<'s> {
             ends: Vec::new(),
             batch_len: BATCH,
             answers_len_max: ANSWERS_LEN_MAX,
+            cautious: false,
             patience: PATIENCE,
             commands: 0,
         }
@@ -95,6 +98,7 @@ impl<'s> Executor<'s> {
         self.ends.resize(segments, 0);
         self.answers_len_max = if tight { ANSWERS_LEN_TIGHT } else { ANSWERS_LEN_MAX };
         self.batch_len = self.shared.large.batch_len(now, self.answers_len_max);
+        self.cautious = tight && self.shared.large.are_about();
         self.patience = PATIENCE;
     }
 
@@ -200,13 +204,14 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     /// Adds an operation.
     #[inline]
     pub(crate) fn push(&mut self, op: Op<'a>, reply: Reply) {
-        if self.batch.ops.len() >= self.executor.batch_len {
-            self.run();
-        }
         let plan = Plan { reply, version: self.version, segment: self.segment };
         // There is room: batch_len is BATCH at most, and run empties the batch.
         let _ = self.batch.ops.push(op);
         let _ = self.batch.plans.push(plan);
+        // At once, so that it shows in time when the answers are as many as a turn may have.
+        if self.batch.ops.len() >= self.executor.batch_len {
+            self.run();
+        }
     }
 
     /// Carries out what was gathered.
@@ -234,6 +239,29 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     pub(crate) fn direct(&mut self) -> &mut Vec<u8> {
         self.run();
         &mut self.executor.answers.out
+    }
+
+    /// Whether the values of `keys` are too much to be answered while memory is as short as it is. Small ones never are,
+    /// so nobody who asks for those has to wait for others.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_too_much<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> bool {
+        self.executor.cautious && self.look_at(keys)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_at<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> bool {
+        // What was asked before may change them.
+        self.run();
+        let mut len = 0;
+        for key in keys {
+            len += self.executor.peek(key, |value| value.bytes().len()).unwrap_or(0);
+            if len > LargeValues::FROM {
+                return true;
+            }
+        }
+        false
     }
 
     /// Says that a large value is about to be stored.

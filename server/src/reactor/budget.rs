@@ -1,10 +1,9 @@
 //! How much memory the clients of one worker may hold: requests that are not all here, answers that are not taken.
 //!
 //! ```text
-//! 0 ........... soft ........ limit ......... 2 x limit
-//!    all go on  | large requests and clients with large answers wait, in order
-//!               |             | where values are large, everybody waits for those who take their answers
-//!               |             |               | the client that holds most is closed
+//! 0 ........... soft ............. 2 x limit
+//!    all go on  | large requests, and requests for large answers, wait in order
+//!               |                  | the client that holds most is closed
 //! ```
 //!
 //! A large request reserves all its memory before it is read on, so those that are read can be finished: nobody holds
@@ -114,11 +113,12 @@ impl Budget {
         }
     }
 
-    /// Lets a client have what it needs beyond `limit`; false if another one was let through already.
+    /// Lets a client have what it needs beyond `limit`; false if another one was let through already, and still holds
+    /// some of that.
     fn let_through(&mut self, connection: &mut Connection, limit: usize) -> bool {
         let free = self.held.saturating_sub(limit).min(connection.charge.counted());
         if free > 0 {
-            if self.let_through {
+            if self.let_through && connection.charge.free == 0 {
                 return false;
             }
             self.let_through = true;

@@ -114,7 +114,7 @@ impl Turn {
     }
 
     /// Reads from every client on the list.
-    pub(crate) fn gather(&mut self, now: Millis, large_values: bool, counters: &Counters) {
+    pub(crate) fn gather(&mut self, now: Millis, counters: &Counters) {
         let mut received = 0;
         let mut filled = 0;
         std::mem::swap(&mut self.ready, &mut self.visiting);
@@ -159,8 +159,7 @@ impl Turn {
                 }
                 continue;
             }
-            // Beyond the budget nobody's answer may add to it while values are large; a small one cannot be told beforehand.
-            if (connection.heavy && self.budget.is_tight()) || (large_values && self.budget.is_exceeded()) {
+            if connection.heavy && self.budget.is_tight() {
                 self.budget.wait(key, connection, now);
                 continue;
             }

@@ -169,8 +169,7 @@ impl<'s> Worker<'s> {
 
     fn turn(&mut self, now: Millis) {
         let counters = &self.seat.counters;
-        let large_values = self.shared.large.are_about();
-        self.turn.gather(now, large_values, counters);
+        self.turn.gather(now, counters);
         self.executor.begin(now, self.turn.segments(), self.turn.is_tight());
         self.turn.process(&mut self.executor);
         self.turn.scatter(&mut self.executor, counters);

@@ -35,6 +35,10 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     while at < bytes.len() {
         match resp::parse(&bytes[at..], &limits, &mut progress) {
             Ok(Parsed::Complete { value, consumed }) => {
+                if asks_too_much(&value, pass) {
+                    connection.hold_back();
+                    break;
+                }
                 at += consumed;
                 commands += 1;
                 match value {
@@ -83,6 +87,16 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     connection.input.progress = progress;
     pass.executor.commands += commands;
     at
+}
+
+/// Whether its answer has to wait for memory.
+#[inline]
+fn asks_too_much(request: &Request<'_>, pass: &mut Pass<'_, '_, '_>) -> bool {
+    match request {
+        Request::Get { key } => pass.is_too_much(std::iter::once(*key)),
+        Request::Command(args) => pass.is_too_much(table::values_of(*args)),
+        _ => false,
+    }
 }
 
 /// A request that is too large to be kept. If it is a SET, its value can be left out and the client go on; otherwise

@@ -140,6 +140,20 @@ pub(super) fn run<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pa
     }
 }
 
+/// The keys whose values the answer will hold.
+pub(super) fn values_of(args: Args<'_>) -> impl Iterator<Item = &[u8]> {
+    const SHOW: [&str; 8] = ["get", "getdel", "getex", "getrange", "getset", "mget", "set", "substr"];
+    let shown = find(args.name()).filter(|command| SHOW.contains(&command.name));
+    let keys = match shown.map(|command| (command.keys, command.name)) {
+        None => 0,
+        Some((MANY, _)) => args.len(),
+        // Only SET with GET answers with a value.
+        Some((_, "set")) if !args.iter().skip(3).any(|option| option.eq_ignore_ascii_case(b"get")) => 0,
+        Some(_) => 1,
+    };
+    args.into_iter().skip(1).take(keys)
+}
+
 #[cold]
 fn unknown(args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
     let shown =
