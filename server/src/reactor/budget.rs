@@ -78,11 +78,12 @@ impl Budget {
         self.limit / 4 * 3
     }
 
-    /// Whether clients that need much have to wait.
+    /// Whether clients that need much have to wait. They do, too, while one has more than there is: what it was let
+    /// through with does not count, so that `held` may be low.
     #[inline]
     #[must_use]
     pub(crate) fn is_tight(&self) -> bool {
-        self.held > self.soft()
+        self.held > self.soft() || self.let_through
     }
 
     /// Whether nobody may come to hold more, where values are large.
@@ -104,7 +105,10 @@ impl Budget {
     pub(crate) fn charge(&mut self, connection: &mut Connection) {
         let before = connection.charge;
         let bytes = connection.held();
-        let now = Charge { bytes, free: before.free.min(bytes), reserved: connection.input.is_reserved() };
+        let reserved = connection.input.is_reserved();
+        // Once it has given that back, what is left counts again: its next request, say, which must not wait for itself.
+        let free = if reserved || !connection.output.is_empty() { before.free.min(bytes) } else { 0 };
+        let now = Charge { bytes, free, reserved };
         connection.charge = now;
         self.held = self.held - before.counted() + now.counted();
         self.reserved = self.reserved + usize::from(now.reserved) - usize::from(before.reserved);

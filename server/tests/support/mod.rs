@@ -88,18 +88,20 @@ impl Client {
         let mut got = vec![0; expected.len()];
         let mut filled = 0;
         while filled < got.len() {
+            let before = filled;
             match self.0.read(&mut got[filled..]) {
                 Ok(0) => break,
                 Ok(len) => filled += len,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
                 Err(error) => panic!("{error} after {:?}", text(&got[..filled])),
             }
-            if got[..filled] != expected[..filled] {
+            if got[before..filled] != expected[before..filled] {
                 break;
             }
         }
         got.truncate(filled);
-        assert!(got == expected, "got {:?}, expected {:?}", text(&got), text(expected));
+        let (len, wanted) = (got.len(), expected.len());
+        assert!(got == expected, "got {len} of {wanted} bytes, {:?}, not {:?}", text(&got), text(expected));
     }
 
     /// Sends, and reads exactly what is expected.
