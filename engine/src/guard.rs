@@ -3,52 +3,49 @@
 use crate::arena::arena_ref::ArenaRef;
 use crate::item::Item;
 use crate::time::Millis;
+use core::fmt;
 
 /// A value in the arena, read in place: no byte of it has been copied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Value<'v> {
-    bytes: &'v [u8],
-    flags: u32,
-    expires: Option<Millis>,
-    reference: ArenaRef,
+    item: Item<'v>,
+    announcement: u64,
 }
 
 impl<'v> Value<'v> {
     /// The value of an item found under this announcement.
     #[inline(always)]
-    pub(crate) fn of(item: &Item<'v>, announcement: u64) -> Self {
-        let bytes = item.value();
-        let reference = item.reference(announcement);
-        Self { bytes, flags: item.flags(), expires: item.expires(), reference }
+    pub(crate) fn of(item: Item<'v>, announcement: u64) -> Self {
+        Self { item, announcement }
     }
 
     /// The bytes of the value.
-    #[inline]
+    #[inline(always)]
     #[must_use]
-    pub const fn bytes(&self) -> &'v [u8] {
-        self.bytes
+    pub fn bytes(&self) -> &'v [u8] {
+        self.item.value()
     }
 
     /// The flags that were stored with it.
     #[inline]
     #[must_use]
-    pub const fn flags(&self) -> u32 {
-        self.flags
+    pub fn flags(&self) -> u32 {
+        self.item.flags()
     }
 
     /// When it expires; none if never.
     #[inline]
     #[must_use]
-    pub const fn expires(&self) -> Option<Millis> {
-        self.expires
+    pub fn expires(&self) -> Option<Millis> {
+        self.item.expires()
     }
 
     /// Where it lies: to be looked at again through [`Handle::bytes`](crate::Handle::bytes), until the handle is
     /// quiescent.
     #[inline]
     #[must_use]
-    pub const fn arena_ref(&self) -> ArenaRef {
-        self.reference
+    pub fn arena_ref(&self) -> ArenaRef {
+        self.item.reference(self.announcement)
     }
 
     /// A number by which a compare-and-swap tells whether the value is still the one that was read: memcached's CAS
@@ -60,9 +57,9 @@ impl<'v> Value<'v> {
     /// place changed: then a compare-and-swap fails, and the client reads again.
     #[must_use]
     pub fn version(&self) -> u64 {
-        let mut hash =
-            mix(self.reference.offset() ^ u64::from(self.flags) << 40 ^ (self.bytes.len() as u64) << 20);
-        let (words, rest) = self.bytes.as_chunks::<8>();
+        let (bytes, place) = (self.bytes(), self.arena_ref().offset());
+        let mut hash = mix(place ^ u64::from(self.flags()) << 40 ^ (bytes.len() as u64) << 20);
+        let (words, rest) = bytes.as_chunks::<8>();
         for word in words {
             hash = mix(hash ^ u64::from_le_bytes(*word));
         }
@@ -70,6 +67,16 @@ impl<'v> Value<'v> {
             hash = mix(hash ^ u64::from(byte));
         }
         hash.max(1)
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value")
+            .field("bytes", &self.bytes())
+            .field("flags", &self.flags())
+            .field("expires", &self.expires())
+            .finish_non_exhaustive()
     }
 }
 

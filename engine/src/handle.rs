@@ -2,7 +2,7 @@
 
 use crate::arena::arena_ref::ArenaRef;
 use crate::arena::block::Header;
-use crate::batch::{Alone, Execute};
+use crate::batch::{Alone, Closure, Execute, Sink};
 use crate::error::StoreError;
 use crate::evict::MakeRoom;
 use crate::guard::Value;
@@ -50,18 +50,19 @@ impl<'c> Handle<'c> {
     /// handle.quiescent(Millis(0));
     /// ```
     #[must_use = "a batch may stop early, at an operation that meets Pressure"]
-    pub fn execute<F: FnMut(usize, Outcome<'_>)>(
-        &mut self,
-        now: Millis,
-        ops: &[Op<'_>],
-        mut sink: F,
-    ) -> usize {
+    pub fn execute<F: FnMut(usize, Outcome<'_>)>(&mut self, now: Millis, ops: &[Op<'_>], sink: F) -> usize {
+        self.execute_into(now, ops, &mut Closure(sink))
+    }
+
+    /// As [`execute`](Self::execute), for a sink that is compiled into the engine's loop.
+    #[must_use = "a batch may stop early, at an operation that meets Pressure"]
+    pub fn execute_into<S: Sink>(&mut self, now: Millis, ops: &[Op<'_>], sink: &mut S) -> usize {
         self.online();
         let level = self.local.shared.level;
         let mut done = 0;
         for ops in ops.chunks(BATCH) {
             let local = &mut self.local;
-            let executed = level.dispatch(Execute { local, now, ops, first: done, sink: &mut sink });
+            let executed = level.dispatch(Execute { local, now, ops, first: done, sink });
             done += executed;
             if executed < ops.len() {
                 break;
@@ -256,7 +257,7 @@ impl<'c> Handle<'c> {
                 let more = shard.walk_on(&mut walk, |at| {
                     let item = Item::load(shard, at);
                     if !item.is_expired(now) {
-                        report(item.key(), Value::of(&item, announcement));
+                        report(item.key(), Value::of(item, announcement));
                         reported += 1;
                     }
                 });

@@ -6,10 +6,12 @@
 //! Nothing of a published item changes but its header's use count and neighbour bit: every write makes a new item. So
 //! a reader needs no lock and no version to look at one.
 
+use crate::arch::Kernels;
 use crate::arena::arena_ref::ArenaRef;
 use crate::arena::block::{Header, Kind, SLACK, Shape, USES_MAX};
 use crate::config::GRANULE;
 use crate::evict::nursery::Nursery;
+use crate::region::Region;
 use crate::shared::Shard;
 use crate::sync::{Acquire, Relaxed, Release, fault};
 use crate::time::Millis;
@@ -69,17 +71,22 @@ impl<'a> Item<'a> {
     #[inline(always)]
     fn lens(&self) -> (usize, usize, usize) {
         if self.header.is_plain() {
-            (self.header.key_len(), self.header.value_len(), GRANULE)
+            return (self.header.key_len(), self.header.value_len(), GRANULE);
+        }
+        let from = GRANULE + self.header.fields_len();
+        if self.header.is_long() {
+            let at = self.shard.at(self.at);
+            let (key_len, value_len) = long_lens(&self.shard.shared.region, at);
+            (key_len as usize, value_len as usize, from)
         } else {
-            let shape = self.shape();
-            (shape.key_len as usize, shape.value_len as usize, GRANULE + shape.fields_len())
+            (self.header.key_len(), self.header.value_len(), from)
         }
     }
 
     #[inline(always)]
     fn shape(&self) -> Shape {
         let (key_len, value_len) = if self.header.is_long() {
-            (self.field32(GRANULE), self.field32(2 * GRANULE))
+            long_lens(&self.shard.shared.region, self.shard.at(self.at))
         } else {
             (self.header.key_len() as u32, self.header.value_len() as u32)
         };
@@ -221,6 +228,15 @@ impl<'a> Item<'a> {
     }
 }
 
+/// Lengths of key and value of a long item in the block at `at`. Out of line, and not a method: whoever looks at items
+/// keeps them in registers.
+#[inline(never)]
+fn long_lens(region: &Region, at: usize) -> (u32, u32) {
+    let [key_len, value_len] = [GRANULE, 2 * GRANULE]
+        .map(|from| u32::from_le_bytes(region.bytes(at + from, 4).try_into().expect("four bytes")));
+    (key_len, value_len)
+}
+
 impl NewItem<'_> {
     /// Bytes in key and value.
     #[inline(always)]
@@ -248,14 +264,19 @@ impl NewItem<'_> {
     /// Fills a raw block of `granules` that is private to the caller, and turns it into an item that has been used
     /// `uses` times.
     #[inline(always)]
-    pub(crate) fn write(&self, shard: Shard<'_>, at: u32, granules: u32, uses: u32) {
+    pub(crate) fn write<K: Kernels>(&self, shard: Shard<'_>, at: u32, granules: u32, uses: u32) {
         let (region, shape) = (&shard.shared.region, self.shape());
         let mut header = Header::item(shape, granules).with_uses(uses);
         if shard.in_nursery(at) && !fault("settled_at_once") {
             header = header.unsettled();
         }
-        let to = self.write_head(shard, at, shape, header);
-        region.write(to, self.value[0]);
+        let mut to = shard.at(at) + GRANULE;
+        if !header.is_plain() {
+            to = self.write_fields(shard, to, shape);
+        }
+        K::copy(region.private(to, self.key.len()), self.key);
+        to += self.key.len();
+        K::copy(region.private(to, self.value[0].len()), self.value[0]);
         if !self.value[1].is_empty() {
             region.write(to + self.value[0].len(), self.value[1]);
         }
@@ -263,7 +284,6 @@ impl NewItem<'_> {
     }
 
     /// Writes what stands before the value; answers where the value begins.
-    #[inline(always)]
     pub(crate) fn write_head(&self, shard: Shard<'_>, at: u32, shape: Shape, header: Header) -> usize {
         let mut to = shard.at(at) + GRANULE;
         if !header.is_plain() {

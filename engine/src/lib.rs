@@ -46,6 +46,7 @@ mod sync;
 mod time;
 
 pub use arena::arena_ref::ArenaRef;
+pub use batch::Sink;
 pub use cache::Cache;
 pub use config::Config;
 pub use error::{NoHandle, OpenError, StoreError};

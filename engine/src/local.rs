@@ -70,8 +70,7 @@ impl<'c> Local<'c> {
     /// A raw block for an item, if there is one at once: where, and how many granules it really has.
     #[inline(always)]
     pub(crate) fn allocate(&mut self, shard: Shard<'c>, granules: u32) -> Result<(u32, u32), NoBlock> {
-        if let Some(at) = self.spares.pop(shard, granules) {
-            self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
+        if let Some(at) = self.take_spare(shard, granules) {
             return Ok((at, granules));
         }
         self.allocate_from_arena(shard, granules)
@@ -155,25 +154,42 @@ impl<'c> Local<'c> {
         }
     }
 
-    #[inline(always)]
     fn retire(&mut self, shard: Shard<'_>, at: u32, image: bool) {
-        let granules = u64::from(shard.block_granules(at));
-        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_add(granules);
+        self.retire_sized(shard, at, image, shard.block_granules(at));
+    }
+
+    /// The same for a block whose size is known.
+    #[inline(always)]
+    pub(crate) fn retire_sized(&mut self, shard: Shard<'_>, at: u32, image: bool, granules: u32) {
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_add(u64::from(granules));
         if !image {
             let expected = &mut self.expected[shard.number as usize & 255];
-            *expected = expected.saturating_add(granules as u32);
+            *expected = expected.saturating_add(granules);
         }
-        self.participant.retire(Block { shard: shard.number, image, at });
+        self.participant.retire(Block { shard: shard.number, image, at, granules });
+    }
+
+    /// Whether the limbo has room for what a write may retire.
+    #[inline(always)]
+    pub(crate) fn has_limbo_room(&self) -> bool {
+        self.participant.limbo.room() >= LIMBO_ROOM
+    }
+
+    /// A raw block of exactly this size that an earlier overwrite left to this handle.
+    #[inline(always)]
+    pub(crate) fn take_spare(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
+        let at = self.spares.pop(shard, granules)?;
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
+        Some(at)
     }
 
     /// Makes sure that a write can retire what it replaces. False: nobody lets go of what this handle retired.
     #[inline]
     pub(crate) fn prepare_write(&mut self) -> bool {
-        if self.participant.limbo.room() >= LIMBO_ROOM {
-            return true;
+        if !self.has_limbo_room() {
+            self.settle();
         }
-        self.settle();
-        self.participant.limbo.room() >= LIMBO_ROOM
+        self.has_limbo_room()
     }
 
     /// The same for emptying a bucket, which retires all its items.
@@ -214,7 +230,7 @@ impl<'c> Local<'c> {
                     }
                     // As good as just retired: limbo gives it back later.
                     None if self.participant.limbo.room() > 0 => {
-                        self.participant.retire(Block { shard: shard.number, image: false, at });
+                        self.participant.retire(Block { shard: shard.number, image: false, at, granules });
                     }
                     None => {
                         self.spares.push(shard, at, granules);
@@ -329,7 +345,8 @@ fn drain(
             held = shared.shard(block.shard).try_lock();
         }
         let Some(locked) = &held else { return false };
-        let granules = locked.shard.block_granules(block.at);
+        let granules =
+            if block.granules > 0 { block.granules } else { locked.shard.block_granules(block.at) };
         if block.image {
             locked.release_image(block.at);
         } else {

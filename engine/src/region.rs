@@ -113,6 +113,7 @@ mod real {
 
         /// Private bytes, to be filled in place.
         #[allow(clippy::mut_from_ref)] // a private block has one owner, which passes on a borrow of itself
+        #[inline(always)]
         pub(crate) fn private(&self, at: usize, len: usize) -> &mut [MaybeUninit<u8>] {
             // SAFETY: as `write`; any bytes are a `MaybeUninit`.
             unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len).cast(), len) }
@@ -245,6 +246,7 @@ mod model {
         }
 
         #[allow(clippy::mut_from_ref)]
+        #[inline(always)]
         pub(crate) fn private(&self, at: usize, len: usize) -> &mut [core::mem::MaybeUninit<u8>] {
             self.witness(at).into_iter().for_each(Witness::write);
             // SAFETY: as `bytes`.

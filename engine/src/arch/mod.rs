@@ -1,4 +1,4 @@
-//! What depends on the CPU: the keyed hash, the search for a tag, the comparison of keys, prefetching.
+//! What depends on the CPU: the keyed hash, the search for a tag, comparing and copying keys and values, prefetching.
 //!
 //! One generic body, one thin entry per level, one dispatch per batch:
 //!
@@ -39,6 +39,7 @@ mod tests;
 
 pub(crate) use aes_hash::Seed;
 
+use core::mem::MaybeUninit;
 use scalar::Scalar;
 
 /// What a batch body calls. Reached through [`Level::dispatch`] only.
@@ -52,6 +53,9 @@ pub(crate) trait Kernels: Copy {
 
     /// Whether two keys of **equal length** are the same bytes.
     fn equal(a: &[u8], b: &[u8]) -> bool;
+
+    /// Fills `to` with `from`, which is **as long**.
+    fn copy(to: &mut [MaybeUninit<u8>], from: &[u8]);
 }
 
 /// The work of one batch, written once over the kernels.

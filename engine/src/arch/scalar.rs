@@ -4,6 +4,8 @@
 //! The AES round looks its S-box and column mix up in one table of 1 KiB (Daemen and Rijmen, "AES Proposal: Rijndael",
 //! 1999, section 5.2). Table look-ups can be timed by whoever shares the CPU's caches; that is accepted here.
 
+use core::mem::MaybeUninit;
+
 use super::Kernels;
 use super::aes_hash::{self, Block, Seed};
 
@@ -41,6 +43,11 @@ impl Kernels for Scalar {
     #[inline(always)]
     fn equal(a: &[u8], b: &[u8]) -> bool {
         if a.len() <= 16 { equal_short(a, b) } else { equal_long(a, b) }
+    }
+
+    #[inline(always)]
+    fn copy(to: &mut [MaybeUninit<u8>], from: &[u8]) {
+        to.write_copy_of_slice(from);
     }
 }
 

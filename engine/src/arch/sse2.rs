@@ -6,6 +6,8 @@ use core::arch::x86_64::{
     _mm_xor_si128,
 };
 
+use core::mem::MaybeUninit;
+
 use super::aes_hash::{self, Block, Seed};
 use super::scalar::{below, equal_short};
 use super::{Kernels, Work};
@@ -48,6 +50,35 @@ impl Kernels for Sse2 {
     fn equal(a: &[u8], b: &[u8]) -> bool {
         debug_assert_eq!(a.len(), b.len());
         if a.len() <= 16 { equal_short(a, b) } else { equal_long(a, b) }
+    }
+
+    /// Up to 64 bytes by steps that overlap: a call to `memcpy` costs more than they do.
+    #[inline(always)]
+    fn copy(to: &mut [MaybeUninit<u8>], from: &[u8]) {
+        debug_assert_eq!(to.len(), from.len());
+        match from.len() {
+            8..=16 => copy_ends(to, from, |bytes: &[u8; 8]| bytes.map(MaybeUninit::new)),
+            17..=32 => copy_ends(to, from, |bytes: &[u8; 16]| bytes.map(MaybeUninit::new)),
+            33..=64 => copy_ends(to, from, |bytes: &[u8; 32]| bytes.map(MaybeUninit::new)),
+            _ => {
+                to.write_copy_of_slice(from);
+            }
+        }
+    }
+}
+
+/// The first `N` bytes and the last, between `N` and twice as many.
+#[inline(always)]
+fn copy_ends<const N: usize>(
+    to: &mut [MaybeUninit<u8>],
+    from: &[u8],
+    step: impl Fn(&[u8; N]) -> [MaybeUninit<u8>; N],
+) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut(), from.first_chunk()) {
+        *to = step(from);
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut(), from.last_chunk()) {
+        *to = step(from);
     }
 }
 

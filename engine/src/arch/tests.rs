@@ -3,6 +3,7 @@
 
 extern crate std;
 
+use core::mem::MaybeUninit;
 use std::collections::HashSet;
 use std::format;
 use std::vec::Vec;
@@ -41,6 +42,17 @@ impl Work for Equal<'_> {
     #[inline(always)]
     fn run<K: Kernels>(self) -> bool {
         K::equal(self.0, self.1)
+    }
+}
+
+struct Copy<'a>(&'a mut [MaybeUninit<u8>], &'a [u8]);
+
+impl Work for Copy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) {
+        K::copy(self.0, self.1);
     }
 }
 
@@ -277,6 +289,52 @@ fn nothing_is_read_outside() {
                     let found = level.dispatch(MatchTags(tags, len, wanted));
                     assert_eq!(found, Scalar::match_tags(tags, len, wanted), "{} {len}", level.name());
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn copies_are_exact_at_all_lengths_and_alignments() {
+    let mut random = Random(7);
+    let from = random.bytes(1200);
+    for level in levels() {
+        for len in 0..=1024 {
+            for (a, b) in [(0, 0), (1, 0), (0, 3), (len % 64, 63 - len % 64)] {
+                let mut to = [MaybeUninit::new(0x5a_u8); 1200];
+                level.dispatch(Copy(&mut to[b..b + len], &from[a..a + len]));
+                // SAFETY: all of them are initialised, above.
+                let to = to.map(|byte| unsafe { byte.assume_init() });
+                assert_eq!(to[b..b + len], from[a..a + len], "{} {len}", level.name());
+                assert!(
+                    to[..b].iter().chain(&to[b + len..]).all(|&byte| byte == 0x5a),
+                    "{} {len}",
+                    level.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg(all(unix, not(miri)))]
+fn copies_stay_inside() {
+    let mut random = Random(8);
+    let mut page = guarded::Page::new();
+    let page = page.bytes();
+    let from = random.bytes(page.len());
+    for level in levels() {
+        for len in 0..=1024 {
+            for range in [0..len, page.len() - len..page.len()] {
+                // SAFETY: bytes are initialised, and copying leaves them so.
+                let to = unsafe { page[range.clone()].align_to_mut::<MaybeUninit<u8>>().1 };
+                level.dispatch(Copy(to, &from[range]));
+            }
+        }
+        for len in 0..=1024 {
+            for range in [0..len, page.len() - len..page.len()] {
+                let mut to = [MaybeUninit::uninit(); 1024];
+                level.dispatch(Copy(&mut to[..len], &page[range]));
             }
         }
     }

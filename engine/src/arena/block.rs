@@ -130,6 +130,13 @@ impl Header {
         self.0 & EXPIRY != 0
     }
 
+    /// Bytes between the header and the key of an item.
+    #[inline(always)]
+    pub(crate) fn fields_len(self) -> usize {
+        let (long, flags, expiry) = (self.0 & LONG, self.0 & FLAGS, self.0 & EXPIRY);
+        (long * 8 / LONG + flags * 4 / FLAGS + expiry * 8 / EXPIRY) as usize
+    }
+
     pub(crate) fn slack(self) -> u32 {
         self.0 >> SLACK_SHIFT & 3
     }

@@ -29,7 +29,8 @@ pub(crate) struct Entry {
 }
 
 const fn padded(len: usize) -> usize {
-    len.next_multiple_of(4)
+    // As `next_multiple_of`, for a length that is far from overflow.
+    (len + 3) & !3
 }
 
 /// Granules of the block of an image with `len` entries.
@@ -57,18 +58,21 @@ impl<'a> Image<'a> {
         self.shard.shared.region.tags(self.at, padded(self.len))
     }
 
-    /// The word of the place of entry `i`.
+    /// Where the place of entry `i` lies in the region.
     #[inline(always)]
-    pub(crate) fn place_word(&self, i: usize) -> &'a AtomicU32 {
+    pub(crate) fn place_at(&self, i: usize) -> usize {
         debug_assert!(i < self.len);
-        self.shard.shared.region.word32(self.at + padded(self.len) * 2 + i * 4)
+        self.at + padded(self.len) * 2 + i * 4
+    }
+
+    #[inline(always)]
+    fn place_word(&self, i: usize) -> &'a AtomicU32 {
+        self.shard.shared.region.word32(self.place_at(i))
     }
 
     #[inline(always)]
     pub(crate) fn place(&self, i: usize) -> Place {
-        // Acquire: the item's bytes. Pairs with the Release of the compare-and-swap that stored the place, or of the
-        // one that published the image.
-        Place(self.place_word(i).load(unless("place_load_relaxed", Acquire)))
+        Place::load(&self.shard.shared.region, self.place_at(i))
     }
 
     /// One bit for each entry whose tag is this one.

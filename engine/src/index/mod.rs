@@ -73,7 +73,8 @@ pub(crate) struct Home {
 /// The entry of a key in the image of a word, as it was loaded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
-    pub(crate) index: u32,
+    /// Where the place lies in the region.
+    pub(crate) at: usize,
     pub(crate) place: Place,
 }
 
@@ -106,18 +107,29 @@ impl<'a> Shard<'a> {
     /// The directory word of a bucket below the highest one whose chunk is there.
     #[inline(always)]
     pub(crate) fn directory(self, bucket: u64) -> &'a AtomicU64 {
+        self.shared.region.word64(self.directory_at(bucket))
+    }
+
+    /// Where that word lies in the region.
+    #[inline(always)]
+    pub(crate) fn directory_at(self, bucket: u64) -> usize {
         let geometry = &self.shared.geometry;
         let table = SHARD_TABLE + (bucket >> geometry.chunk_shift) as usize * 4;
         // Acquire: the zeroed chunk. Pairs with the Release in `local::ensure_directory`.
         let chunk = self.word(table).load(Acquire);
         let within = bucket & ((1 << geometry.chunk_shift) - 1);
-        self.shared.region.word64(self.at(chunk) + within as usize * 8)
+        self.at(chunk) + within as usize * 8
     }
 
     #[inline(always)]
     pub(crate) fn load(self, bucket: u64) -> Word {
+        self.load_at(self.directory_at(bucket))
+    }
+
+    #[inline(always)]
+    pub(crate) fn load_at(self, directory_at: usize) -> Word {
         // Acquire: the image. Pairs with the Release of the compare-and-swap that published it.
-        Word(self.directory(bucket).load(unless("word_load_relaxed", Acquire)))
+        Word(self.shared.region.word64(directory_at).load(unless("word_load_relaxed", Acquire)))
     }
 
     /// The bucket where `hash` lives if as many buckets exist as `born` says. Prefetching starts here.
@@ -131,8 +143,7 @@ impl<'a> Shard<'a> {
 
     /// Follows the splits that happened since `born` was written.
     #[inline(always)]
-    pub(crate) fn home_from(self, hash: KeyHash, mut bucket: u64, mut level: u32) -> Home {
-        let mut word = self.load(bucket);
+    pub(crate) fn home_from(self, hash: KeyHash, mut bucket: u64, mut level: u32, mut word: Word) -> Home {
         debug_assert!(word.is_born());
         while level < word.level() && !fault("home_without_level") {
             level += 1;
@@ -149,7 +160,7 @@ impl<'a> Shard<'a> {
     #[inline(always)]
     pub(crate) fn home(self, hash: KeyHash) -> Home {
         let (bucket, level) = self.first_bucket(hash);
-        self.home_from(hash, bucket, level)
+        self.home_from(hash, bucket, level, self.load(bucket))
     }
 
     /// The entry of `key` in the image of `word`. Frozen or not makes no difference here.
@@ -161,15 +172,15 @@ impl<'a> Shard<'a> {
         let image = Image::of(self, word);
         let mut candidates = image.candidates::<K>(hash.tag());
         while candidates != 0 {
-            let index = candidates.trailing_zeros();
+            let at = image.place_at(candidates.trailing_zeros() as usize);
             candidates &= candidates - 1;
-            let place = image.place(index as usize);
+            let place = Place::load(&self.shared.region, at);
             if place.item() == 0 {
                 continue;
             }
             let found = Item::load(self, place.item()).key();
             if found.len() == key.len() && K::equal(found, key) {
-                return Some(Found { index, place });
+                return Some(Found { at, place });
             }
         }
         None
@@ -212,25 +223,24 @@ impl<'a> Shard<'a> {
             (Some(found), _) if found.place.is_frozen() && !fault("write_ignores_frozen") => {
                 self.change_frozen(memory, lookup.home, found.place.item(), change)
             }
-            (Some(found), _) => self.change_place(memory, lookup.home.word, found, change),
+            (Some(found), _) => {
+                self.change_place(found, change)?;
+                memory.retire_item(self, found.place.item());
+                Ok(())
+            }
             (None, Change::Put(item)) => self.insert(memory, hash, lookup.home, item),
             (None, Change::Remove) => Ok(()),
         }
     }
 
+    /// Changes what a place names, if it still names what was found and is not frozen. The caller retires that.
     #[inline(always)]
-    fn change_place(
-        self,
-        memory: &mut impl Memory,
-        word: Word,
-        found: Found,
-        change: Change,
-    ) -> Result<(), Failed> {
+    pub(crate) fn change_place(self, found: Found, change: Change) -> Result<(), Failed> {
         let new = match change {
             Change::Put(item) => Place::of(item),
             Change::Remove => Place::HOLE,
         };
-        let place = Image::of(self, word).place_word(found.index as usize);
+        let place = self.shared.region.word32(found.at);
         if fault("place_store") {
             place.store(new.0, Release);
         } else {
@@ -239,7 +249,6 @@ impl<'a> Shard<'a> {
                 .compare_exchange(found.place.0, new.0, unless("publish_relaxed", Release), Relaxed)
                 .map_err(|_| Failed::Conflict)?;
         }
-        memory.retire_item(self, found.place.item());
         Ok(())
     }
 

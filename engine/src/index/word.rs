@@ -1,10 +1,13 @@
 //! The two words that decide what the index holds, as plain values. What may become of them stands in `mod.rs`.
 //!
 //! ```text
-//! directory word   63 BORN | 62 SPLIT | 61..56 level | 55..50 len | 49..0 image (granule in the shard)
+//! directory word   63 BORN | 62 SPLIT | 61..56 level | 55..50 len | 31..0 image (granule in the shard)
 //! place            31 (unused) | 30..1 item (granule in the shard), 0 = hole | 0 FROZEN
 //! ```
 //! A directory word of 0 is an unborn bucket. `BORN` with `len` 0 is an empty one without image.
+
+use crate::region::Region;
+use crate::sync::{Acquire, unless};
 
 /// What a bucket is: its level, its image, and how many entries the image has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,7 +18,6 @@ const SPLIT: u64 = 1 << 62;
 const LEVEL_SHIFT: u32 = 56;
 const LEN_SHIFT: u32 = 50;
 const SIX_BITS: u64 = 0x3f;
-const IMAGE_MASK: u64 = (1 << LEN_SHIFT) - 1;
 
 impl Word {
     pub(crate) const UNBORN: Self = Self(0);
@@ -54,7 +56,7 @@ impl Word {
     /// The image; meaningless where `len` is 0.
     #[inline(always)]
     pub(crate) fn image(self) -> u32 {
-        (self.0 & IMAGE_MASK) as u32
+        self.0 as u32
     }
 }
 
@@ -65,6 +67,14 @@ pub(crate) struct Place(pub(crate) u32);
 impl Place {
     pub(crate) const HOLE: Self = Self(0);
     pub(crate) const FROZEN: u32 = 1;
+
+    /// The place that lies at `at` in the region.
+    #[inline(always)]
+    pub(crate) fn load(region: &Region, at: usize) -> Self {
+        // Acquire: the item's bytes. Pairs with the Release of the compare-and-swap that stored the place, or of the
+        // one that published the image.
+        Self(region.word32(at).load(unless("place_load_relaxed", Acquire)))
+    }
 
     #[inline(always)]
     pub(crate) fn of(item: u32) -> Self {

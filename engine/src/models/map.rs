@@ -2,6 +2,7 @@
 //! of a key is the end of its hash.
 
 use super::*;
+use crate::arch::{Kernels, Work};
 use crate::evict::nursery::{Nursery, Oldest};
 use crate::item::NewItem;
 use loom::thread;
@@ -121,8 +122,8 @@ fn content(shared: &Shared, directory: u64) -> Model {
 /// Nothing is retired twice, and nothing that is retired can still be reached.
 fn check_retired(shared: &Shared, directory: u64, retired: &[Block], end: &Model) {
     let words = (0..directory).map(|b| shared.shard(0).load(b)).filter(|word| word.len() > 0);
-    let images = words.map(|word| Block { shard: 0, image: true, at: word.image() });
-    let items = end.values().map(|&item| Block { shard: 0, image: false, at: item_at(item) });
+    let images = words.map(|word| Block { shard: 0, image: true, at: word.image(), granules: 0 });
+    let items = end.values().map(|&item| Block { shard: 0, image: false, at: item_at(item), granules: 0 });
     let mut all: Vec<Block> = images.chain(items).chain(retired.iter().copied()).collect();
     let count = all.len();
     all.sort_unstable();
@@ -424,6 +425,22 @@ fn scan_split_replace() {
     scan_story("scan || replace || split", Some(2), &[Replace(1, 2)], true);
 }
 
+/// Writes an item into its block.
+struct Fill<'a> {
+    new: &'a NewItem<'a>,
+    shard: Shard<'a>,
+    at: u32,
+}
+
+impl Work for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) {
+        self.new.write::<K>(self.shard, self.at, ITEM_STRIDE, 0);
+    }
+}
+
 /// A writer puts a newcomer of the nursery into the index, or loses to another writer, while the tail comes by: the tail
 /// must not pass a block that will be in the index.
 #[test]
@@ -439,7 +456,7 @@ fn newcomer_tail() {
             let shared = Arc::clone(&writer.shared);
             let (shard, at, key) = (shared.shard(0), item_at(0), key(0));
             let new = NewItem { key: &key, value: [&[], &[]], flags: 0, expires: None };
-            new.write(shard, at, ITEM_STRIDE, 0);
+            shared.level.dispatch(Fill { new: &new, shard, at });
             write(&shared, &mut writer, 0, |_| Some(Change::Put(at)));
             Item::settle(shard, at);
         });
@@ -469,9 +486,9 @@ fn empty_upsert() {
         let writes = thread::spawn(move || (perform(&mut writer, Upsert(0, 1)), writer.retired));
         let deletes = thread::spawn(move || (perform(&mut deleter, Delete(1)), deleter.retired));
         let shared = Arc::clone(&main.shared);
-        let emptied = shared
-            .shard(0)
-            .empty_bucket(&mut main, 0, |main, at| main.retired.push(Block { shard: 0, image: false, at }));
+        let emptied = shared.shard(0).empty_bucket(&mut main, 0, |main, at| {
+            main.retired.push(Block { shard: 0, image: false, at, granules: 0 })
+        });
         assert_eq!(emptied, Ok(()));
         let mut retired = core::mem::take(&mut main.retired);
         retired.extend(writes.join().unwrap().1);

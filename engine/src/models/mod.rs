@@ -179,10 +179,10 @@ impl Memory for Teller {
         self.free_images.push(at);
     }
     fn retire_image(&mut self, _: Shard<'_>, at: u32) {
-        self.retired.push(Block { shard: 0, image: true, at });
+        self.retired.push(Block { shard: 0, image: true, at, granules: 0 });
     }
     fn retire_item(&mut self, _: Shard<'_>, at: u32) {
-        self.retired.push(Block { shard: 0, image: false, at });
+        self.retired.push(Block { shard: 0, image: false, at, granules: 0 });
     }
     fn displace_item(&mut self, shard: Shard<'_>, at: u32) {
         self.retire_item(shard, at);

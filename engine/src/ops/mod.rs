@@ -2,8 +2,8 @@
 //! once for every protocol.
 
 mod counter;
-mod read;
-mod store;
+pub(crate) mod read;
+pub(crate) mod store;
 mod write;
 
 use crate::KEY_LEN_MAX;
@@ -11,7 +11,7 @@ use crate::arch::{Kernels, Work};
 use crate::error::StoreError;
 use crate::index::Lookup;
 use crate::local::Local;
-use crate::op::{Action, Condition, Op, Outcome};
+use crate::op::{Action, Condition, Op, Outcome, Put};
 use crate::shared::{KeyHash, Shard};
 use crate::time::Millis;
 
@@ -23,25 +23,36 @@ pub(crate) struct Target<'c, 'k> {
     pub(crate) key: &'k [u8],
     pub(crate) now: Millis,
     /// What the batch saw when it prefetched. Still to be verified.
-    pub(crate) hint: Option<&'k Lookup>,
+    pub(crate) hint: Option<Lookup>,
 }
 
-/// Executes one operation.
+/// Executes one operation. Out of line, so that the loops over batches stay small: entered through the SIMD level again,
+/// since a kernel is only inlined into a function that was compiled for it.
 #[inline(always)]
-pub(crate) fn execute<'c, K: Kernels>(
-    local: &mut Local<'c>,
-    target: &Target<'c, '_>,
-    op: &Op<'_>,
-) -> Outcome<'c> {
+pub(crate) fn execute<'c>(local: &mut Local<'c>, target: &Target<'c, '_>, op: &Op<'_>) -> Outcome<'c> {
     match op.action {
-        Action::Get => read::get::<K>(local, target, true),
-        Action::Put(ref put) => store::put::<K>(local, target, put),
+        Action::Put(ref put) => local.run(|local| Write { local, target, put }),
         _ => local.run(|local| Other { local, target, op }),
     }
 }
 
-/// The less usual operations: out of line, so that the batch's loop stays small. Entered through the SIMD level again,
-/// since a kernel is only inlined into a function that was compiled for it.
+/// The operation that matters beside reading.
+struct Write<'l, 'c, 't, 'k, 'o> {
+    local: &'l mut Local<'c>,
+    target: &'t Target<'c, 'k>,
+    put: &'o Put<'o>,
+}
+
+impl<'c> Work for Write<'_, 'c, '_, '_, '_> {
+    type Output = Outcome<'c>;
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) -> Outcome<'c> {
+        store::put::<K>(self.local, self.target, self.put)
+    }
+}
+
+/// The others.
 struct Other<'l, 'c, 't, 'k, 'o> {
     local: &'l mut Local<'c>,
     target: &'t Target<'c, 'k>,
@@ -55,8 +66,8 @@ impl<'c> Work for Other<'_, 'c, '_, '_, '_> {
     fn run<K: Kernels>(self) -> Outcome<'c> {
         let Self { local, target, op } = self;
         match op.action {
-            Action::Get => read::get::<K>(local, target, true),
-            Action::Peek => read::get::<K>(local, target, false),
+            Action::Get => read::get::<K>(local, target),
+            Action::Peek => read::peek::<K>(local, target),
             Action::Put(ref put) => store::put::<K>(local, target, put),
             Action::Delete(condition) => store::delete::<K>(local, target, condition),
             Action::Touch(expiry, condition) => store::touch::<K>(local, target, expiry, condition),

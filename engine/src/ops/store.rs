@@ -1,13 +1,16 @@
 //! Storing, removing, touching, and adding to values.
 
 use super::Target;
+use super::read::confirm;
 use super::write::{Did, Plan, Step, write};
 use crate::arch::Kernels;
 use crate::error::StoreError;
 use crate::guard::Value;
+use crate::index::{Change, Found};
 use crate::item::{Item, NewItem};
 use crate::local::Local;
 use crate::op::{Condition, End, Outcome, Put, TouchCondition};
+use crate::shared::Shard;
 use crate::time::{Expiry, Millis};
 
 /// Whether a condition holds for what was found.
@@ -17,7 +20,7 @@ fn holds(condition: Condition, before: Option<&Item<'_>>) -> bool {
         Condition::Always => true,
         Condition::Absent => before.is_none(),
         Condition::Present => before.is_some(),
-        Condition::Version(version) => before.is_some_and(|item| Value::of(item, 0).version() == version),
+        Condition::Version(version) => before.is_some_and(|item| Value::of(*item, 0).version() == version),
     }
 }
 
@@ -29,7 +32,7 @@ fn put_unless_expired(new: NewItem<'_>, now: Millis) -> Step<'_> {
 
 #[inline(always)]
 fn value<'c>(local: &Local<'c>, item: &Item<'c>) -> Value<'c> {
-    Value::of(item, local.participant.announcement())
+    Value::of(*item, local.participant.announcement())
 }
 
 struct PutPlan<'p> {
@@ -67,6 +70,42 @@ pub(super) fn put<'c, K: Kernels>(
         }
         Err(error) => Outcome::Refused(error),
     }
+}
+
+/// Replaces an item by one for which a block is at hand: the usual write, with nothing to decide and nothing to wait for.
+/// None: nothing was changed, and [`put`] has to do it.
+#[inline(always)]
+pub(crate) fn overwrite<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    shard: Shard<'c>,
+    found: Found,
+    key: &[u8],
+    put: &Put<'_>,
+    now: Millis,
+) -> Option<Value<'c>> {
+    let expires = match put.expiry {
+        Expiry::Never => None,
+        Expiry::At(at) if at > now => Some(at),
+        _ => return None,
+    };
+    if !matches!(put.condition, Condition::Always | Condition::Present) || !local.has_limbo_room() {
+        return None;
+    }
+    let old = confirm::<K>(shard, found, key)?;
+    if old.is_expired(now) || old.in_nursery() {
+        return None;
+    }
+    let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires };
+    let granules = new.shape().granules();
+    let at = local.take_spare(shard, granules)?;
+    new.write::<K>(shard, at, granules, old.uses());
+    if shard.change_place(found, Change::Put(at)).is_err() {
+        local.discard_item(shard, at);
+        return None;
+    }
+    local.retire_sized(shard, found.place.item(), false, old.granules());
+    local.counters.stores += 1;
+    Some(value(local, &old))
 }
 
 struct DeletePlan(Condition);

@@ -53,14 +53,10 @@ pub(super) fn write<'c, K: Kernels>(
     let mut hint = if grip == local.grip { target.hint } else { None };
     let (mut tries, mut ring_stuck) = (0, false);
     loop {
-        let fresh;
         let lookup = match verified::<K>(target, hint.take()) {
             Some(lookup) => lookup,
             None => match shard.look_up::<K>(local, target.hash, target.key) {
-                Ok(lookup) => {
-                    fresh = lookup;
-                    &fresh
-                }
+                Ok(lookup) => lookup,
                 Err(failed) => {
                     recover(local, target, failed, &mut tries)?;
                     continue;
@@ -101,13 +97,13 @@ pub(super) fn write<'c, K: Kernels>(
                 };
                 // An item that is written again is as popular as it was.
                 let uses = if stays { there.map_or(0, |item| item.uses()) } else { 0 };
-                new.write(shard, at, got, uses);
+                new.write::<K>(shard, at, got, uses);
                 ours = Some(at);
                 (Change::Put(at), Did::Put)
             }
             Step::Place(at) => (Change::Put(at), Did::Put),
         };
-        let committed = shard.commit(local, target.hash, lookup, change);
+        let committed = shard.commit(local, target.hash, &lookup, change);
         if let Some(at) = ours
             && shard.in_nursery(at)
         {
@@ -130,13 +126,13 @@ pub(super) fn write<'c, K: Kernels>(
 
 /// The batch's hint, if a write can start from it.
 #[inline(always)]
-fn verified<'k, K: Kernels>(target: &Target<'_, 'k>, hint: Option<&'k Lookup>) -> Option<&'k Lookup> {
+fn verified<K: Kernels>(target: &Target<'_, '_>, hint: Option<Lookup>) -> Option<Lookup> {
     let hint = hint?;
     if hint.home.word.is_splitting() {
         return None;
     }
     let holds = match hint.found {
-        Some(_) => confirm::<K>(target.shard, hint, target.key).is_some(),
+        Some(found) => confirm::<K>(target.shard, found, target.key).is_some(),
         None => target.shard.load(hint.home.bucket) == hint.home.word,
     };
     holds.then_some(hint)

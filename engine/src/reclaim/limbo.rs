@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ring in the handle's record | entry u64 | entry u64 | ...
-//! entry   63..48 announcement, low bits | 47..40 shard | 32 image | 29..0 granule
+//! entry   63..48 announcement, low bits | 47..40 shard | 39..33 size | 32 image | 29..0 granule
 //! ```
 //! Oldest first: announcements never fall along the ring. Only their low 16 bits are kept. That is safe: an entry's age
 //! modulo 2^16 is at least the grace only if its age is, so at worst a block waits three epochs longer than it must.
@@ -19,6 +19,35 @@ pub(crate) struct Block {
     /// Memory of the index; otherwise an item.
     pub(crate) image: bool,
     pub(crate) at: u32,
+    /// Its size in granules if that is known and fits; 0: its header knows.
+    pub(crate) granules: u32,
+}
+
+const SHARD_SHIFT: u32 = 40;
+const GRANULES_SHIFT: u32 = 33;
+const GRANULES_MAX: u32 = (1 << (SHARD_SHIFT - GRANULES_SHIFT)) - 1;
+const IMAGE_SHIFT: u32 = 32;
+
+impl Block {
+    #[inline(always)]
+    fn entry(self, announcement: u64) -> u64 {
+        let granules = if self.granules <= GRANULES_MAX { self.granules } else { 0 };
+        announcement << 48
+            | u64::from(self.shard) << SHARD_SHIFT
+            | u64::from(granules) << GRANULES_SHIFT
+            | u64::from(self.image) << IMAGE_SHIFT
+            | u64::from(self.at)
+    }
+
+    #[inline(always)]
+    fn of(entry: u64) -> Self {
+        Self {
+            shard: (entry >> SHARD_SHIFT) as u32 & 0xff,
+            image: entry >> IMAGE_SHIFT & 1 == 1,
+            at: entry as u32,
+            granules: (entry >> GRANULES_SHIFT) as u32 & GRANULES_MAX,
+        }
+    }
 }
 
 /// The ring of one handle. Only its owner touches it; the words are atomic so that an adopter sees them.
@@ -72,8 +101,7 @@ impl<'c> Limbo<'c> {
             debug_assert!(false, "the limbo ring overflows");
             return;
         }
-        let entry = announcement << 48 | u64::from(block.shard) << 40 | u64::from(block.image) << 32;
-        self.entry(self.tail).store(entry | u64::from(block.at), Relaxed);
+        self.entry(self.tail).store(block.entry(announcement), Relaxed);
         self.tail = self.tail.wrapping_add(1);
     }
 
@@ -88,9 +116,7 @@ impl<'c> Limbo<'c> {
             if u64::from(age) < grace && !fault("free_at_once") {
                 return;
             }
-            let block =
-                Block { shard: (entry >> 40) as u32 & 0xff, image: entry >> 32 & 1 == 1, at: entry as u32 };
-            if !release(block) {
+            if !release(Block::of(entry)) {
                 return;
             }
             self.head = self.head.wrapping_add(1);

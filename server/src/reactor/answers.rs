@@ -1,6 +1,6 @@
 //! Outcomes become answers: written once, from the arena into the buffer they are sent from.
 //!
-//! GET and SET of RESP are told apart first, in line; all the rest goes through `other`.
+//! GET and SET of RESP that find their key are told apart first, in line; all the rest goes through `answer`.
 
 use crabcache_engine::{Action, Millis, Op, Outcome, StoreError, Value};
 use crabcache_protocol::{native, resp::write};
@@ -54,22 +54,30 @@ impl<'s> Answers<'s> {
         }
     }
 
-    /// Writes the answer to `op`.
-    #[inline]
-    pub(crate) fn answer(&mut self, op: &Op<'_>, plan: &Plan, outcome: &Outcome<'_>) {
-        match (&plan.reply, outcome) {
-            (Reply::Resp(resp::Reply::Value), Outcome::Hit(value))
-                if value.bytes().len() <= LargeValues::FROM =>
-            {
-                bulk(&mut self.out, value.bytes());
-            }
-            (Reply::Resp(resp::Reply::Ok), Outcome::Stored { .. }) => self.out.extend_from_slice(write::OK),
-            _ => self.other(op, plan, *outcome),
+    /// Writes the answer to a read of `op` that found this.
+    #[inline(always)]
+    pub(crate) fn hit(&mut self, op: &Op<'_>, plan: &Plan, value: Value<'_>) {
+        let bytes = value.bytes();
+        if matches!(plan.reply, Reply::Resp(resp::Reply::Value)) && bytes.len() <= LargeValues::FROM {
+            bulk(&mut self.out, bytes);
+        } else {
+            self.answer(op, plan, Outcome::Hit(value));
         }
     }
 
+    /// Writes the answer to `op`, which has replaced this.
+    #[inline(always)]
+    pub(crate) fn replaced(&mut self, op: &Op<'_>, plan: &Plan, old: Value<'_>) {
+        if matches!(plan.reply, Reply::Resp(resp::Reply::Ok)) {
+            self.out.extend_from_slice(write::OK);
+        } else {
+            self.answer(op, plan, Outcome::Stored { old: Some(old) });
+        }
+    }
+
+    /// Writes the answer to `op`.
     #[inline(never)]
-    fn other(&mut self, op: &Op<'_>, plan: &Plan, outcome: Outcome<'_>) {
+    pub(crate) fn answer(&mut self, op: &Op<'_>, plan: &Plan, outcome: Outcome<'_>) {
         let len = value_len(outcome);
         if len > LargeValues::FROM {
             self.large.note(len, self.now);
@@ -88,7 +96,7 @@ impl<'s> Answers<'s> {
 }
 
 /// A bulk string. The usual lengths have two digits: then everything but the value is copied in fixed sizes.
-#[inline]
+#[inline(never)]
 fn bulk(out: &mut Vec<u8>, value: &[u8]) {
     let len = value.len();
     if !(10..100).contains(&len) {

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use crabcache_engine::{Action, BATCH, Handle, Millis, Op, Outcome, StoreError, Value};
+use crabcache_engine::{Action, BATCH, Handle, Millis, Op, Outcome, Sink, StoreError, Value};
 use crabcache_protocol::resp::Version;
 use heapless::Vec as Fixed;
 
@@ -73,6 +73,47 @@ const ANSWERS_LEN_MAX: usize = 2 << 20;
 /// The same while clients hold so much that memory is short.
 const ANSWERS_LEN_TIGHT: usize = 256 << 10;
 
+/// Writes the answers of a batch while it is carried out.
+struct Answering<'b, 's> {
+    ops: &'b [Op<'b>],
+    plans: &'b [Plan],
+    answers: &'b mut Answers<'s>,
+    ends: &'b mut Vec<usize>,
+}
+
+impl Answering<'_, '_> {
+    /// The answers so far belong to this segment, and those before.
+    #[inline(always)]
+    fn end(&mut self, plan: &Plan) {
+        if let Some(end) = self.ends.get_mut(plan.segment as usize) {
+            *end = self.answers.out.len();
+        }
+    }
+}
+
+impl Sink for Answering<'_, '_> {
+    #[inline(always)]
+    fn take(&mut self, number: usize, outcome: Outcome<'_>) {
+        let (Some(op), Some(plan)) = (self.ops.get(number), self.plans.get(number)) else { return };
+        self.answers.answer(op, plan, outcome);
+        self.end(plan);
+    }
+
+    #[inline(always)]
+    fn hit(&mut self, number: usize, value: Value<'_>) {
+        let (Some(op), Some(plan)) = (self.ops.get(number), self.plans.get(number)) else { return };
+        self.answers.hit(op, plan, value);
+        self.end(plan);
+    }
+
+    #[inline(always)]
+    fn replaced(&mut self, number: usize, old: Value<'_>) {
+        let (Some(op), Some(plan)) = (self.ops.get(number), self.plans.get(number)) else { return };
+        self.answers.replaced(op, plan, old);
+        self.end(plan);
+    }
+}
+
 impl<'s> Executor<'s> {
     pub(crate) fn new(handle: Handle<'s>, shared: &'s Shared<'s>, seat: &'s Seat) -> Self {
         Self {
@@ -122,12 +163,7 @@ impl<'s> Executor<'s> {
     fn execute(&mut self, batch: &Batch<'_>, first: usize) -> usize {
         let Self { handle, answers, ends, now, .. } = self;
         let (ops, plans) = (&batch.ops[first..], &batch.plans[first..]);
-        let done = handle.execute(*now, ops, |i, outcome| {
-            let plan = &plans[i];
-            answers.answer(&ops[i], plan, &outcome);
-            ends[plan.segment as usize] = answers.out.len();
-        });
-        first + done
+        first + handle.execute_into(*now, ops, &mut Answering { ops, plans, answers, ends })
     }
 
     /// Goes on from an operation that found no room, as soon as there is some. Once patience has ended it is refused;
@@ -153,7 +189,7 @@ impl<'s> Executor<'s> {
             pause = (pause * 2).min(PAUSE_MAX);
         }
         let plan = &batch.plans[at];
-        self.answers.answer(&batch.ops[at], plan, &Outcome::Refused(StoreError::Pressure));
+        self.answers.answer(&batch.ops[at], plan, Outcome::Refused(StoreError::Pressure));
         self.ends[plan.segment as usize] = self.answers.out.len();
         self.seat.counters.no_room.add(1);
         at + 1
