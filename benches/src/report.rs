@@ -127,6 +127,8 @@ fn engine_json(shards: u32, simd: &str, stats: &Stats) -> Value {
         "simd": simd,
         "items": stats.items,
         "evictions": stats.evictions,
+        "copies": stats.copies,
+        "stores": stats.stores,
         "expirations": stats.expirations,
         "used_bytes": stats.used_bytes,
         "index_bytes": stats.index_bytes,

@@ -92,6 +92,7 @@ impl<'r> Cache<'r> {
             evictions: counters.evictions,
             expirations: counters.expirations,
             pressure: counters.pressure,
+            copies: counters.copies,
             ..Stats::default()
         };
         let limbo = stats.limbo_bytes;

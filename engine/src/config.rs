@@ -92,7 +92,7 @@ pub(crate) struct Geometry {
     pub(crate) arena_end: u32,
     /// The largest block that an item may have, in granules.
     pub(crate) item_granules_max: u32,
-    /// Free granules of main below which room is made ahead of need.
+    /// Granules of main that are kept free at most, to be ahead of need.
     pub(crate) reserve: u32,
     /// Free granules of main above which newcomers need not prove anything.
     pub(crate) plenty: u32,
@@ -110,8 +110,10 @@ impl Geometry {
             n if n <= Config::HANDLES_MAX => n,
             handles => return Err(OpenError::BadHandles { handles }),
         };
-        // The rings together take at most about one percent.
-        let limbo_len = 1 << (len / 800 / handles as usize).clamp(128, 4096).ilog2();
+        // The rings together take a quarter of a percent; in small regions up to one, so that a reader which takes its time
+        // does not stop the writers at once.
+        let each = len / handles as usize;
+        let limbo_len = 1 << (each / 3200).max((each / 800).min(256)).clamp(128, 4096).ilog2();
         let record_stride = RECORD_RING + limbo_len as usize * 8;
         let shards_at = (ROOT_BYTES + record_stride * handles as usize).next_multiple_of(256);
         let min = shards_at + SHARD_BYTES_MIN * shards as usize;
@@ -132,18 +134,18 @@ impl Geometry {
 
     /// The inside of a shard of this many bytes.
     fn shard(stride: usize) -> Self {
-        // A chunk is about a 256th of the shard: 1 to 64 KiB, so that it holds the largest image.
-        let chunk_shift = (stride / 256 / 8).clamp(128, 8192).ilog2();
+        // A chunk is about a 512th of the shard: 1 to 64 KiB, so that it holds the largest image.
+        let chunk_shift = (stride / 512 / 8).clamp(128, 8192).ilog2();
         // Enough for one bucket for each six of the smallest items, which need 16 bytes and their share of the index.
         let buckets_max = stride / 96;
         let table_len = (buckets_max >> chunk_shift) as u32 + 1;
         let item_lists_at = SHARD_TABLE + (table_len as usize * 4).next_multiple_of(64);
         let index_lists_at = item_lists_at + lists_bytes(stride);
         let ghost_at = (index_lists_at + lists_bytes(index_chunk_bytes(chunk_shift))).next_multiple_of(64);
-        // The ghost remembers one key for each 256 bytes, the nursery is a tenth of what is left.
-        let ghost_lines = ((stride - ghost_at) / 256 / 31).max(1) as u32;
+        // The ghost remembers one key for each 400 bytes, the nursery is a ninth of what is left.
+        let ghost_lines = ((stride - ghost_at) / 400 / 31).max(1) as u32;
         let nursery_at = ghost_at + ghost_bytes(ghost_lines);
-        let arena_at = nursery_at + (stride - 64 - nursery_at) / 10 / 64 * 64;
+        let arena_at = nursery_at + (stride - 64 - nursery_at) / 9 / 64 * 64;
         let arena_end = ((stride - 64) / GRANULE) as u32;
         let arena = arena_end - (arena_at / GRANULE) as u32;
         Self {

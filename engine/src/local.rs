@@ -36,6 +36,10 @@ pub(crate) struct Local<'c> {
     pub(crate) expected: [u32; 256],
     /// Changes whenever this handle may have let go of what it found.
     pub(crate) grip: u32,
+    /// Granules taken since the last quiescent state.
+    taken: u32,
+    /// The most that was taken between two of them lately.
+    demand: u32,
 }
 
 impl<'c> Local<'c> {
@@ -43,8 +47,17 @@ impl<'c> Local<'c> {
         let participant = Participant::join(shared)?;
         let counters = Counters::load(shared, participant.number());
         let spares = Spares::new(shared.geometry.reserve / 4);
-        let mut local =
-            Self { shared, participant, counters, spares, wants_room: [0; 4], expected: [0; 256], grip: 0 };
+        let mut local = Self {
+            shared,
+            participant,
+            counters,
+            spares,
+            wants_room: [0; 4],
+            expected: [0; 256],
+            grip: 0,
+            taken: 0,
+            demand: 0,
+        };
         local.participant.online();
         Some(local)
     }
@@ -99,13 +112,38 @@ impl<'c> Local<'c> {
         let locked = shard.try_lock().ok_or(NoBlock::Busy)?;
         let nursery = Nursery::of(shard);
         let got = locked.allocate_newcomer(granules, hash);
-        let low = nursery.free() + nursery.waiting() < MakeRoom::nursery_goal(&nursery)
-            || shard.free_word().load(Relaxed) < shard.shared.geometry.reserve;
+        self.count_taken(granules);
+        let low = nursery.free() + nursery.waiting() < self.nursery_goal(&nursery) || self.is_low(shard);
         drop(locked);
         if low {
             self.want_room(shard);
         }
         got
+    }
+
+    fn count_taken(&mut self, granules: u32) {
+        self.taken = self.taken.saturating_add(granules);
+    }
+
+    /// How many granules should be free in a shard before anybody asks for them: what this handle takes in a few turns,
+    /// since what is evicted now can be used that much later. More would only lie idle.
+    fn ahead(&self, most: u32) -> u32 {
+        let turn = self.demand.max(self.taken) / self.shared.geometry.shards;
+        turn.saturating_mul(TURNS_AHEAD).clamp(AHEAD_MIN, most.max(AHEAD_MIN))
+    }
+
+    /// That many of main.
+    pub(crate) fn reserve(&self) -> u32 {
+        self.ahead(self.shared.geometry.reserve)
+    }
+
+    /// That many of the nursery, waiting ones included.
+    pub(crate) fn nursery_goal(&self, nursery: &Nursery<'_>) -> u32 {
+        self.ahead(nursery.len() / 16)
+    }
+
+    fn is_low(&self, shard: Shard<'_>) -> bool {
+        shard.free_word().load(Relaxed) < self.reserve()
     }
 
     fn want_room(&mut self, shard: Shard<'c>) {
@@ -115,7 +153,8 @@ impl<'c> Local<'c> {
     fn allocate_from_arena(&mut self, shard: Shard<'c>, granules: u32) -> Result<(u32, u32), NoBlock> {
         let locked = shard.try_lock().ok_or(NoBlock::Busy)?;
         let got = locked.allocate(granules);
-        let low = shard.free_word().load(Relaxed) < shard.shared.geometry.reserve;
+        self.count_taken(granules);
+        let low = self.is_low(shard);
         drop(locked);
         if low {
             self.want_room(shard);
@@ -255,6 +294,8 @@ impl<'c> Local<'c> {
         }
         self.grip = self.grip.wrapping_add(1);
         self.participant.announce();
+        self.demand = self.taken.max(self.demand - self.demand / 16);
+        self.taken = 0;
         if !self.participant.limbo.is_empty() {
             self.participant.advance();
             self.drain();
@@ -311,6 +352,12 @@ impl<'c> Local<'c> {
         ready && shard.split_next(self, |_, bucket| ensure_directory(shard, bucket)) == Ok(true)
     }
 }
+
+/// Turns for which room is made ahead: a grace period, and one.
+const TURNS_AHEAD: u32 = GRACE as u32 + 1;
+
+/// The least room that is made ahead, in granules.
+const AHEAD_MIN: u32 = 64;
 
 /// Items per bucket at which the index grows (index memory is least near 8, probing is cheapest near 4).
 const LOAD: u64 = 6;

@@ -39,6 +39,8 @@ pub struct Stats {
     pub expirations: u64,
     /// Writes refused for lack of room.
     pub pressure: u64,
+    /// Items copied from one place to another to make room.
+    pub copies: u64,
 }
 
 impl Stats {
@@ -59,6 +61,7 @@ pub(crate) struct Counters {
     pub(crate) evictions: u64,
     pub(crate) expirations: u64,
     pub(crate) pressure: u64,
+    pub(crate) copies: u64,
     /// Keys that came into the index, and that left it; may be less than those that came through this handle.
     pub(crate) inserted: u64,
     pub(crate) removed: u64,
@@ -67,17 +70,29 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    const LEN: usize = 10;
+    const LEN: usize = 11;
 
     fn to_words(self) -> [u64; Self::LEN] {
         let Self { hits, misses, stores, deletes, evictions, expirations, pressure, .. } = self;
-        let Self { inserted, removed, limbo_granules, .. } = self;
-        [hits, misses, stores, deletes, evictions, expirations, pressure, inserted, removed, limbo_granules]
+        let Self { copies, inserted, removed, limbo_granules, .. } = self;
+        [
+            hits,
+            misses,
+            stores,
+            deletes,
+            evictions,
+            expirations,
+            pressure,
+            copies,
+            inserted,
+            removed,
+            limbo_granules,
+        ]
     }
 
     fn from_words(words: [u64; Self::LEN]) -> Self {
         let [hits, misses, stores, deletes, evictions, expirations, pressure, rest @ ..] = words;
-        let [inserted, removed, limbo_granules] = rest;
+        let [copies, inserted, removed, limbo_granules] = rest;
         Self {
             hits,
             misses,
@@ -86,6 +101,7 @@ impl Counters {
             evictions,
             expirations,
             pressure,
+            copies,
             inserted,
             removed,
             limbo_granules,

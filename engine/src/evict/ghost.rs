@@ -44,7 +44,7 @@ impl<'a> Ghost<'a> {
     fn line_and_print(&self, hash: KeyHash) -> (usize, u16) {
         let Geometry { ghost_at, ghost_lines, .. } = self.shard.shared.geometry;
         let bits = hash.0 & ((1 << KeyHash::BUCKET_BITS) - 1);
-        let line = ((u128::from(bits) * u128::from(ghost_lines)) >> KeyHash::BUCKET_BITS) as usize;
+        let line = ((u128::from(bits) * u128::from(self.lines())) >> KeyHash::BUCKET_BITS) as usize;
         let at = ghost_at + bits_bytes(ghost_lines) + line * LINE;
         self.prepare(line, at);
         (at, hash.tag().max(1))
@@ -75,11 +75,16 @@ impl<'a> Ghost<'a> {
         word.store(word.load(Relaxed) & !(0xffff << shift) | u32::from(value) << shift, Relaxed);
     }
 
-    /// How many entries of each line are in use: all lines together remember about as many keys as there are items. Who
+    /// How many lines are in use, and entries of each: together they remember about as many keys as there are items. Who
     /// was gone for longer than that has proved nothing.
+    fn lines(&self) -> u32 {
+        let items = self.shard.word(SHARD_ITEMS).load(Relaxed);
+        items.div_ceil(ENTRIES).next_power_of_two().min(self.shard.shared.geometry.ghost_lines)
+    }
+
     fn depth(&self) -> u32 {
         let items = self.shard.word(SHARD_ITEMS).load(Relaxed);
-        items.div_ceil(self.shard.shared.geometry.ghost_lines).clamp(1, ENTRIES)
+        items.div_ceil(self.lines()).clamp(1, ENTRIES)
     }
 
     /// Remembers a key.

@@ -1,14 +1,15 @@
 //! Making room: who has to go.
 //!
 //! While main has room, everybody goes there. Once it is full, newcomers begin in the **nursery** (`nursery.rs`, a ring):
-//! - the oldest leaves the ring: used since it was a quarter of the ring old -> into main; unused -> into main only while main
-//!   has more than twice its reserve free, else it goes, and the **ghost** (`ghost.rs`) remembers it;
+//! - the oldest leaves the ring: used since it was a quarter of the ring old -> into main; unused -> it goes, and the **ghost**
+//!   (`ghost.rs`) remembers it; unless much of main is free again, because items expired or were deleted;
 //! - who is remembered, or too large for the ring, goes straight to main;
 //! - an item of main that is overwritten stays in main, with its uses.
 //!
 //! In main a **hand** goes over the items in the order of their addresses, so that what it evicts lies side by side and
 //! coalesces: an item that was used since the hand last passed loses one of its uses (0 to 3) and stays; an unused or expired
-//! one goes. After [`SPARING`] blocks in one call the hand spares nobody, so that the work is bounded by the size asked for.
+//! one goes. One that stays in the middle of what goes is moved out of the way, if there is a hole for it elsewhere. After
+//! [`SPARING`] blocks in one call the hand spares nobody, so that the work is bounded by the size asked for.
 //!
 //! The parts are those of S3-FIFO (Yang and others, SOSP 2023), with a CLOCK in place of its main queue. What goes is taken
 //! out of the index at once and given back after its grace period; so room is made a little ahead of need, whenever a handle
@@ -42,8 +43,8 @@ const STEPS_AHEAD: u32 = 96;
 /// Blocks that leave the nursery in one call at most, beyond those that make up the room asked for.
 const LEAVING_MAX: u32 = 256;
 
-/// The least that is evicted at a time, in granules, so that the cost of a grace period is shared.
-const GRANULES_MIN: u32 = 256;
+/// Granules of survivors that are moved in one call at most: 256 KiB.
+const MOVED_MAX: u32 = 64 << 10;
 
 /// Where room is wanted, and how many granules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,11 +83,6 @@ impl<'l, 'c> MakeRoom<'l, 'c> {
         Self { local, shard, goal, now }
     }
 
-    /// Free granules, waiting ones included, that the nursery should have.
-    pub(crate) fn nursery_goal(nursery: &Nursery<'_>) -> u32 {
-        nursery.len() / 16
-    }
-
     pub(crate) fn ahead(local: &'l mut Local<'c>, shard: Shard<'c>, now: Millis) -> Self {
         Self { local, shard, goal: Goal::Reserve, now }
     }
@@ -104,11 +100,11 @@ impl MakeRoom<'_, '_> {
         match self.goal {
             Goal::Block(granules) => evictor.make_run(granules),
             Goal::Nursery(granules) => {
-                let goal = MakeRoom::nursery_goal(&Nursery::of(self.shard)).max(2 * granules);
+                let goal = evictor.local.nursery_goal(&Nursery::of(self.shard)).max(2 * granules);
                 evictor.clear_nursery(goal, granules)
             }
             Goal::Reserve => {
-                let goal = MakeRoom::nursery_goal(&Nursery::of(self.shard));
+                let goal = evictor.local.nursery_goal(&Nursery::of(self.shard));
                 evictor.refill_reserve() + evictor.clear_nursery(goal, 0)
             }
             Goal::Expired(blocks) => evictor.sweep(blocks),
@@ -123,15 +119,19 @@ struct Evictor<'e, 'c> {
     now: Millis,
 }
 
-/// What the hand met.
-enum Met {
-    Free,
-    /// In use by the index, or being filled.
-    Raw,
-    /// Used since the hand last came, and spared.
-    Spared,
-    /// Evicted, by us or by somebody else.
-    Gone,
+/// How far the hand has come in one call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Walk {
+    steps: u32,
+    laps: u32,
+    /// Granules in a row, up to where the hand is, that are free or on their way there.
+    run: u32,
+    /// Granules evicted.
+    freed: u32,
+    /// Items evicted.
+    evicted: u32,
+    /// Granules moved.
+    moved: u32,
 }
 
 impl<'c> Evictor<'_, 'c> {
@@ -141,55 +141,76 @@ impl<'c> Evictor<'_, 'c> {
 
     /// Evicts until blocks that are free or on their way there make up a run of `granules`.
     fn make_run(&mut self, granules: u32) -> u32 {
-        let (mut run, mut freed, mut evicted, mut laps) = (0, 0, 0, 0);
-        let mut at = self.cursor(SHARD_HAND);
-        for step in 0.. {
-            // What cannot be spared adds to the run, so the steps are bounded by the size asked for.
-            if (run >= granules && freed >= GRANULES_MIN.min(granules * 8))
-                || step > STEPS_MAX + granules
-                || laps > 2
-                || self.local.limbo_is_tight()
-            {
-                break;
-            }
-            if at == self.shard().shared.geometry.arena_end {
-                (at, run, laps) = (self.shard().first_block(), 0, laps + 1);
-                continue;
-            }
-            let (met, size) = self.meet(at, step < SPARING, false);
-            match met {
-                Met::Free => run += size,
-                Met::Raw | Met::Spared => run = 0,
-                Met::Gone => (run, freed, evicted) = (run + size, freed + size, evicted + 1),
-            }
-            at += size;
-        }
-        self.shard().word(SHARD_HAND).store(at, Relaxed);
-        evicted
+        // What cannot be spared adds to the run, so the steps are bounded by the size asked for.
+        self.walk(SPARING, STEPS_MAX + granules, |walk| walk.run >= granules)
     }
 
+    /// Evicts until the reserve is there, counting what is on its way.
     fn refill_reserve(&mut self) -> u32 {
-        let (mut freed, mut evicted) = (0, 0);
-        let shard = self.shard();
-        let coming = self.local.expected[shard.number as usize & 255];
-        let wanted = shard.shared.geometry.reserve.saturating_sub(shard.free_word().load(Relaxed) + coming);
+        let coming = self.local.expected[self.shard().number as usize & 255];
+        let there = self.shard().free_word().load(Relaxed) + coming;
+        let wanted = self.local.reserve().saturating_sub(there);
+        self.walk(STEPS_AHEAD, STEPS_AHEAD, |walk| walk.freed >= wanted)
+    }
+
+    /// Moves the hand on until it is done; after `sparing` steps it spares nobody. Answers how many items it evicted.
+    fn walk(&mut self, sparing: u32, steps_max: u32, done: impl Fn(&Walk) -> bool) -> u32 {
+        let mut walk = Walk::default();
         let mut at = self.cursor(SHARD_HAND);
-        for _ in 0..STEPS_AHEAD {
-            if freed >= wanted || self.local.limbo_is_tight() {
-                break;
-            }
+        while walk.steps < steps_max && walk.laps <= 2 && !done(&walk) && !self.local.limbo_is_tight() {
             if at == self.shard().shared.geometry.arena_end {
                 at = self.shard().first_block();
+                (walk.run, walk.laps) = (0, walk.laps + 1);
                 continue;
             }
-            let (met, size) = self.meet(at, true, false);
-            if let Met::Gone = met {
-                (freed, evicted) = (freed + size, evicted + 1);
-            }
-            at += size;
+            at += self.pass(at, walk.steps < sparing, &mut walk);
+            walk.steps += 1;
         }
         self.shard().word(SHARD_HAND).store(at, Relaxed);
-        evicted
+        walk.evicted
+    }
+
+    /// Lets the hand pass one block. Answers its size.
+    fn pass(&mut self, at: u32, sparing: bool, walk: &mut Walk) -> u32 {
+        let item = match Item::meet(self.shard(), at) {
+            Ok(item) => item,
+            Err(header) => {
+                // Free, or in use by the index, or being filled.
+                walk.run = if header.kind() == Kind::Free { walk.run + header.granules() } else { 0 };
+                return header.granules();
+            }
+        };
+        let size = item.granules();
+        if sparing && item.uses() > 0 && !item.is_expired(self.now) {
+            item.take_use();
+            self.step_aside(at, &item, walk);
+            return size;
+        }
+        match self.remove(at, &item) {
+            // Or somebody else took it out of the index: then it is on its way back as well.
+            Ok(_) => {
+                walk.run += size;
+                walk.freed += size;
+                walk.evicted += 1;
+            }
+            Err(_) => walk.run = 0,
+        }
+        size
+    }
+
+    /// Takes an item out of the index for good. False: somebody else did.
+    fn remove(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
+        if !self.evict(at, item)? {
+            return Ok(false);
+        }
+        let counters = &mut self.local.counters;
+        counters.removed += 1;
+        if item.is_expired(self.now) {
+            counters.expirations += 1;
+        } else {
+            counters.evictions += 1;
+        }
+        Ok(true)
     }
 
     /// Lets the oldest leave the nursery until so many granules of it are free or waiting.
@@ -225,25 +246,18 @@ impl<'c> Evictor<'_, 'c> {
     /// Decides about the oldest item of the nursery: true if it was evicted, an error if there is no place for it now.
     fn leave(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
         let expired = item.is_expired(self.now);
-        // Well above the reserve, which the hand refills: else each newcomer let in would cost one of main's.
-        let plenty = self.shard().free_word().load(Relaxed) > 2 * self.shard().shared.geometry.reserve;
+        let plenty = self.shard().free_word().load(Relaxed) > self.shard().shared.geometry.plenty;
         if !expired && (item.uses() > 0 || plenty) {
             match self.move_to_main(at, item) {
                 Err(Failed::NoMemory(_)) if item.uses() == 0 => {}
                 done => return done.map(|()| false),
             }
         }
-        if !self.evict(at, item)? {
-            return Ok(false);
-        }
-        self.local.counters.removed += 1;
-        if expired {
-            self.local.counters.expirations += 1;
-        } else {
-            self.local.counters.evictions += 1;
+        let gone = self.remove(at, item)?;
+        if gone && !expired {
             Ghost::of(self.shard()).put(self.shard().shared.hash(item.key()));
         }
-        Ok(true)
+        Ok(gone)
     }
 
     /// Copies an item into main and lets its place point there; nothing if it is not in the index any more.
@@ -259,7 +273,10 @@ impl<'c> Evictor<'_, 'c> {
                 self.locked.allocate(item.granules_min()).ok_or(Failed::NoMemory(NoBlock::Full))?;
             item.copy_to(to, got, 0);
             match shard.commit(self, hash, &lookup, Change::Put(to)) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.local.counters.copies += 1;
+                    return Ok(());
+                }
                 Err(failed) => {
                     self.locked.release(to);
                     if failed != Failed::Conflict {
@@ -282,8 +299,15 @@ impl<'c> Evictor<'_, 'c> {
                 at = self.shard().first_block();
                 break;
             }
-            let (met, size) = self.meet(at, true, true);
-            evicted += u32::from(matches!(met, Met::Gone));
+            let size = match Item::meet(self.shard(), at) {
+                Err(header) => header.granules(),
+                Ok(item) => {
+                    if item.is_expired(self.now) {
+                        evicted += u32::from(matches!(self.remove(at, &item), Ok(true)));
+                    }
+                    item.granules()
+                }
+            };
             at += size;
         }
         self.shard().word(SHARD_SWEEP).store(at, Relaxed);
@@ -294,58 +318,44 @@ impl<'c> Evictor<'_, 'c> {
         self.shard().word(word).load(Relaxed)
     }
 
-    /// Looks at one block: what it is now, and its size.
-    fn meet(&mut self, at: u32, sparing: bool, only_expired: bool) -> (Met, u32) {
-        let shard = self.shard();
-        let item = match Item::meet(shard, at) {
-            Ok(item) => item,
-            Err(header) if header.kind() == Kind::Free => return (Met::Free, header.granules()),
-            Err(header) => return (Met::Raw, header.granules()),
-        };
+    /// Moves a survivor with free memory before it out of the way, so that holes come together: down over the hole before it,
+    /// or to a hole elsewhere. Copies never overlap, so readers of the old place are not disturbed.
+    fn step_aside(&mut self, at: u32, item: &Item<'c>, walk: &mut Walk) {
+        let run = core::mem::take(&mut walk.run);
         let size = item.granules();
-        let expired = item.is_expired(self.now);
-        if !expired && (only_expired || sparing && item.uses() > 0) {
-            if !only_expired {
-                item.take_use();
-                self.slide(at, &item);
-            }
-            return (Met::Spared, size);
-        }
-        match self.evict(at, &item) {
-            Ok(true) if expired => self.local.counters.expirations += 1,
-            Ok(true) => self.local.counters.evictions += 1,
-            // Somebody else took it out of the index: it is on its way back as well.
-            Ok(false) => return (if only_expired { Met::Spared } else { Met::Gone }, size),
-            Err(_) => return (Met::Spared, size),
-        }
-        self.local.counters.removed += 1;
-        (Met::Gone, size)
-    }
-
-    /// Moves a survivor down over the hole before it, if that is large enough: so holes come together. Copies never overlap,
-    /// so readers of the old place are not disturbed.
-    fn slide(&mut self, at: u32, item: &Item<'c>) {
-        let Some((hole, size)) = self.locked.hole_before(at) else { return };
-        // A hole of just its size would only change places with it, and until the grace period is over there would be none.
-        if size < item.granules_min() + BLOCK_GRANULES_MIN || self.local.limbo_is_tight() {
+        if run == 0 || walk.moved + size > MOVED_MAX || self.local.limbo_is_tight() {
             return;
         }
         let (hash, key) = (self.shard().shared.hash(item.key()), item.key());
         let Ok(lookup) = self.shard().shared.level.dispatch(LookUp { evictor: self, hash, key }) else {
             return;
         };
-        // The lookup may have finished a split, and so have taken memory from the hole.
-        if lookup.found.is_none_or(|found| found.place.item() != at)
-            || self.locked.hole_before(at) != Some((hole, size))
-        {
+        if lookup.found.is_none_or(|found| found.place.item() != at) {
             return;
         }
-        let (to, got) = self.locked.allocate_at(hole, size, item.granules_min());
+        let needed = item.granules_min();
+        let (to, got, run) = match self.locked.hole_before(at) {
+            // A hole of just its size would only change places with it.
+            Some((hole, size)) if size >= needed + BLOCK_GRANULES_MIN => {
+                let (to, got) = self.locked.allocate_at(hole, size, needed);
+                (to, got, run)
+            }
+            _ => {
+                let Some((to, got)) = self.locked.allocate(needed) else { return };
+                if (at.saturating_sub(run)..at).contains(&to) {
+                    // That is what is to come together.
+                    return self.locked.release(to);
+                }
+                (to, got, run + size)
+            }
+        };
         item.copy_to(to, got, item.uses() - 1);
         // Whoever was faster has changed the item: then it need not move.
         if self.shard().commit(self, hash, &lookup, Change::Put(to)).is_err() {
-            self.locked.release(to);
+            return self.locked.release(to);
         }
+        self.local.counters.copies += 1;
+        (walk.run, walk.moved) = (run, walk.moved + size);
     }
 
     /// Takes exactly this item out of the index. False: it is not in it.
