@@ -72,6 +72,39 @@ impl<'c> Handle<'c> {
         done
     }
 
+    /// Reads all of `keys`, [`BATCH`] at a time: as [`execute`](Self::execute) with an [`Op::get`] for each, but
+    /// nothing can go wrong, so that it always comes to the end.
+    ///
+    /// `report` gets each answer with the number of its key, in order: the value, or `None` where the key is absent,
+    /// has expired, or is longer than [`KEY_LEN_MAX`]. The value is borrowed for that call: copy what has to stay, or
+    /// keep its [`arena_ref`](Value::arena_ref), which [`bytes`](Self::bytes) resolves until the handle is quiescent.
+    ///
+    /// ```
+    /// # use crabcache_engine::{Cache, Config, Millis};
+    /// # let mut region = vec![std::mem::MaybeUninit::uninit(); 1 << 20];
+    /// # let cache = Cache::new(&mut region, Config::default()).unwrap();
+    /// # let mut handle = cache.handle().unwrap();
+    /// handle.put(Millis(0), b"crab", b"cake")?;
+    /// let mut lens = [None; 2];
+    /// handle.get_many(Millis(0), &["crab", "fish"], |i, value| lens[i] = value.map(|value| value.bytes().len()));
+    /// assert_eq!(lens, [Some(4), None]);
+    /// handle.quiescent(Millis(0));
+    /// # Ok::<(), crabcache_engine::StoreError>(())
+    /// ```
+    pub fn get_many<K, F>(&mut self, now: Millis, keys: &[K], report: F)
+    where
+        K: AsRef<[u8]>,
+        F: FnMut(usize, Option<Value<'_>>),
+    {
+        let mut reads = Reads { first: 0, report };
+        for keys in keys.chunks(BATCH) {
+            let ops: heapless::Vec<_, BATCH> = keys.iter().map(|key| Op::get(key.as_ref())).collect();
+            let done = self.execute_into(now, &ops, &mut reads);
+            debug_assert_eq!(done, keys.len(), "a read needs no memory");
+            reads.first += keys.len();
+        }
+    }
+
     /// Executes one operation. The values in the outcome are in the arena, and borrow the handle: it cannot be quiescent
     /// while somebody looks at them.
     pub fn apply(&mut self, now: Millis, op: &Op<'_>) -> Outcome<'_> {
@@ -301,6 +334,26 @@ impl<'c> Handle<'c> {
         }
         self.quiescent(now);
         None
+    }
+}
+
+/// The sink of [`Handle::get_many`].
+struct Reads<F> {
+    /// Number of the first key of this batch.
+    first: usize,
+    report: F,
+}
+
+impl<F: FnMut(usize, Option<Value<'_>>)> Sink for Reads<F> {
+    #[inline(always)]
+    fn take(&mut self, number: usize, outcome: Outcome<'_>) {
+        let value = if let Outcome::Hit(value) = outcome { Some(value) } else { None };
+        (self.report)(self.first + number, value);
+    }
+
+    #[inline(always)]
+    fn hit(&mut self, number: usize, value: Value<'_>) {
+        (self.report)(self.first + number, Some(value));
     }
 }
 
