@@ -35,6 +35,8 @@ mod local;
 mod models;
 mod op;
 mod ops;
+#[cfg(all(test, not(loom)))]
+mod probe_length;
 mod reclaim;
 mod region;
 mod reservation;
