@@ -24,6 +24,8 @@ mod arena;
 mod batch;
 mod cache;
 mod config;
+#[cfg(doctest)]
+mod contract;
 mod error;
 mod evict;
 mod guard;
