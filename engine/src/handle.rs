@@ -97,9 +97,13 @@ impl<'c> Handle<'c> {
         F: FnMut(usize, Option<Value<'_>>),
     {
         let mut reads = Reads { first: 0, report };
+        // Made once; each batch writes its keys over those of the one before.
+        let mut ops = [Op::get(&[]); BATCH];
         for keys in keys.chunks(BATCH) {
-            let ops: heapless::Vec<_, BATCH> = keys.iter().map(|key| Op::get(key.as_ref())).collect();
-            let done = self.execute_into(now, &ops, &mut reads);
+            for (op, key) in ops.iter_mut().zip(keys) {
+                op.key = key.as_ref();
+            }
+            let done = self.execute_into(now, &ops[..keys.len()], &mut reads);
             debug_assert_eq!(done, keys.len(), "a read needs no memory");
             reads.first += keys.len();
         }
