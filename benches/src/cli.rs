@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use crabcache_bench::capacity::Capacity;
+use crabcache_bench::embed::keys::Distribution;
+use crabcache_bench::embed::peers::PeerKind;
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
@@ -17,7 +19,7 @@ Examples:
 #[command(
     name = "crabcache-bench",
     version,
-    about = "Measures CrabCache: miss ratios on traces, bytes per item"
+    about = "Measures CrabCache: miss ratios on traces, bytes per item, the engine beside other caches"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Fill an engine and print what an item costs beyond key and value.
     Items(Items),
+    /// Put the engine beside other caches and maps of Rust programs: CPU time of get, overwrite and new key.
+    Embed(Embed),
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +100,61 @@ pub(crate) struct Items {
     pub(crate) json: bool,
 }
 
+const EMBED_EXAMPLES: &str = "\
+Examples:
+  crabcache-bench embed
+  crabcache-bench embed --threads 1 --distribution zipf:0.99 --only quick_cache,moka
+  crabcache-bench embed --items 100000 --value 200 --rounds 9 --json";
+
+#[derive(Debug, Args)]
+#[command(after_help = EMBED_EXAMPLES)]
+pub(crate) struct Embed {
+    /// Number of items.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    pub(crate) items: u32,
+
+    /// Bytes of each key.
+    #[arg(long, value_name = "BYTES", default_value_t = 11)]
+    pub(crate) key: usize,
+
+    /// Bytes of each value.
+    #[arg(long, value_name = "BYTES", default_value_t = 32)]
+    pub(crate) value: u32,
+
+    /// Numbers of threads; each is measured for itself.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) threads: Vec<u32>,
+
+    /// How often each item is asked for: uniform, or zipf: and an exponent. Each is measured for itself.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "zipf:0.99,uniform")]
+    pub(crate) distribution: Vec<Distribution>,
+
+    /// Rounds; one more is made before them and not counted.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+
+    /// Operations of each thread in a round.
+    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) ops: u32,
+
+    /// Shards of the engine, a power of two; 0: as the engine chooses.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) shards: u32,
+
+    /// Who takes part beside the engine.
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        default_value = "quick_cache,foyer,moka,lru,dashmap,papaya,scc"
+    )]
+    pub(crate) only: Vec<PeerKind>,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 impl Replay {
     pub(crate) fn batch(&self) -> usize {
         self.batch.map_or(if self.engine { 1 } else { 64 }, NonZeroUsize::get)
@@ -129,6 +188,8 @@ mod tests {
             "b replay t --engine --capacity 64m --shards 4 --ttl --json --batch 32",
             "b replay t --connect 127.0.0.1:7001 --batch 1",
             "b items",
+            "b embed",
+            "b embed --threads 1,2,4 --distribution uniform,zipf:1.1 --only moka,lru --rounds 3 --ops 1000 --json",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -142,6 +203,10 @@ mod tests {
             "b replay t --connect a:1 --ttl",
             "b replay t --engine --capacity 1m --batch 0",
             "b items --items 0",
+            "b embed --threads 0",
+            "b embed --distribution normal",
+            "b embed --only redis",
+            "b embed --rounds 0",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

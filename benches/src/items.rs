@@ -107,7 +107,7 @@ fn fill(
 }
 
 /// Resident memory of this process, in bytes.
-fn rss() -> Option<u64> {
+pub(crate) fn rss() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)

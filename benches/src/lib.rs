@@ -5,12 +5,13 @@
 //!                                                                -> report: text | JSON
 //! ```
 //! Where to read on: `trace` reads the files, `replay` tells how a trace is pipelined without changing its misses,
-//! `items` measures bytes per item. The criterion benches are in `benches/`, README.md says what each figure means.
+//! `items` measures bytes per item, `embed` puts the engine beside other caches that live in a program. The criterion benches are in `benches/`, README.md says what each figure means.
 #![forbid(unsafe_code)]
 
 pub mod bytes;
 pub mod capacity;
 pub mod drive;
+pub mod embed;
 pub mod items;
 pub mod replay;
 pub mod report;

@@ -1,4 +1,4 @@
-//! `crabcache-bench`: replays traces, measures items. Exit codes: 0 done, 1 it did not work or the cache was wrong,
+//! `crabcache-bench`: replays traces, measures items, puts the engine beside other caches. Exit codes: 0 done, 1 it did not work or the cache was wrong,
 //! 2 the arguments make no sense.
 #![forbid(unsafe_code)]
 
@@ -10,13 +10,14 @@ use std::time::Instant;
 
 use clap::Parser;
 use crabcache_bench::bytes::{Filler, Keys, Region};
+use crabcache_bench::embed;
 use crabcache_bench::items;
 use crabcache_bench::replay::{EngineTarget, Options, ReplayError, ServerTarget, Tally, Target, replay};
 use crabcache_bench::report::{Report, TargetReport};
 use crabcache_bench::trace::Trace;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use cli::{Arguments, Command, Items, Replay};
+use cli::{Arguments, Command, Embed, Items, Replay};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Replay(arguments) => run_replay(&arguments),
         Command::Items(arguments) => run_items(&arguments),
+        Command::Embed(arguments) => run_embed(arguments),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("crabcache-bench: {failure}");
@@ -35,6 +37,29 @@ fn run_items(arguments: &Items) -> Result<ExitCode, Failure> {
     let &Items { count, key, value, shards, json } = arguments;
     let footprint = items::measure(items::Options { items: count, key_len: key, value_len: value, shards })?;
     print(if json { footprint.to_json().to_string() } else { footprint.to_string() })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_embed(arguments: Embed) -> Result<ExitCode, Failure> {
+    let Embed { items, key, value, threads, distribution, rounds, ops, shards, only, json } = arguments;
+    let options = embed::Options {
+        items,
+        key_len: key,
+        value_len: value,
+        threads,
+        distributions: distribution,
+        rounds,
+        ops,
+        shards,
+        peers: only,
+    };
+    // It takes minutes: whoever waits for it may see where it is.
+    let report = embed::measure(&options, &mut |step| {
+        if std::io::stderr().is_terminal() {
+            eprintln!("{step} ...");
+        }
+    })?;
+    print(if json { report.to_json().to_string() } else { report.to_string() })?;
     Ok(ExitCode::SUCCESS)
 }
 
