@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use crabcache_bench::capacity::Capacity;
+use crabcache_bench::embed::Question;
 use crabcache_bench::embed::keys::Distribution;
 use crabcache_bench::embed::peers::PeerKind;
 
@@ -103,7 +104,7 @@ pub(crate) struct Items {
 const EMBED_EXAMPLES: &str = "\
 Examples:
   crabcache-bench embed
-  crabcache-bench embed --threads 1 --distribution zipf:0.99 --only quick_cache,moka
+  crabcache-bench embed --threads 1 --distribution zipf:0.99 --operations get --only quick_cache,moka
   crabcache-bench embed --items 100000 --value 200 --rounds 9 --json";
 
 #[derive(Debug, Args)]
@@ -140,6 +141,10 @@ pub(crate) struct Embed {
     /// Shards of the engine, a power of two; 0: as the engine chooses.
     #[arg(long, default_value_t = 0)]
     pub(crate) shards: u32,
+
+    /// What to measure: get and overwrite in caches with room for all items, new-key in caches that are full.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "get,overwrite,new-key")]
+    pub(crate) operations: Vec<Question>,
 
     /// Who takes part beside the engine.
     #[arg(

@@ -41,7 +41,8 @@ fn run_items(arguments: &Items) -> Result<ExitCode, Failure> {
 }
 
 fn run_embed(arguments: Embed) -> Result<ExitCode, Failure> {
-    let Embed { items, key, value, threads, distribution, rounds, ops, shards, only, json } = arguments;
+    let Embed { items, key, value, threads, distribution, rounds, ops, .. } = arguments;
+    let Embed { shards, operations, only, json, .. } = arguments;
     let options = embed::Options {
         items,
         key_len: key,
@@ -51,6 +52,7 @@ fn run_embed(arguments: Embed) -> Result<ExitCode, Failure> {
         rounds,
         ops,
         shards,
+        questions: operations,
         peers: only,
     };
     // It takes minutes: whoever waits for it may see where it is.

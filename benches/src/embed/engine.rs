@@ -1,15 +1,18 @@
 //! The engine as an embedder uses it: a handle for each thread, a clock read and `quiescent` once a turn of 32 operations.
 
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crabcache_engine::{Cache, Config, Handle, Millis, Op, OpenError, Outcome, Sink, StoreError, Value};
 
 use super::measure::{Contender, CpuTime, Operation, TURN, Tally, Work, first_byte};
 
-/// So many times in a row a put may meet pressure before it is given up. Where a thread that holds back memory is not
-/// running, this is some milliseconds.
+/// So many times in a row a put may meet pressure before it is given up: a second at least.
 const TRIES_MAX: u32 = 10_000;
+/// So many of these only give up the processor; the others sleep, for the thread that holds back memory is not running.
+const YIELDS_MAX: u32 = 20;
+/// How long they sleep.
+const NAP: Duration = Duration::from_micros(100);
 
 /// How operations are handed to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,10 +138,10 @@ impl Contender for Engine<'_> {
 
 /// Stores a value, with the patience that [`StoreError::Pressure`] asks for.
 fn put(handle: &mut Handle<'_>, now: Millis, key: &[u8], value: &[u8], tally: &mut Tally) {
-    for _ in 0..TRIES_MAX {
+    for tries in 0..TRIES_MAX {
         match handle.put(now, key, value) {
             Ok(()) => return,
-            Err(StoreError::Pressure) => wait(handle, now, tally),
+            Err(StoreError::Pressure) => wait(handle, now, tries, tally),
             Err(_) => break,
         }
     }
@@ -153,7 +156,7 @@ fn execute(handle: &mut Handle<'_>, now: Millis, ops: &[Op<'_>], tally: &mut Tal
         done += executed;
         if done < ops.len() {
             tries = if executed == 0 { tries + 1 } else { 0 };
-            wait(handle, now, tally);
+            wait(handle, now, tries, tally);
             if tries == TRIES_MAX {
                 tally.refused += 1;
                 (done, tries) = (done + 1, 0);
@@ -163,10 +166,14 @@ fn execute(handle: &mut Handle<'_>, now: Millis, ops: &[Op<'_>], tally: &mut Tal
 }
 
 /// Lets those who hold back memory go on.
-fn wait(handle: &mut Handle<'_>, now: Millis, tally: &mut Tally) {
+fn wait(handle: &mut Handle<'_>, now: Millis, tries: u32, tally: &mut Tally) {
     tally.pressed += 1;
     handle.quiescent(now);
-    thread::yield_now();
+    if tries < YIELDS_MAX {
+        thread::yield_now();
+    } else {
+        thread::sleep(NAP);
+    }
 }
 
 /// Looks at what is found.

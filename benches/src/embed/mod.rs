@@ -14,6 +14,8 @@ pub mod measure;
 pub mod peers;
 pub mod report;
 
+use std::str::FromStr;
+
 use crabcache_engine::OpenError;
 
 use crate::bytes::{Filler, Keys, Region};
@@ -31,6 +33,52 @@ const FULL_OVERHEAD: usize = 17;
 const ROOM_OVERHEAD: usize = 22;
 /// The engine's handles and tables.
 const SPARE: usize = 64 << 10;
+
+/// What is asked of the contenders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What does a get cost, of items that are all there?
+    Get,
+    /// What does it cost to overwrite one of them?
+    Overwrite,
+    /// What does a key that was never seen cost a cache that is full?
+    NewKey,
+}
+
+/// A text that is no question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of get, overwrite, new-key")]
+pub struct BadQuestion;
+
+impl Question {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Get, Self::Overwrite, Self::NewKey];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Overwrite => "overwrite",
+            Self::NewKey => "new-key",
+        }
+    }
+
+    const fn operation(self) -> Operation {
+        match self {
+            Self::Get => Operation::Get,
+            Self::Overwrite | Self::NewKey => Operation::Put,
+        }
+    }
+}
+
+impl FromStr for Question {
+    type Err = BadQuestion;
+
+    fn from_str(text: &str) -> Result<Self, BadQuestion> {
+        Self::ALL.into_iter().find(|question| question.name() == text).ok_or(BadQuestion)
+    }
+}
 
 /// What to measure.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +99,8 @@ pub struct Options {
     pub ops: u32,
     /// Shards of the engine; 0 leaves it to the engine.
     pub shards: u32,
+    /// What to ask.
+    pub questions: Vec<Question>,
     /// Who takes part beside the engine.
     pub peers: Vec<PeerKind>,
 }
@@ -76,7 +126,11 @@ pub fn measure(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Repo
     let bench = Bench::new(options);
     let mut tables = Vec::new();
     let memory = bench.with_room(&mut tables, progress)?;
-    let full = bench.full(&mut tables, progress)?;
+    let full = if options.questions.contains(&Question::NewKey) {
+        bench.full(&mut tables, progress)?
+    } else {
+        Vec::new()
+    };
     Ok(Report { options: options.clone(), memory, full, tables })
 }
 
@@ -107,7 +161,11 @@ impl<'o> Bench<'o> {
         tables: &mut Vec<Table>,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Vec<Held>, EmbedError> {
-        let Options { items, distributions, threads, peers, .. } = self.options;
+        let Options { items, distributions, threads, peers, questions, .. } = self.options;
+        let questions: Vec<_> = questions.iter().copied().filter(|&it| it != Question::NewKey).collect();
+        if questions.is_empty() {
+            return Ok(Vec::new());
+        }
         let room = *items as usize + *items as usize / 4;
         let mut regions = self.regions(room * (self.item_len() + ROOM_OVERHEAD));
         let (contenders, held) = self.build(&mut regions, peers, room, u64::from(*items), progress)?;
@@ -117,16 +175,15 @@ impl<'o> Bench<'o> {
         for &distribution in distributions {
             let sampler = Sampler::new(distribution, *items);
             for &threads in threads {
-                for (name, operation) in [("get", Operation::Get), ("overwrite", Operation::Put)] {
-                    let title = format!("{name}, {distribution}, {}", count_threads(threads));
-                    progress(&title);
-                    let rows = self.rounds(&contenders, operation, threads, |round, thread| {
+                for &question in &questions {
+                    progress(&format!("{}, {distribution}, {}", question.name(), count_threads(threads)));
+                    let rows = self.rounds(&contenders, question, threads, |round, thread| {
                         let mut random = Random::new(u64::from(round) << 32 | u64::from(thread));
                         let numbers = (0..self.options.ops).map(|_| u64::from(sampler.draw(&mut random)));
                         write_keys(self.keys, numbers)
                     });
                     let distribution = Some(distribution);
-                    tables.push(Table { operation: name, distribution, threads, rows });
+                    tables.push(Table { question, distribution, threads, rows });
                 }
             }
         }
@@ -141,14 +198,14 @@ impl<'o> Bench<'o> {
         let mut next = u64::from(items) * 3 / 2;
         let (contenders, _) = self.build(&mut regions, &peers, items as usize, next, progress)?;
         for &threads in &self.options.threads {
-            progress(&format!("new key, full, {}", count_threads(threads)));
-            let rows = self.rounds(&contenders, Operation::Put, threads, |_, _| {
+            progress(&format!("new-key, {}", count_threads(threads)));
+            let rows = self.rounds(&contenders, Question::NewKey, threads, |_, _| {
                 let numbers = 0..ops;
                 let first = next;
                 next += u64::from(ops);
                 write_keys(self.keys, numbers.map(|number| first + u64::from(number)))
             });
-            tables.push(Table { operation: "new key, full", distribution: None, threads, rows });
+            tables.push(Table { question: Question::NewKey, distribution: None, threads, rows });
         }
         Ok(contenders.iter().map(|contender| Held::of(&**contender, None)).collect())
     }
@@ -231,19 +288,20 @@ impl<'o> Bench<'o> {
     fn rounds(
         &self,
         contenders: &Contenders<'_>,
-        operation: Operation,
+        question: Question,
         threads: u32,
         mut buffer: impl FnMut(u32, u32) -> Vec<u8>,
     ) -> Vec<Row> {
         let mut rows: Vec<_> = contenders.iter().map(|contender| Row::new(contender.name())).collect();
         for round in 0..=self.options.rounds {
             let buffers: Vec<_> = (0..threads).map(|thread| buffer(round, thread)).collect();
-            let works: Vec<_> = buffers.iter().map(|buffer| self.work(operation, buffer)).collect();
+            let works: Vec<_> =
+                buffers.iter().map(|buffer| self.work(question.operation(), buffer)).collect();
             for turn in 0..contenders.len() {
                 let index = (turn + round as usize) % contenders.len();
                 let tally = measure::run(&*contenders[index], &works);
                 if round > 0 {
-                    rows[index].add(&tally, operation);
+                    rows[index].add(&tally, question);
                 }
             }
         }

@@ -5,8 +5,8 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::engine::Engine;
-use super::measure::{Contender, Operation, Tally};
-use super::{Distribution, Options, count_threads};
+use super::measure::{Contender, Tally};
+use super::{Distribution, Options, Question, count_threads};
 
 /// The outcome of a run.
 #[derive(Clone, Debug)]
@@ -37,8 +37,8 @@ pub struct Held {
 /// What one operation costs each contender.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// Its name.
-    pub operation: &'static str,
+    /// What was asked.
+    pub question: Question,
     /// How often each key was asked for; none where each was new.
     pub distribution: Option<Distribution>,
     /// Threads at a time.
@@ -82,11 +82,11 @@ impl Row {
     }
 
     /// Adds a round.
-    pub fn add(&mut self, tally: &Tally, operation: Operation) {
+    pub fn add(&mut self, tally: &Tally, question: Question) {
         self.rounds.push(tally.nanoseconds());
         self.pressed += tally.pressed;
         self.refused += tally.refused;
-        if operation == Operation::Get {
+        if question == Question::Get {
             self.missed += tally.operations - tally.hits;
         }
     }
@@ -109,7 +109,7 @@ impl Table {
 
     fn title(&self) -> String {
         let distribution = self.distribution.map(|it| format!(", {it}")).unwrap_or_default();
-        format!("{}{distribution}, {}", self.operation, count_threads(self.threads))
+        format!("{}{distribution}, {}", self.question.name(), count_threads(self.threads))
     }
 
     fn to_json(&self) -> Value {
@@ -126,7 +126,7 @@ impl Table {
             })
         });
         json!({
-            "operation": self.operation,
+            "question": self.question.name(),
             "distribution": self.distribution.map(|distribution| distribution.to_string()),
             "threads": self.threads,
             "rows": rows.collect::<Vec<_>>(),
@@ -171,7 +171,9 @@ impl fmt::Display for Report {
             f,
             "{items} items of {key_len} + {value_len} bytes; medians of {rounds} rounds of {ops} operations a thread"
         )?;
-        writeln!(f, "\n{:<40} {:>9} {:>9} {:>9}", "bytes per item", "items", "by RSS", "own count")?;
+        if !self.memory.is_empty() {
+            writeln!(f, "\n{:<40} {:>9} {:>9} {:>9}", "bytes per item", "items", "by RSS", "own count")?;
+        }
         for held in &self.memory {
             let (rss, own) = (optional(held.each(held.rss_bytes), 1), optional(held.each(held.own_bytes), 1));
             writeln!(f, "{:<40} {:>9} {rss:>9} {own:>9}", held.name, held.items)?;
@@ -193,7 +195,9 @@ impl fmt::Display for Report {
                 writeln!(f)?;
             }
         }
-        writeln!(f, "\n{:<40} {:>9}", "held by full caches at the end", "items")?;
+        if !self.full.is_empty() {
+            writeln!(f, "\n{:<40} {:>9}", "held by full caches at the end", "items")?;
+        }
         for held in &self.full {
             writeln!(f, "{:<40} {:>9}", held.name, held.items)?;
         }
@@ -236,7 +240,7 @@ mod tests {
         // The machine was ten times slower in one round: for both.
         let (ours, theirs) = (row(Engine::BATCHES, [10.0, 200.0, 30.0]), row("theirs", [20.0, 1000.0, 90.0]));
         let table = Table {
-            operation: "get",
+            question: Question::Get,
             distribution: Some(Distribution::Uniform),
             threads: 2,
             rows: vec![ours, theirs],

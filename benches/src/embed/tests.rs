@@ -12,6 +12,7 @@ fn options() -> Options {
         rounds: 2,
         ops: 100,
         shards: 1,
+        questions: Question::ALL.to_vec(),
         peers: PeerKind::ALL.to_vec(),
     }
 }
@@ -77,6 +78,6 @@ fn a_report_has_a_table_for_each_question() {
     }
     let text = report.to_string();
     assert!(text.contains("get, zipf:0.99, 1 thread "), "{text}");
-    assert!(text.contains("new key, full, 2 threads "), "{text}");
+    assert!(text.contains("new-key, 2 threads "), "{text}");
     assert_eq!(report.to_json()["tables"].as_array().map(Vec::len), Some(10));
 }
