@@ -16,7 +16,7 @@ use crate::guard::Value;
 use crate::index::{Found, Home, Image, Lookup, Place, Word, image_granules};
 use crate::local::Local;
 use crate::op::{Action, Op, Outcome};
-use crate::ops::read::{confirm, hit};
+use crate::ops::read::{confirm, get, hit};
 use crate::ops::store::overwrite;
 use crate::ops::{Target, execute, refuse_key};
 use crate::shared::{KeyHash, Shard, Shared};
@@ -191,7 +191,11 @@ fn alone<'c, K: Kernels>(local: &mut Local<'c>, now: Millis, op: &Op<'_>) -> Out
     }
     let hash = KeyHash(K::hash(&local.shared.seed, op.key));
     let shard = local.shared.shard(hash.shard(local.shared.geometry.shards));
-    execute(local, &Target { shard, hash, key: op.key, now, hint: None }, op)
+    let target = Target { shard, hash, key: op.key, now, hint: None };
+    if let Action::Get = op.action {
+        return get::<K>(local, &target);
+    }
+    execute(local, &target, op)
 }
 
 /// Hashes the keys, and asks for the words of their buckets.

@@ -18,11 +18,11 @@
 pub(crate) mod ghost;
 pub(crate) mod nursery;
 
-use crate::arch::{Kernels, Work};
+use crate::arch::{Kernels, Work, prefetch_read};
 use crate::arena::block::{BLOCK_GRANULES_MIN, Kind};
 use crate::arena::{Locked, NoBlock};
-use crate::config::{SHARD_HAND, SHARD_SWEEP};
-use crate::index::{Change, Failed, Lookup, Memory};
+use crate::config::{GRANULE, SHARD_HAND, SHARD_SWEEP};
+use crate::index::{Change, Failed, Lookup, Memory, image_granules};
 use crate::item::Item;
 use crate::local::Local;
 use crate::shared::{KeyHash, Shard};
@@ -218,10 +218,15 @@ impl<'c> Evictor<'_, 'c> {
         let shard = self.shard();
         let nursery = Nursery::of(shard);
         let mut evicted = 0;
-        for _ in 0..LEAVING_MAX + 2 * granules / BLOCK_GRANULES_MIN {
+        let goal = goal.min(nursery.len());
+        for step in 0..LEAVING_MAX + 2 * granules / BLOCK_GRANULES_MIN {
             nursery.reclaim(shard.shared.epoch().load(Acquire));
-            if nursery.free() + nursery.waiting() >= goal.min(nursery.len()) || self.local.limbo_is_tight() {
+            let there = nursery.free() + nursery.waiting();
+            if there >= goal || self.local.limbo_is_tight() {
                 break;
+            }
+            if step.is_multiple_of(FORESEEN as u32) {
+                foresee(&nursery, goal - there);
             }
             let Some(at) = nursery.oldest() else { break };
             let item = match Nursery::meet(shard, at) {
@@ -371,6 +376,63 @@ impl<'c> Evictor<'_, 'c> {
                 Err(Failed::Conflict) => {}
                 done => return done.map(|()| true),
             }
+        }
+    }
+}
+
+/// Items whose look-ups are foreseen at a time.
+const FORESEEN: usize = 16;
+
+/// Asks for the memory that looking the oldest of the nursery up will wait for, those that make up so many granules. It is
+/// the batch's way (`batch.rs`): one after the other they would wait for it twice each.
+fn foresee(nursery: &Nursery<'_>, granules: u32) {
+    let shard = nursery.shard();
+    let mut items = heapless::Vec::<Item<'_>, FORESEEN>::new();
+    let (mut next, mut left) = (nursery.oldest(), granules.min(nursery.used()));
+    while let Some(at) = next
+        && left > 0
+        && !items.is_full()
+    {
+        let size = match Nursery::meet(shard, at) {
+            Oldest::Unsettled => break,
+            Oldest::Filler(size) => size,
+            Oldest::Item(item) => {
+                // It is not full.
+                let _ = items.push(item);
+                item.granules()
+            }
+        };
+        left = left.saturating_sub(size);
+        next = Some(nursery.following(at, size));
+    }
+    if items.len() > 1 {
+        shard.shared.level.dispatch(Foresee { shard, items: &items });
+    }
+}
+
+struct Foresee<'i, 'c> {
+    shard: Shard<'c>,
+    items: &'i [Item<'c>],
+}
+
+impl Work for Foresee<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) {
+        let Self { shard, items } = self;
+        let shared = shard.shared;
+        let mut directory = [0; FORESEEN];
+        for (item, directory) in items.iter().zip(&mut directory) {
+            let (bucket, _) = shard.first_bucket(KeyHash(K::hash(&shared.seed, item.key())));
+            *directory = shard.directory_at(bucket);
+            prefetch_read(shared.region.hint(*directory));
+        }
+        for &directory in &directory[..items.len().min(FORESEEN)] {
+            let word = shard.load_at(directory);
+            let image = shared.region.hint(shard.at(word.image()));
+            prefetch_read(image);
+            prefetch_read(image.wrapping_add(image_granules(word.len()) as usize * GRANULE - 1));
         }
     }
 }

@@ -126,6 +126,15 @@ impl<'a> Nursery<'a> {
         (self.get(USED) > 0).then(|| self.first + self.get(TAIL))
     }
 
+    /// The block behind this one, of so many granules.
+    pub(crate) fn following(&self, at: u32, granules: u32) -> u32 {
+        if at + granules == self.first + self.len { self.first } else { at + granules }
+    }
+
+    pub(crate) fn shard(&self) -> Shard<'a> {
+        self.shard
+    }
+
     /// What the block at the tail is.
     pub(crate) fn meet(shard: Shard<'a>, at: u32) -> Oldest<'a> {
         match Item::meet(shard, at) {

@@ -33,7 +33,7 @@ pub(crate) fn hit<'c>(local: &mut Local<'c>, item: Item<'c>) -> Value<'c> {
 }
 
 #[inline(always)]
-pub(super) fn get<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>) -> Outcome<'c> {
+pub(crate) fn get<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>) -> Outcome<'c> {
     if let Some(item) = find::<K>(target) {
         return Outcome::Hit(hit(local, item));
     }
