@@ -55,11 +55,15 @@ impl<'c> Handles<'c> {
         result
     }
 
-    /// Stores a value. Under Pressure the task makes way for others, whose handles may be what holds back the room.
+    /// Stores a value. Under Pressure the task makes way for others, whose handles may be what holds back the room; so does
+    /// the thread, since theirs may not be running.
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        for _ in 0..100 {
+        for _ in 0..100_000 {
             match self.with(|handle, now| handle.put(now, key.as_bytes(), value)) {
-                Err(StoreError::Pressure) => tokio::task::yield_now().await,
+                Err(StoreError::Pressure) => {
+                    std::thread::yield_now();
+                    tokio::task::yield_now().await;
+                }
                 done => return done,
             }
         }

@@ -9,13 +9,15 @@
 use crabcache_engine::{BATCH, Cache, Config, Handle, Millis, Op, Outcome, StoreError};
 use std::mem::MaybeUninit;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const WORKERS: usize = 3;
 const KEYS: usize = 50_000;
 const REGION_BYTES: usize = 32 << 20;
-/// Turns that a batch waits for room before the operation that needs it is refused.
-const PATIENCE: u32 = 100;
+/// How long, and how often, a batch waits for room before the operation that needs it is refused. Room may depend on a
+/// thread that does not run at the moment, on this very core: so sleep, do not spin.
+const PAUSE: Duration = Duration::from_micros(100);
+const PATIENCE: u32 = 10_000;
 
 /// What a client asks for, and where the answer goes.
 struct Request {
@@ -103,7 +105,8 @@ fn execute(handle: &mut Handle<'_>, now: Millis, batch: &[Request]) {
         }
         patience = patience.saturating_sub(1);
         handle.quiescent(now);
-        std::thread::yield_now();
+        handle.offline();
+        std::thread::sleep(PAUSE);
     }
 }
 
