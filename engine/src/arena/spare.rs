@@ -2,27 +2,26 @@
 //! earlier one gave up, without the shard's lock and without taking the free lists apart.
 //!
 //! Their grace period is over, and they are raw, so the hand passes them by. What a handle keeps is bounded, and given back
-//! before it is ever told that there is no room. Blocks of one size and shard are linked through their second word.
+//! before it is ever told that there is no room. Where they are is noted in the handle, so that their own memory, which may
+//! be cold, is not touched before it is filled.
 
-use crate::config::GRANULE;
 use crate::shared::Shard;
-use crate::sync::{AtomicU32, Relaxed};
 
-const SLOTS: usize = 64;
+const SLOTS: usize = 32;
 
 /// Larger blocks are rare, and worth coalescing.
 const GRANULES_MAX: u32 = 256;
 
-/// Most blocks of one size: a few batches of overwrites.
-const COUNT_MAX: u32 = 128;
+/// Most blocks of one size: two batches of overwrites.
+const COUNT_MAX: usize = 64;
 
-#[derive(Clone, Copy, Debug, Default)]
+/// Blocks of one size and shard.
+#[derive(Clone, Copy, Debug)]
 struct Slot {
     shard: u32,
     granules: u32,
-    /// The first block; 0 if there is none.
-    head: u32,
     count: u32,
+    blocks: [u32; COUNT_MAX],
 }
 
 #[derive(Debug)]
@@ -33,17 +32,23 @@ pub(crate) struct Spares {
     granules_max: u32,
 }
 
+#[inline(always)]
 fn slot_of(shard: u32, granules: u32) -> usize {
-    (granules ^ shard << 4) as usize % SLOTS
+    (granules ^ shard << 3) as usize % SLOTS
 }
 
-fn link(shard: Shard<'_>, at: u32) -> &AtomicU32 {
-    shard.shared.region.word32(shard.at(at) + GRANULE)
+impl Slot {
+    const EMPTY: Self = Self { shard: 0, granules: 0, count: 0, blocks: [0; COUNT_MAX] };
+
+    #[inline(always)]
+    fn is_for(&self, shard: u32, granules: u32) -> bool {
+        self.shard == shard && self.granules == granules
+    }
 }
 
 impl Spares {
     pub(crate) fn new(granules_max: u32) -> Self {
-        Self { slots: [Slot::default(); SLOTS], granules: 0, granules_max }
+        Self { slots: [Slot::EMPTY; SLOTS], granules: 0, granules_max }
     }
 
     /// Keeps a raw block. False: it is not wanted.
@@ -53,26 +58,28 @@ impl Spares {
             return false;
         }
         let slot = &mut self.slots[slot_of(shard.number, granules)];
-        if slot.head == 0 {
-            *slot = Slot { shard: shard.number, granules, head: 0, count: 0 };
-        } else if slot.shard != shard.number || slot.granules != granules || slot.count == COUNT_MAX {
+        if slot.count == 0 {
+            (slot.shard, slot.granules) = (shard.number, granules);
+        } else if !slot.is_for(shard.number, granules) {
             return false;
         }
-        link(shard, at).store(slot.head, Relaxed);
-        (slot.head, slot.count) = (at, slot.count + 1);
+        let Some(place) = slot.blocks.get_mut(slot.count as usize) else { return false };
+        *place = at;
+        slot.count += 1;
         self.granules += granules;
         true
     }
 
     /// A raw block of exactly this size.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
         let slot = &mut self.slots[slot_of(shard.number, granules)];
-        if slot.head == 0 || slot.shard != shard.number || slot.granules != granules {
+        if !slot.is_for(shard.number, granules) {
             return None;
         }
-        let at = slot.head;
-        (slot.head, slot.count) = (link(shard, at).load(Relaxed), slot.count - 1);
+        let last = slot.count.checked_sub(1)?;
+        let at = *slot.blocks.get(last as usize)?;
+        slot.count = last;
         self.granules -= granules;
         Some(at)
     }
@@ -83,6 +90,6 @@ impl Spares {
 
     /// The shard and size of some block that is kept.
     pub(crate) fn any(&self) -> Option<(u32, u32)> {
-        self.slots.iter().find(|slot| slot.head != 0).map(|slot| (slot.shard, slot.granules))
+        self.slots.iter().find(|slot| slot.count > 0).map(|slot| (slot.shard, slot.granules))
     }
 }
