@@ -6,7 +6,7 @@
 //! reply     $5\r\nvalue\r\n   +OK\r\n   :1\r\n     one byte of type, a line, sometimes a body
 //! ```
 //!
-//! [`parse`] reads requests, [`mod@write`] makes replies, [`reply`] reads replies (clients and tests).
+//! [`parse`] reads requests ([`usual`] the two that matter), [`mod@write`] makes replies, [`reply`] reads replies (clients and tests).
 
 mod args;
 mod error;
@@ -18,7 +18,7 @@ pub mod write;
 
 pub use args::{Args, ArgsIter};
 pub use error::ParseError;
-pub use request::{IncomingSet, Progress, Request, incoming_set, parse};
+pub use request::{IncomingSet, Progress, Request, Usual, incoming_set, parse, usual};
 
 /// The version of RESP that a connection speaks; it starts with 2, and `HELLO 3` raises it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

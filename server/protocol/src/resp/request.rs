@@ -66,11 +66,37 @@ pub fn parse<'a>(
     limits: &Limits,
     progress: &mut Progress,
 ) -> Result<Parsed<Request<'a>>, ParseError> {
-    if let Some((value, consumed)) = guess(input, limits) {
+    if let Some((usual, consumed)) = usual(input, limits) {
         *progress = Progress::default();
-        return Ok(Parsed::Complete { value, consumed });
+        return Ok(Parsed::Complete { value: usual.into(), consumed });
     }
     parse_strict(input, limits, progress)
+}
+
+/// The two requests that matter, in their usual spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usual<'a> {
+    /// `GET key`, any letter case.
+    Get {
+        /// Key to read.
+        key: &'a [u8],
+    },
+    /// `SET key value` without options, any letter case.
+    Set {
+        /// Key to write.
+        key: &'a [u8],
+        /// Value to store.
+        value: &'a [u8],
+    },
+}
+
+impl<'a> From<Usual<'a>> for Request<'a> {
+    fn from(usual: Usual<'a>) -> Self {
+        match usual {
+            Usual::Get { key } => Self::Get { key },
+            Usual::Set { key, value } => Self::Set { key, value },
+        }
+    }
 }
 
 /// A plain `SET` whose value is still arriving.
@@ -111,20 +137,22 @@ const SET_VERB: u64 = u64::from_le_bytes(*b"\r\nSET\r\n$");
 /// Clears the bit that tells lower case from upper case in the three letters of the verb.
 const VERB_CASE: u64 = !u64::from_le_bytes([0, 0, 0x20, 0x20, 0x20, 0, 0, 0]);
 
-/// The usual spelling of GET and SET, and the length of the request; `None` means only that it is something else.
+/// The request at the head of `input` if it is a GET or a SET in the usual spelling, and its length. What it gives is what
+/// [`parse`] gives; `None` means only that `parse` has to look. For loops in which nearly every request is one of these.
 #[inline(always)]
-fn guess<'a>(input: &'a [u8], limits: &Limits) -> Option<(Request<'a>, usize)> {
+#[must_use]
+pub fn usual<'a>(input: &'a [u8], limits: &Limits) -> Option<(Usual<'a>, usize)> {
     let head = input.first_chunk::<14>()?;
     let count = u64::from_le_bytes(*head.first_chunk()?);
     let verb = u64::from_le_bytes(*head.last_chunk()?) & VERB_CASE;
     if count == GET_COUNT && verb == GET_VERB {
         let (key, len) = short_bulk(input, head.len(), b"\r\n", limits)?;
-        Some((Request::Get { key }, len))
+        Some((Usual::Get { key }, len))
     } else if count == SET_COUNT && verb == SET_VERB {
         let (key, at) = short_bulk(input, head.len(), b"\r\n$", limits)?;
         let (value, len) =
             short_bulk(input, at, b"\r\n", limits).or_else(|| long_bulk(input, at - 1, limits))?;
-        Some((Request::Set { key, value }, len))
+        Some((Usual::Set { key, value }, len))
     } else {
         None
     }
@@ -270,7 +298,8 @@ mod tests {
     }
 
     fn guess_agrees(input: &[u8], limits: &Limits) {
-        if let Some((value, consumed)) = guess(input, limits) {
+        if let Some((request, consumed)) = usual(input, limits) {
+            let value = request.into();
             assert_eq!(
                 strict(input, limits),
                 Ok(Parsed::Complete { value, consumed }),
@@ -295,14 +324,14 @@ mod tests {
             for len in 0..100 {
                 let key = &[b'k'; 100][..len];
                 let input = command(&[verb, key]);
-                assert_eq!(guess(&input, &LIMITS), Some((Request::Get { key }, input.len())));
+                assert_eq!(usual(&input, &LIMITS), Some((Usual::Get { key }, input.len())));
             }
         }
         for verb in [b"SET", b"set", b"SeT"] {
             for len in [0, 1, 9, 10, 99, 100, 999, 1000, 65_536, 1 << 20] {
                 let (key, value) = (&b"key:000001"[..], &alloc::vec![b'v'; len][..]);
                 let input = command(&[verb, key, value]);
-                assert_eq!(guess(&input, &LIMITS), Some((Request::Set { key, value }, input.len())));
+                assert_eq!(usual(&input, &LIMITS), Some((Usual::Set { key, value }, input.len())));
             }
         }
     }

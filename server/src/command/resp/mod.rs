@@ -17,7 +17,7 @@ mod table;
 
 use crabcache_engine::Op;
 use crabcache_protocol::Parsed;
-use crabcache_protocol::resp::{self, Args, Request, inline, write};
+use crabcache_protocol::resp::{self, Args, Request, Usual, inline, write};
 
 pub(crate) use reply::{Reply, answer};
 
@@ -33,6 +33,26 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     let mut at = 0;
     let mut commands = 0;
     while at < bytes.len() {
+        if let Some((usual, consumed)) = resp::usual(&bytes[at..], &limits) {
+            // What is here now is a whole request, however far the parser had come before.
+            progress = resp::Progress::default();
+            if let Usual::Get { key } = usual
+                && pass.is_too_much(std::iter::once(key))
+            {
+                connection.hold_back();
+                break;
+            }
+            at += consumed;
+            commands += 1;
+            match usual {
+                Usual::Get { key } => get(key, pass),
+                Usual::Set { key, value } => set(key, value, pass),
+            }
+            if pass.is_full() {
+                break;
+            }
+            continue;
+        }
         match resp::parse(&bytes[at..], &limits, &mut progress) {
             Ok(Parsed::Complete { value, consumed }) => {
                 if asks_too_much(&value, pass) {
@@ -42,13 +62,8 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                 at += consumed;
                 commands += 1;
                 match value {
-                    Request::Get { key } => pass.push(Op::get(key), AnyReply::Resp(Reply::Value)),
-                    Request::Set { key, value } => {
-                        if value.len() > LargeValues::FROM {
-                            pass.note_large(value.len());
-                        }
-                        pass.push(Op::put(key, value), AnyReply::Resp(Reply::Ok));
-                    }
+                    Request::Get { key } => get(key, pass),
+                    Request::Set { key, value } => set(key, value, pass),
                     Request::Command(args) => {
                         table::run(args, connection, pass);
                         if !connection.takes_requests() {
@@ -87,6 +102,19 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     connection.input.progress = progress;
     pass.executor.commands += commands;
     at
+}
+
+#[inline(always)]
+fn get<'a>(key: &'a [u8], pass: &mut Pass<'a, '_, '_>) {
+    pass.push(Op::get(key), AnyReply::Resp(Reply::Value));
+}
+
+#[inline(always)]
+fn set<'a>(key: &'a [u8], value: &'a [u8], pass: &mut Pass<'a, '_, '_>) {
+    if value.len() > LargeValues::FROM {
+        pass.note_large(value.len());
+    }
+    pass.push(Op::put(key, value), AnyReply::Resp(Reply::Ok));
 }
 
 /// Whether its answer has to wait for memory.
@@ -131,8 +159,8 @@ fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>)
     let limits = pass.shared().bounds.resp;
     pass.aside(|pass| match resp::parse(&typed, &limits, &mut resp::Progress::default()) {
         Ok(Parsed::Complete { value, .. }) => match value {
-            Request::Get { key } => pass.push(Op::get(key), AnyReply::Resp(Reply::Value)),
-            Request::Set { key, value } => pass.push(Op::put(key, value), AnyReply::Resp(Reply::Ok)),
+            Request::Get { key } => get(key, pass),
+            Request::Set { key, value } => set(key, value, pass),
             Request::Command(args) => table::run(args, connection, pass),
             Request::Inline(_) | Request::Nothing => {}
         },
