@@ -270,6 +270,31 @@ fn answers_larger_than_memory_are_refused_not_gathered() {
     client.resp("PING", "+PONG\r\n");
 }
 
+#[test]
+fn memcached_leaves_out_what_there_is_no_memory_for() {
+    let mut config = config();
+    config.memory_bytes = 64 << 20;
+    let server = start_with(config);
+    let mut client = Client::new(&server);
+    client.check(resp(&[b"SET", b"k", &vec![b'v'; 1 << 20]]), "+OK\r\n");
+    let mut client = Client::new(&server);
+    // 60 times 1 MiB in one answer is more than a turn may gather.
+    client.send(format!("get{}\r\nmn\r\nget s\r\n", " k".repeat(60)));
+    let mut values = 0;
+    loop {
+        match client.line().as_str() {
+            "VALUE k 0 1048576" => {
+                client.expect([&vec![b'v'; 1 << 20], &b"\r\n"[..]].concat());
+                values += 1;
+            }
+            line => break assert_eq!(line, "END"),
+        }
+    }
+    assert!((20..60).contains(&values), "{values}");
+    // What comes next is the answer to the next request.
+    client.expect("ERROR\r\nEND\r\n");
+}
+
 /// A SET of a value of this many bytes.
 fn large_set(key: &str, len: usize) -> Vec<u8> {
     resp(&[b"SET", key.as_bytes(), &vec![b'v'; len]])

@@ -218,7 +218,9 @@ pub(crate) fn answer(to: &mut Answers<'_>, reply: Reply, key: &[u8], outcome: Ou
     let text: &[u8] = match (reply, outcome) {
         (Reply::Value { with_cas, last }, outcome) => {
             match outcome {
-                _ if too_much => write::server_error(&mut to.out, "out of memory writing get response"),
+                // An error ends an answer for every client, and what comes behind it would be taken for the next one. So a
+                // value that there is no memory for counts as evicted.
+                _ if too_much => to.errors += 1,
                 Outcome::Hit(value) | Outcome::Touched(value) => {
                     let cas = with_cas.then(|| value.version());
                     write::value(&mut to.out, key, value.flags(), cas, value.bytes());
