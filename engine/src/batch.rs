@@ -126,7 +126,7 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
         }
         let grip = local.grip;
         for (i, (op, slot)) in ops.iter().zip(&slots).enumerate() {
-            // Room had to be made meanwhile: what was seen before may be gone.
+            // Not if room had to be made meanwhile: what was seen before may be gone.
             let holds = grip == local.grip;
             // Reading and replacing an item that is there is done here, all the rest elsewhere.
             if let Some(found) = slot.found()

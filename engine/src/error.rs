@@ -20,19 +20,19 @@ pub enum OpenError {
         /// Bytes that the shards can address.
         max: usize,
     },
-    /// `shards` is zero, not a power of two, or above [`Config::SHARDS_MAX`](crate::Config::SHARDS_MAX).
+    /// `shards` is not a power of two, or above [`Config::SHARDS_MAX`](crate::Config::SHARDS_MAX).
     BadShards {
         /// The number asked for.
         shards: u32,
     },
-    /// `handles_max` is zero or above [`Config::HANDLES_MAX`](crate::Config::HANDLES_MAX).
+    /// `handles_max` is above [`Config::HANDLES_MAX`](crate::Config::HANDLES_MAX).
     BadHandles {
         /// The number asked for.
         handles: u32,
     },
 }
 
-/// Why a write stored nothing. The cache is as it was before.
+/// Why a write stored nothing. What the key had is as it was; others may have made room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {

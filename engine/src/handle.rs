@@ -138,7 +138,8 @@ impl<'c> Handle<'c> {
         }
     }
 
-    /// Stores `value` under `key`, for ever and in any case. For more, see [`Action::Put`](crate::Action::Put).
+    /// Stores `value` under `key`, for ever and in any case. For more, see [`Action::Put`](crate::Action::Put). Refused are a
+    /// key or an item that is too long, and under [`StoreError::Pressure`] any.
     pub fn put(&mut self, now: Millis, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         match self.apply(now, &Op::put(key, value)) {
             Outcome::Refused(error) => Err(error),
@@ -146,7 +147,7 @@ impl<'c> Handle<'c> {
         }
     }
 
-    /// Removes `key`. Answers whether it was present.
+    /// Removes `key`. Answers whether it was present. Refused under [`StoreError::Pressure`] only.
     pub fn delete(&mut self, now: Millis, key: &[u8]) -> Result<bool, StoreError> {
         match self.apply(now, &Op::delete(key)) {
             Outcome::Refused(error) => Err(error),
@@ -240,8 +241,9 @@ impl<'c> Handle<'c> {
         }
     }
 
-    /// The bytes that an [`ArenaRef`] names; none if this handle has been quiescent since they were found, or if they are
-    /// another cache's.
+    /// The bytes that an [`ArenaRef`] names, as they were when they were found; none if they are another cache's, or if they
+    /// may have been reused: from some [`quiescent`](Self::quiescent) or [`offline`](Self::offline) of this handle on, or from
+    /// a write that had to make room.
     #[must_use]
     pub fn bytes(&self, reference: ArenaRef) -> Option<&[u8]> {
         let participant = &self.local.participant;

@@ -3,7 +3,8 @@
 //! ```text
 //! header u32 | LONG: key len u32, value len u32 | FLAGS: u32 | EXPIRY: u64 | key | value | padding, slack |
 //! ```
-//! Nothing of a published item changes but its header's use count and neighbour bit: every write makes a new item. So
+//! Nothing of a published item changes but its header's use count and neighbour bit and, in the nursery, the mark that its
+//! writer is not done: every write makes a new item. So
 //! a reader needs no lock and no version to look at one.
 
 use crate::arch::Kernels;

@@ -3,6 +3,7 @@
 use crate::arch::Work;
 use crate::arena::spare::Spares;
 use crate::arena::{Locked, NoBlock};
+use crate::config::Config;
 use crate::error::StoreError;
 use crate::evict::nursery::Nursery;
 use crate::evict::{MakeRoom, Room};
@@ -30,15 +31,15 @@ pub(crate) struct Local<'c> {
     pub(crate) participant: Participant<'c>,
     pub(crate) counters: Counters,
     spares: Spares,
-    /// Bit per shard whose free memory fell below the reserve when this handle last allocated there.
-    wants_room: [u64; 4],
+    /// Bit per shard in which main or the nursery had less free than is made ahead when this handle last allocated there.
+    wants_room: [u64; Config::SHARDS_MAX as usize / 64],
     /// Granules of items in this handle's limbo, by shard: they are as good as free, a little later.
-    pub(crate) expected: [u32; 256],
+    pub(crate) expected: [u32; Config::SHARDS_MAX as usize],
     /// Changes whenever this handle may have let go of what it found.
     pub(crate) grip: u32,
-    /// Granules taken since the last quiescent state.
+    /// Granules asked for since the last quiescent state.
     taken: u32,
-    /// The most that was taken between two of them lately.
+    /// The most that was asked for between two of them lately.
     demand: u32,
 }
 
@@ -52,8 +53,8 @@ impl<'c> Local<'c> {
             participant,
             counters,
             spares,
-            wants_room: [0; 4],
-            expected: [0; 256],
+            wants_room: [0; Config::SHARDS_MAX as usize / 64],
+            expected: [0; Config::SHARDS_MAX as usize],
             grip: 0,
             taken: 0,
             demand: 0,
@@ -121,6 +122,7 @@ impl<'c> Local<'c> {
         got
     }
 
+    /// Failed tries count, too: they show what is missing.
     fn count_taken(&mut self, granules: u32) {
         self.taken = self.taken.saturating_add(granules);
     }
@@ -174,11 +176,18 @@ impl<'c> Local<'c> {
             match self.allocate(shard, granules) {
                 Ok(block) => return Ok(block),
                 Err(why) if self.without_block(why, shard, granules, now, &mut tries) == Next::GiveUp => {
-                    return Err(StoreError::Pressure);
+                    return Err(self.refuse());
                 }
                 Err(_) => {}
             }
         }
+    }
+
+    /// Counts a write that is refused for lack of room.
+    #[cold]
+    pub(crate) fn refuse(&mut self) -> StoreError {
+        self.counters.pressure += 1;
+        StoreError::Pressure
     }
 
     /// Gives back a block that was never published.
@@ -202,7 +211,7 @@ impl<'c> Local<'c> {
     pub(crate) fn retire_sized(&mut self, shard: Shard<'_>, at: u32, image: bool, granules: u32) {
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_add(u64::from(granules));
         if !image {
-            let expected = &mut self.expected[shard.number as usize & 255];
+            let expected = &mut self.expected[shard.number as usize];
             *expected = expected.saturating_add(granules);
         }
         self.participant.retire(Block { shard: shard.number, image, at, granules });
@@ -269,6 +278,8 @@ impl<'c> Local<'c> {
                     }
                     // As good as just retired: limbo gives it back later.
                     None if self.participant.limbo.room() > 0 => {
+                        let expected = &mut self.expected[shard.number as usize];
+                        *expected = expected.saturating_add(granules);
                         self.participant.retire(Block { shard: shard.number, image: false, at, granules });
                     }
                     None => {
@@ -300,7 +311,7 @@ impl<'c> Local<'c> {
             self.participant.advance();
             self.drain();
         }
-        if self.wants_room != [0; 4] {
+        if self.wants_room.iter().any(|&shards| shards != 0) {
             self.make_room_ahead(now);
         }
     }
@@ -382,7 +393,7 @@ fn ensure_directory(shard: Shard<'_>, bucket: u64) -> bool {
 fn drain(
     shared: &Shared,
     participant: &mut Participant<'_>,
-    mut kept: Option<(&mut Spares, &mut [u32; 256])>,
+    mut kept: Option<(&mut Spares, &mut [u32; Config::SHARDS_MAX as usize])>,
 ) -> u64 {
     let mut freed = 0;
     let mut held: Option<Locked<'_>> = None;
@@ -399,7 +410,7 @@ fn drain(
         } else {
             locked.set_raw(block.at, granules);
             if let Some((spares, expected)) = &mut kept {
-                let expected = &mut expected[block.shard as usize & 255];
+                let expected = &mut expected[block.shard as usize];
                 // What an earlier owner of the record left is not in it.
                 *expected = expected.saturating_sub(granules);
                 if spares.push(locked.shard, block.at, granules) {
@@ -485,7 +496,6 @@ impl<'c> Local<'c> {
         // Counted apart, in the upper half: waiting for a lock is no try at making room.
         *tries += 1 << 16;
         if *tries >> 16 > BUSY_TRIES {
-            self.counters.pressure += 1;
             return Next::GiveUp;
         }
         Next::Again
@@ -498,7 +508,6 @@ impl<'c> Local<'c> {
         let (Room::Main(granules) | Room::Nursery(granules)) = room;
         let steps = ROOM_TRIES + granules / self.shared.geometry.limbo_len;
         if *tries & 0xffff >= steps.min(0xffff) {
-            self.counters.pressure += 1;
             return Next::GiveUp;
         }
         *tries += 1;

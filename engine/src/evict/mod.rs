@@ -8,12 +8,12 @@
 //!
 //! In main a **hand** goes over the items in the order of their addresses, so that what it evicts lies side by side and
 //! coalesces: an item that was used since the hand last passed loses one of its uses (0 to 3) and stays; an unused or expired
-//! one goes. One that stays in the middle of what goes is moved out of the way, if there is a hole for it elsewhere. After
+//! one goes. One that stays in the middle of what goes is moved out of the way: down over the hole before it, or to one elsewhere. After
 //! [`SPARING`] blocks in one call the hand spares nobody, so that the work is bounded by the size asked for.
 //!
 //! The parts are those of S3-FIFO (Yang and others, SOSP 2023), with a CLOCK in place of its main queue. What goes is taken
 //! out of the index at once and given back after its grace period; so room is made a little ahead of need, whenever a handle
-//! is quiescent and its shard has fallen below the reserve.
+//! is quiescent and main or the ring has less free than is made ahead (`Local::ahead`).
 
 pub(crate) mod ghost;
 pub(crate) mod nursery;
@@ -147,7 +147,7 @@ impl<'c> Evictor<'_, 'c> {
 
     /// Evicts until the reserve is there, counting what is on its way.
     fn refill_reserve(&mut self) -> u32 {
-        let coming = self.local.expected[self.shard().number as usize & 255];
+        let coming = self.local.expected[self.shard().number as usize];
         let there = self.shard().free_word().load(Relaxed) + coming;
         let wanted = self.local.reserve().saturating_sub(there);
         self.walk(STEPS_AHEAD, STEPS_AHEAD, |walk| walk.freed >= wanted)
@@ -232,8 +232,8 @@ impl<'c> Evictor<'_, 'c> {
             let item = match Nursery::meet(shard, at) {
                 // Its writer is at work at this moment.
                 Oldest::Unsettled => break,
-                Oldest::Filler(granules) => {
-                    self.locked.leave_nursery(granules, false);
+                Oldest::Filler(size) => {
+                    self.locked.leave_nursery(size, false);
                     continue;
                 }
                 Oldest::Item(item) => item,

@@ -1,8 +1,8 @@
 //! The nursery: a ring at the low end of a shard in which newcomers prove themselves while main is full.
 //!
 //! ```text
-//! | left, waiting for a grace period | free ......... | oldest ... items, fillers ... newest |
-//! reclaim ->                          tail - pending   tail ->                         head ->
+//! | free ......... | left, waiting for a grace period | oldest ... items, fillers ... newest |
+//! head ->           tail - pending: reclaim ->          tail ->                        head ->
 //! ```
 //! Blocks are taken at the head and leave at the tail, in order (`evict/mod.rs` decides who goes where). A block that was
 //! overwritten or deleted stays where it is until the tail comes by. What the tail has passed may be used again once
@@ -10,7 +10,7 @@
 //! can be waiting at a time.
 //!
 //! A filler (a block with a free header, in no list) ends the ring where the next block does not fit any more.
-//! Everything here happens under the shard's lock.
+//! Changes happen under the shard's lock; `age` and statistics read without it, and may be a little off.
 
 use crate::arena::block::{BLOCK_GRANULES_MIN, Header, Kind};
 use crate::config::{GRANULE, SHARD_NURSERY};

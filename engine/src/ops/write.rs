@@ -47,8 +47,7 @@ pub(super) fn write<'c, K: Kernels>(
     let shard = target.shard;
     let grip = local.grip;
     if !local.prepare_write() {
-        local.counters.pressure += 1;
-        return Err(StoreError::Pressure);
+        return Err(local.refuse());
     }
     let mut hint = if grip == local.grip { target.hint } else { None };
     let (mut tries, mut ring_stuck) = (0, false);
@@ -88,7 +87,7 @@ pub(super) fn write<'c, K: Kernels>(
                     Err(why) => {
                         if local.without_block(why, shard, granules, target.now, &mut tries) == Next::GiveUp {
                             if why != NoBlock::NurseryFull {
-                                return Err(StoreError::Pressure);
+                                return Err(local.refuse());
                             }
                             (ring_stuck, tries) = (true, 0);
                         }
@@ -147,7 +146,7 @@ fn recover<'c>(
 ) -> Result<(), StoreError> {
     match local.after(failed, target.shard, target.now, tries) {
         Next::Again => Ok(()),
-        Next::GiveUp => Err(StoreError::Pressure),
+        Next::GiveUp => Err(local.refuse()),
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Budget {
     looked: Millis,
 }
 
-/// A worker whose clients hold less than this never lets them wait.
+/// The least limit of a worker: its clients wait from three quarters of it on.
 const LIMIT_MIN: usize = 4 << 20;
 /// While others wait, a client that holds memory may rest for so long.
 const REST_MS: u64 = 5_000;

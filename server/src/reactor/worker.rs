@@ -217,6 +217,7 @@ impl<'s> Worker<'s> {
         // Once per turn, whatever it was spent on: others wait for this to use their memory again.
         handle.quiescent(now);
         if self.quiet > 0 {
+            // Twice where nothing happens, so that the grace period ends before the long sleep.
             handle.quiescent(now);
         }
         if self.sweeps && (now.0.saturating_sub(self.swept.0) >= self.sweep_every_ms || now < self.swept) {

@@ -110,8 +110,8 @@ pub struct IncomingSet<'a> {
     pub value_start: usize,
 }
 
-/// Looks whether an incomplete `input` is a plain `SET` of which only (some of) the value is missing, so that the rest
-/// can be read straight to where it will live.
+/// Looks whether an incomplete `input` is a plain `SET` of which only (some of) the value is missing, so that a
+/// value that nobody will keep can be left out.
 #[must_use]
 pub fn incoming_set<'a>(input: &'a [u8], limits: &Limits) -> Option<IncomingSet<'a>> {
     let key_start = SET_LINES.len();
