@@ -17,7 +17,7 @@ pub struct Stats {
     pub free_bytes: u64,
     /// Largest free block, in bytes.
     pub largest_free_bytes: u64,
-    /// Bytes of removed blocks, items and images, that wait for their readers.
+    /// Bytes of removed blocks, items and images, that wait for their readers, or that a handle keeps for its next writes.
     pub limbo_bytes: u64,
     /// Bytes that the index has taken from the region.
     pub index_bytes: u64,

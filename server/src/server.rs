@@ -281,7 +281,7 @@ impl Drop for Leave<'_> {
 
 /// Handles beyond those of the workers.
 const SPARE_HANDLES: u32 = 2;
-/// A shard is at least so large: a quarter of it, the largest item, then holds memcached's usual limit of 1 MiB.
+/// A shard is at least so large: a quarter of its main part, the largest item, then holds memcached's usual limit of 1 MiB.
 const SHARD_LEN_MIN: usize = 5 << 20;
 /// A shard is at most so large.
 const SHARD_LEN_MAX: usize = 4 << 30;

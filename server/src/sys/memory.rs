@@ -82,7 +82,7 @@ unsafe impl Send for Region {}
 /// where what lies between them holds their memory, and a server's memory would grow to twice what its clients hold.
 pub(crate) fn return_large_buffers() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt only sets a number of the allocator, under its lock; both values are in its documented ranges.
+    // SAFETY: mallopt only sets a number of the allocator, under its lock; the value is in its documented range.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BUFFER);
     }

@@ -192,7 +192,7 @@ impl<'a> Pass<'a, '_, '_> {
         self.executor.answers.errors += 1;
     }
 
-    /// Answers that the command `args` has too few or too many arguments.
+    /// Answers that the command `name` has too few or too many arguments.
     #[cold]
     fn wrong_arity(&mut self, name: &str) {
         self.error(&format!("ERR wrong number of arguments for '{name}' command"));
@@ -222,7 +222,7 @@ fn is(argument: &[u8], word: &str) -> bool {
     argument.eq_ignore_ascii_case(word.as_bytes())
 }
 
-/// The second argument and the third; for commands whose arity the table has checked.
+/// The first argument after the name, the first two, the first three: for commands whose arity the table has checked.
 fn one<'a>(args: &Args<'a>) -> &'a [u8] {
     args.get(1).unwrap_or_default()
 }
