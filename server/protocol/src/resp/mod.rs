@@ -18,7 +18,7 @@ pub mod write;
 
 pub use args::{Args, ArgsIter};
 pub use error::ParseError;
-pub use request::{IncomingSet, Progress, Request, Usual, incoming_set, parse, usual};
+pub use request::{IncomingSet, Progress, Request, Usual, incoming_set, parse, parse_other, usual};
 
 /// The version of RESP that a connection speaks; it starts with 2, and `HELLO 3` raises it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

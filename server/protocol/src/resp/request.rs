@@ -70,7 +70,7 @@ pub fn parse<'a>(
         *progress = Progress::default();
         return Ok(Parsed::Complete { value: usual.into(), consumed });
     }
-    parse_strict(input, limits, progress)
+    parse_other(input, limits, progress)
 }
 
 /// The two requests that matter, in their usual spelling.
@@ -190,9 +190,9 @@ fn long_bulk<'a>(input: &'a [u8], at: usize, limits: &Limits) -> Option<(&'a [u8
 /// The word `SET` and the number of its arguments pass whatever the limits say.
 const LIMIT_MIN: usize = 3;
 
-/// The rules themselves.
+/// [`parse`] by the rules, without trying the [`usual`] spellings first: for whoever has tried them.
 #[inline(never)]
-fn parse_strict<'a>(
+pub fn parse_other<'a>(
     input: &'a [u8],
     limits: &Limits,
     progress: &mut Progress,
@@ -294,7 +294,7 @@ mod tests {
         Limits { key_len_max: 250, value_len_max: 1 << 20, args_max: 1024, line_len_max: 64 };
 
     fn strict<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
-        parse_strict(input, limits, &mut Progress::default())
+        parse_other(input, limits, &mut Progress::default())
     }
 
     fn guess_agrees(input: &[u8], limits: &Limits) {

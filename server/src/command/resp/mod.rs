@@ -1,8 +1,8 @@
 //! RESP: the commands of Redis that a cache has, with Redis 7's answers and texts.
 //!
 //! ```text
-//! parse --GET, SET--> operation            the two that matter go straight through
-//!       --other-----> table -> a function of `strings`, `keyspace`, `expiry`, `connection`, `introspection`
+//! usual --GET, SET--> operation            the two that matter go straight through
+//! other --table------> a function of `strings`, `keyspace`, `expiry`, `connection`, `introspection`
 //! ```
 
 mod connection;
@@ -53,7 +53,7 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
             }
             continue;
         }
-        match resp::parse(&bytes[at..], &limits, &mut progress) {
+        match resp::parse_other(&bytes[at..], &limits, &mut progress) {
             Ok(Parsed::Complete { value, consumed }) => {
                 if asks_too_much(&value, pass) {
                     connection.hold_back();
