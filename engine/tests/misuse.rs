@@ -1,6 +1,6 @@
 //! What safe code may do wrong must stay harmless.
 
-use crabcache_engine::{Cache, Condition, Config, Millis, StoreError};
+use crabcache_engine::{Cache, Condition, Config, Millis, Op, Outcome, StoreError};
 use std::mem::MaybeUninit;
 
 const NOW: Millis = Millis(1);
@@ -55,6 +55,28 @@ fn a_stale_or_foreign_reference_is_refused() {
         ours.quiescent(NOW);
     }
     assert_eq!(ours.bytes(reference), None);
+}
+
+/// Lengths in the arena have 32 bits.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_value_of_more_than_4_gib_is_refused_where_a_short_one_is_replaced() {
+    let mut memory = region(1 << 20);
+    let cache = Cache::new(&mut memory, Config { shards: 1, ..Config::default() }).expect("a region");
+    let mut handle = cache.handle().expect("a handle");
+    for _ in 0..20 {
+        handle.put(NOW, b"j", &[1; 30]).expect("room");
+        handle.put(NOW, b"k", &[1; 30]).expect("room");
+        handle.quiescent(NOW);
+    }
+    // Never touched, so it takes no memory.
+    let value = vec![0; (1 << 32) + 30];
+    let mut outcomes = Vec::new();
+    let done = handle.execute(NOW, &[Op::get(b"j"), Op::put(b"k", &value)], |_, outcome| {
+        outcomes.push(matches!(outcome, Outcome::Refused(StoreError::TooLarge { .. })));
+    });
+    assert_eq!((done, outcomes), (2, vec![false, true]));
+    assert_eq!(handle.get(NOW, b"k").map(|value| value.bytes().len()), Some(30));
 }
 
 #[test]

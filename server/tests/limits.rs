@@ -404,6 +404,34 @@ fn answers_larger_than_the_clients_memory_are_whole_for_everybody() {
     assert!(info.contains("client_output_buffer_limit_disconnections:0\r\n"), "{info}");
 }
 
+/// What clients have sent before they were told to wait is memory that they give back only when they are served.
+#[test]
+fn clients_do_not_wait_for_themselves_or_for_each_other() {
+    let mut config = config();
+    config.memory_bytes = 64 << 20;
+    config.workers = 1;
+    config.client_memory_bytes = 4 << 20;
+    let server = start_with(config);
+    Client::new(&server).check(large_set("big", 1 << 20), "+OK\r\n");
+    let answer = [b"$1048576\r\n", &*vec![b'v'; 1 << 20], b"\r\n"].concat();
+    let expected = [answer.repeat(3), b"+OK\r\n".repeat(8)].concat();
+    thread::scope(|scope| {
+        for number in 0..60 {
+            let (server, expected) = (&server, &expected);
+            scope.spawn(move || {
+                let mut client = Client::new(server);
+                client.0.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+                let set = resp(&[b"SET", format!("small{number}").as_bytes(), &vec![b's'; 30_000]]);
+                client.check([resp(&[b"GET", b"big"]).repeat(3), set.repeat(8)].concat(), expected);
+            });
+        }
+    });
+    let mut client = Client::new(&server);
+    client.send(resp(&[b"INFO", b"stats"]));
+    let info = String::from_utf8(client.bulk()).unwrap();
+    assert!(info.contains("client_output_buffer_limit_disconnections:0\r\n"), "{info}");
+}
+
 #[test]
 fn who_holds_memory_and_does_nothing_makes_place_for_who_waits() {
     let mut config = config();

@@ -343,7 +343,8 @@ impl<'c> Evictor<'_, 'c> {
             // A hole of just its size would only change places with it.
             Some((hole, size)) if size >= needed + BLOCK_GRANULES_MIN => {
                 let (to, got) = self.locked.allocate_at(hole, size, needed);
-                (to, got, run)
+                // What is left of the hole, and its old place.
+                (to, got, size - got + item.granules())
             }
             _ => {
                 let Some((to, got)) = self.locked.allocate(needed) else { return };

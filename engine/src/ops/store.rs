@@ -91,11 +91,15 @@ pub(crate) fn overwrite<'c, K: Kernels>(
     if !matches!(put.condition, Condition::Always | Condition::Present) || !local.has_limbo_room() {
         return None;
     }
+    let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires };
+    // Lengths are 32 bits from here on.
+    if new.len() > shard.shared.geometry.item_len_max() {
+        return None;
+    }
     let old = confirm::<K>(shard, found, key)?;
     if old.is_expired(now) || old.in_nursery() {
         return None;
     }
-    let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires };
     let granules = new.shape().granules();
     let at = local.take_spare(shard, granules)?;
     new.write::<K>(shard, at, granules, old.uses());

@@ -25,6 +25,8 @@ pub(crate) struct Charge {
     /// Of these, how many do not count, because it was let through.
     free: usize,
     reserved: bool,
+    /// It gives memory back by itself: it sends a request whose memory is reserved, or takes its answers.
+    moves: bool,
 }
 
 impl Charge {
@@ -43,6 +45,8 @@ pub(crate) struct Budget {
     held: usize,
     /// Clients that have reserved memory for a large request.
     reserved: usize,
+    /// Clients that give memory back by themselves.
+    moving: usize,
     /// Whether a client was let through beyond the budget.
     let_through: bool,
     waiting: VecDeque<usize>,
@@ -67,6 +71,7 @@ impl Budget {
             limit: limit.max(LIMIT_MIN),
             held: 0,
             reserved: 0,
+            moving: 0,
             let_through: false,
             waiting: VecDeque::new(),
             since: Millis::default(),
@@ -78,12 +83,20 @@ impl Budget {
         self.limit / 4 * 3
     }
 
-    /// Whether clients that need much have to wait. They do, too, while one has more than there is: what it was let
-    /// through with does not count, so that `held` may be low.
+    /// Whether clients that need much have to wait: there is somebody to wait for, who holds memory and gives it back. They
+    /// do, too, while one has more than there is: what it was let through with does not count, so that `held` may be low.
     #[inline]
     #[must_use]
     pub(crate) fn is_tight(&self) -> bool {
-        self.held > self.soft() || self.let_through
+        (self.held > self.soft() && self.moving > 0) || self.let_through
+    }
+
+    /// The same for one client, which must not wait for itself.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_tight_for(&self, connection: &Connection) -> bool {
+        let others = self.held - connection.charge.counted();
+        (others > self.soft() && self.moving > 0) || (self.let_through && connection.charge.free == 0)
     }
 
     /// Whether nobody may come to hold more, where values are large.
@@ -106,9 +119,11 @@ impl Budget {
         let before = connection.charge;
         let bytes = connection.held();
         let reserved = connection.input.is_reserved();
+        let moves = reserved || !connection.output.is_empty();
         // Once it has given that back, what is left counts again: its next request, say, which must not wait for itself.
-        let free = if reserved || !connection.output.is_empty() { before.free.min(bytes) } else { 0 };
-        let now = Charge { bytes, free, reserved };
+        let free = if moves { before.free.min(bytes) } else { 0 };
+        let now = Charge { bytes, free, reserved, moves };
+        self.moving = self.moving + usize::from(moves) - usize::from(before.moves);
         connection.charge = now;
         self.held = self.held - before.counted() + now.counted();
         self.reserved = self.reserved + usize::from(now.reserved) - usize::from(before.reserved);
@@ -132,9 +147,11 @@ impl Budget {
         true
     }
 
-    /// Lets a client keep what goes beyond the limit, if it is the only one.
+    /// Lets a client keep what goes beyond the limit, if it is the only one, and will give it back.
     pub(crate) fn tolerate(&mut self, connection: &mut Connection) {
-        self.let_through(connection, self.limit);
+        if connection.charge.moves {
+            self.let_through(connection, self.limit);
+        }
     }
 
     /// Forgets a connection that is gone.
@@ -183,7 +200,11 @@ impl Budget {
         while let Some(&key) = self.waiting.front() {
             // A client that left may have left its place to one that does not wait.
             if let Some(connection) = connections.get_mut(key).filter(|connection| connection.waits) {
-                let goes = if connection.gathers() { self.admit(connection, now) } else { !self.is_tight() };
+                let goes = if connection.gathers() {
+                    self.admit(connection, now)
+                } else {
+                    !self.is_tight_for(connection)
+                };
                 if !goes {
                     return None;
                 }

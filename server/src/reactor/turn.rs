@@ -159,7 +159,7 @@ impl Turn {
                 }
                 continue;
             }
-            if connection.heavy && self.budget.is_tight() {
+            if connection.heavy && self.budget.is_tight_for(connection) {
                 self.budget.wait(key, connection, now);
                 continue;
             }
