@@ -167,7 +167,7 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
     }
 }
 
-/// Executes one operation and answers its outcome.
+/// Executes one operation, which has nobody to share its waits with, and answers its outcome.
 pub(crate) struct Alone<'l, 'c, 'o> {
     pub(crate) local: &'l mut Local<'c>,
     pub(crate) now: Millis,
@@ -179,23 +179,18 @@ impl<'c> Work for Alone<'_, 'c, '_> {
 
     #[inline(always)]
     fn run<K: Kernels>(self) -> Outcome<'c> {
-        alone::<K>(self.local, self.now, self.op)
+        let Self { local, now, op } = self;
+        if op.key.len() > KEY_LEN_MAX {
+            return refuse_key(op);
+        }
+        let hash = KeyHash(K::hash(&local.shared.seed, op.key));
+        let shard = local.shared.shard(hash.shard(local.shared.geometry.shards));
+        let target = Target { shard, hash, key: op.key, now, hint: None };
+        if let Action::Get = op.action {
+            return get::<K>(local, &target);
+        }
+        execute(local, &target, op)
     }
-}
-
-/// One operation, which has nobody to share its waits with.
-#[inline(always)]
-fn alone<'c, K: Kernels>(local: &mut Local<'c>, now: Millis, op: &Op<'_>) -> Outcome<'c> {
-    if op.key.len() > KEY_LEN_MAX {
-        return refuse_key(op);
-    }
-    let hash = KeyHash(K::hash(&local.shared.seed, op.key));
-    let shard = local.shared.shard(hash.shard(local.shared.geometry.shards));
-    let target = Target { shard, hash, key: op.key, now, hint: None };
-    if let Action::Get = op.action {
-        return get::<K>(local, &target);
-    }
-    execute(local, &target, op)
 }
 
 /// Hashes the keys, and asks for the words of their buckets.

@@ -246,7 +246,6 @@ mod model {
         }
 
         #[allow(clippy::mut_from_ref)]
-        #[inline(always)]
         pub(crate) fn private(&self, at: usize, len: usize) -> &mut [core::mem::MaybeUninit<u8>] {
             self.witness(at).into_iter().for_each(Witness::write);
             // SAFETY: as `bytes`.

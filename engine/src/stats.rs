@@ -72,9 +72,11 @@ pub(crate) struct Counters {
 impl Counters {
     const LEN: usize = 11;
 
-    fn to_words(self) -> [u64; Self::LEN] {
-        let Self { hits, misses, stores, deletes, evictions, expirations, pressure, .. } = self;
-        let Self { copies, inserted, removed, limbo_granules, .. } = self;
+    /// The counters in the order in which the record has them.
+    #[inline]
+    fn words(&mut self) -> [&mut u64; Self::LEN] {
+        let Self { hits, misses, stores, deletes, evictions, expirations, pressure, copies, .. } = self;
+        let Self { inserted, removed, limbo_granules, .. } = self;
         [
             hits,
             misses,
@@ -90,41 +92,29 @@ impl Counters {
         ]
     }
 
-    fn from_words(words: [u64; Self::LEN]) -> Self {
-        let [hits, misses, stores, deletes, evictions, expirations, pressure, rest @ ..] = words;
-        let [copies, inserted, removed, limbo_granules] = rest;
-        Self {
-            hits,
-            misses,
-            stores,
-            deletes,
-            evictions,
-            expirations,
-            pressure,
-            copies,
-            inserted,
-            removed,
-            limbo_granules,
-        }
-    }
-
     /// The counters as the record has them.
     pub(crate) fn load(shared: &Shared, record: u32) -> Self {
         let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
-        Self::from_words(core::array::from_fn(|i| shared.region.word64(at + i * 8).load(Relaxed)))
+        let mut counters = Self::default();
+        for (i, word) in counters.words().into_iter().enumerate() {
+            *word = shared.region.word64(at + i * 8).load(Relaxed);
+        }
+        counters
     }
 
     /// Shows them to everybody else.
-    pub(crate) fn save(&self, shared: &Shared, record: u32) {
+    pub(crate) fn save(mut self, shared: &Shared, record: u32) {
         let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
-        for (i, word) in self.to_words().into_iter().enumerate() {
-            shared.region.word64(at + i * 8).store(word, Relaxed);
+        for (i, word) in self.words().into_iter().enumerate() {
+            shared.region.word64(at + i * 8).store(*word, Relaxed);
         }
     }
 
     /// Sums two handles' counters.
-    pub(crate) fn plus(self, other: Self) -> Self {
-        let (a, b) = (self.to_words(), other.to_words());
-        Self::from_words(core::array::from_fn(|i| a[i].wrapping_add(b[i])))
+    pub(crate) fn plus(mut self, mut other: Self) -> Self {
+        for (word, other) in self.words().into_iter().zip(other.words()) {
+            *word = word.wrapping_add(*other);
+        }
+        self
     }
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use crabcache_fuzz::{limits::LIMITS, split};
-use crabcache_protocol::resp::{self, Progress, Request, inline, parse};
+use crabcache_protocol::resp::{self, Progress, Request, Usual, inline, parse};
 use crabcache_protocol::{Limits, Parsed};
 use libfuzzer_sys::fuzz_target;
 
@@ -49,7 +49,7 @@ fn in_pieces(input: &[u8], limits: &Limits, next: impl Fn(usize) -> usize) {
 fn incoming(input: &[u8], whole: &Request<'_>, limits: &Limits) {
     for len in 0..input.len() {
         let Some(set) = resp::incoming_set(&input[..len], limits) else { continue };
-        let Request::Set { key, value } = *whole else { panic!("{set:?} of {whole:?}") };
+        let Request::Usual(Usual::Set { key, value }) = *whole else { panic!("{set:?} of {whole:?}") };
         assert_eq!((set.key, set.value_len), (key, value.len()));
         assert_eq!(set.value_start + value.len() + 2, input.len());
     }

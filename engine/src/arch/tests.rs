@@ -328,13 +328,17 @@ fn copies_stay_inside() {
             for range in [0..len, page.len() - len..page.len()] {
                 // SAFETY: bytes are initialised, and copying leaves them so.
                 let to = unsafe { page[range.clone()].align_to_mut::<MaybeUninit<u8>>().1 };
-                level.dispatch(Copy(to, &from[range]));
+                level.dispatch(Copy(to, &from[range.clone()]));
+                assert_eq!(page[range.clone()], from[range], "{} {len}", level.name());
             }
         }
         for len in 0..=1024 {
             for range in [0..len, page.len() - len..page.len()] {
-                let mut to = [MaybeUninit::uninit(); 1024];
-                level.dispatch(Copy(&mut to[..len], &page[range]));
+                let mut to = [MaybeUninit::new(0); 1024];
+                level.dispatch(Copy(&mut to[..len], &page[range.clone()]));
+                // SAFETY: all of them are initialised, above.
+                let to = to.map(|byte| unsafe { byte.assume_init() });
+                assert_eq!(to[..len], page[range], "{} {len}", level.name());
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::arch::{Kernels, Work};
 use crate::error::StoreError;
 use crate::index::Lookup;
 use crate::local::Local;
-use crate::op::{Action, Condition, Op, Outcome, Put};
+use crate::op::{Action, Condition, Op, Outcome};
 use crate::shared::{KeyHash, Shard};
 use crate::time::Millis;
 
@@ -30,36 +30,17 @@ pub(crate) struct Target<'c, 'k> {
 /// since a kernel is only inlined into a function that was compiled for it.
 #[inline(always)]
 pub(crate) fn execute<'c>(local: &mut Local<'c>, target: &Target<'c, '_>, op: &Op<'_>) -> Outcome<'c> {
-    match op.action {
-        Action::Put(ref put) => local.run(|local| Write { local, target, put }),
-        _ => local.run(|local| Other { local, target, op }),
-    }
+    local.run(|local| Carry { local, target, op })
 }
 
-/// The operation that matters beside reading.
-struct Write<'l, 'c, 't, 'k, 'o> {
-    local: &'l mut Local<'c>,
-    target: &'t Target<'c, 'k>,
-    put: &'o Put<'o>,
-}
-
-impl<'c> Work for Write<'_, 'c, '_, '_, '_> {
-    type Output = Outcome<'c>;
-
-    #[inline(always)]
-    fn run<K: Kernels>(self) -> Outcome<'c> {
-        store::put::<K>(self.local, self.target, self.put)
-    }
-}
-
-/// The others.
-struct Other<'l, 'c, 't, 'k, 'o> {
+/// One operation.
+struct Carry<'l, 'c, 't, 'k, 'o> {
     local: &'l mut Local<'c>,
     target: &'t Target<'c, 'k>,
     op: &'o Op<'o>,
 }
 
-impl<'c> Work for Other<'_, 'c, '_, '_, '_> {
+impl<'c> Work for Carry<'_, 'c, '_, '_, '_> {
     type Output = Outcome<'c>;
 
     #[inline(always)]

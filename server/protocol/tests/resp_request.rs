@@ -1,6 +1,6 @@
 //! RESP requests: what is accepted, what is refused and how, and that it does not matter in which pieces they come.
 
-use crabcache_protocol::resp::{Args, ParseError, Progress, Request, parse, write};
+use crabcache_protocol::resp::{Args, ParseError, Progress, Request, Usual, parse, write};
 use crabcache_protocol::{Limits, Parsed};
 use proptest::prelude::*;
 
@@ -81,8 +81,8 @@ fn protocol_errors_table() {
 
 #[test]
 fn requests_table() {
-    let get = |key| Request::Get { key };
-    let set = |key, value| Request::Set { key, value };
+    let get = |key| Request::Usual(Usual::Get { key });
+    let set = |key, value| Request::Usual(Usual::Set { key, value });
     let long = [b'k'; 123];
     let get_long = command(&[b"GeT".to_vec(), long.to_vec()]);
     let table: [(&[u8], Request<'_>, usize); 16] = [
@@ -200,8 +200,10 @@ proptest! {
                 prop_assert_eq!(words(args), sent.iter().map(Vec::as_slice).collect::<Vec<_>>());
                 prop_assert_eq!(args.get(sent.len() - 1), sent.last().map(Vec::as_slice));
             }
-            Request::Get { key } => prop_assert_eq!(key, &sent[1]),
-            Request::Set { key, value } => prop_assert_eq!((key, value), (&sent[1][..], &sent[2][..])),
+            Request::Usual(Usual::Get { key }) => prop_assert_eq!(key, &sent[1]),
+            Request::Usual(Usual::Set { key, value }) => {
+                prop_assert_eq!((key, value), (&sent[1][..], &sent[2][..]));
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -18,18 +18,8 @@ use crate::{Limits, Parsed};
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// `GET key`, any letter case.
-    Get {
-        /// Key to read.
-        key: &'a [u8],
-    },
-    /// `SET key value` without options, any letter case.
-    Set {
-        /// Key to write.
-        key: &'a [u8],
-        /// Value to store.
-        value: &'a [u8],
-    },
+    /// One of the two that matter.
+    Usual(Usual<'a>),
     /// Any other command.
     Command(Args<'a>),
     /// A line that does not start with `*`, without its line end, not blank. [`inline::rewrite`](super::inline::rewrite)
@@ -68,12 +58,12 @@ pub fn parse<'a>(
 ) -> Result<Parsed<Request<'a>>, ParseError> {
     if let Some((usual, consumed)) = usual(input, limits) {
         *progress = Progress::default();
-        return Ok(Parsed::Complete { value: usual.into(), consumed });
+        return Ok(Parsed::Complete { value: Request::Usual(usual), consumed });
     }
     parse_other(input, limits, progress)
 }
 
-/// The two requests that matter, in their usual spelling.
+/// The two requests that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usual<'a> {
     /// `GET key`, any letter case.
@@ -88,15 +78,6 @@ pub enum Usual<'a> {
         /// Value to store.
         value: &'a [u8],
     },
-}
-
-impl<'a> From<Usual<'a>> for Request<'a> {
-    fn from(usual: Usual<'a>) -> Self {
-        match usual {
-            Usual::Get { key } => Self::Get { key },
-            Usual::Set { key, value } => Self::Set { key, value },
-        }
-    }
 }
 
 /// A plain `SET` whose value is still arriving.
@@ -250,9 +231,11 @@ fn parse_array<'a>(
 fn classify(args: Args<'_>) -> Request<'_> {
     let mut words = args.iter();
     match (args.len(), words.next(), words.next(), words.next()) {
-        (2, Some(name), Some(key), _) if name.eq_ignore_ascii_case(b"GET") => Request::Get { key },
+        (2, Some(name), Some(key), _) if name.eq_ignore_ascii_case(b"GET") => {
+            Request::Usual(Usual::Get { key })
+        }
         (3, Some(name), Some(key), Some(value)) if name.eq_ignore_ascii_case(b"SET") => {
-            Request::Set { key, value }
+            Request::Usual(Usual::Set { key, value })
         }
         _ => Request::Command(args),
     }
@@ -299,7 +282,7 @@ mod tests {
 
     fn guess_agrees(input: &[u8], limits: &Limits) {
         if let Some((request, consumed)) = usual(input, limits) {
-            let value = request.into();
+            let value = Request::Usual(request);
             assert_eq!(
                 strict(input, limits),
                 Ok(Parsed::Complete { value, consumed }),

@@ -36,6 +36,7 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
         if let Some((usual, consumed)) = resp::usual(&bytes[at..], &limits) {
             // What is here now is a whole request, however far the parser had come before.
             progress = resp::Progress::default();
+            // Not by `asks_too_much`, for which a `Request` would have to be made.
             if let Usual::Get { key } = usual
                 && pass.is_too_much(std::iter::once(key))
             {
@@ -44,10 +45,7 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
             }
             at += consumed;
             commands += 1;
-            match usual {
-                Usual::Get { key } => get(key, pass),
-                Usual::Set { key, value } => set(key, value, pass),
-            }
+            push(usual, pass);
             if pass.is_full() {
                 break;
             }
@@ -62,8 +60,7 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                 at += consumed;
                 commands += 1;
                 match value {
-                    Request::Get { key } => get(key, pass),
-                    Request::Set { key, value } => set(key, value, pass),
+                    Request::Usual(usual) => push(usual, pass),
                     Request::Command(args) => {
                         table::run(args, connection, pass);
                         if !connection.takes_requests() {
@@ -105,23 +102,23 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
 }
 
 #[inline(always)]
-fn get<'a>(key: &'a [u8], pass: &mut Pass<'a, '_, '_>) {
-    pass.push(Op::get(key), AnyReply::Resp(Reply::Value));
-}
-
-#[inline(always)]
-fn set<'a>(key: &'a [u8], value: &'a [u8], pass: &mut Pass<'a, '_, '_>) {
-    if value.len() > LargeValues::FROM {
-        pass.note_large(value.len());
+fn push<'a>(usual: Usual<'a>, pass: &mut Pass<'a, '_, '_>) {
+    match usual {
+        Usual::Get { key } => pass.push(Op::get(key), AnyReply::Resp(Reply::Value)),
+        Usual::Set { key, value } => {
+            if value.len() > LargeValues::FROM {
+                pass.note_large(value.len());
+            }
+            pass.push(Op::put(key, value), AnyReply::Resp(Reply::Ok));
+        }
     }
-    pass.push(Op::put(key, value), AnyReply::Resp(Reply::Ok));
 }
 
 /// Whether its answer has to wait for memory.
 #[inline]
 fn asks_too_much(request: &Request<'_>, pass: &mut Pass<'_, '_, '_>) -> bool {
     match request {
-        Request::Get { key } => pass.is_too_much(std::iter::once(*key)),
+        Request::Usual(Usual::Get { key }) => pass.is_too_much(std::iter::once(*key)),
         Request::Command(args) => pass.is_too_much(table::values_of(*args)),
         _ => false,
     }
@@ -159,8 +156,7 @@ fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>)
     let limits = pass.shared().bounds.resp;
     pass.aside(|pass| match resp::parse(&typed, &limits, &mut resp::Progress::default()) {
         Ok(Parsed::Complete { value, .. }) => match value {
-            Request::Get { key } => get(key, pass),
-            Request::Set { key, value } => set(key, value, pass),
+            Request::Usual(usual) => push(usual, pass),
             Request::Command(args) => table::run(args, connection, pass),
             Request::Inline(_) | Request::Nothing => {}
         },
