@@ -25,6 +25,7 @@ mod shared;
 mod shutdown;
 mod stats;
 mod sys;
+mod watch;
 
 pub use config::{Config, ConfigError, Endpoint, Listen, Pin};
 pub use server::{Running, Server, ServerError};

@@ -27,6 +27,7 @@ use crate::shared::{Appointment, Bounds, LargeValues, Seat, Shared};
 use crate::shutdown::{self, Control};
 use crate::sys::memory::Region;
 use crate::sys::{cores, limits, memory};
+use crate::watch::Watches;
 
 /// The way to start a server.
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +213,7 @@ fn serve(
         started: clock::monotonic(),
         flush_at: Appointment::none(),
         large: LargeValues::default(),
+        watches: Arc::new(Watches::new()),
         bounds,
     };
     let shared = &shared;

@@ -13,6 +13,7 @@ use crate::connection::client::{Client, Clients};
 use crate::net::stream::Stream;
 use crate::shutdown::Control;
 use crate::stats::{Counters, Totals};
+use crate::watch::Watches;
 
 /// One server.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(crate) struct Shared<'r> {
     pub(crate) flush_at: Appointment,
     /// Whether large values are about.
     pub(crate) large: LargeValues,
+    /// Keys that clients watch.
+    pub(crate) watches: Arc<Watches>,
     /// What requests may look like.
     pub(crate) bounds: Bounds,
 }
@@ -50,6 +53,8 @@ pub(crate) struct Seat {
     pub(crate) counters: Counters,
     /// Clients, those on their way included: the acceptor balances by it.
     pub(crate) load: AtomicUsize,
+    /// Held by the worker while it carries out the requests of a turn (`reactor/access.rs`).
+    pub(crate) turn: Mutex<()>,
     inbox: Mutex<Vec<Newcomer>>,
     waker: Waker,
 }
@@ -67,7 +72,13 @@ pub(crate) struct Newcomer {
 
 impl Seat {
     pub(crate) fn new(waker: Waker) -> Self {
-        Self { counters: Counters::default(), load: AtomicUsize::new(0), inbox: Mutex::default(), waker }
+        Self {
+            counters: Counters::default(),
+            load: AtomicUsize::new(0),
+            turn: Mutex::default(),
+            inbox: Mutex::default(),
+            waker,
+        }
     }
 
     /// Hands a client over.

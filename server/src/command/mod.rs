@@ -48,7 +48,7 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     loop {
         if let Some(mut task) = connection.task.take() {
             pass.run();
-            if !task.step(pass) {
+            if !task.step(connection, pass) {
                 connection.task = Some(task);
                 connection.input.postpone();
                 return at;

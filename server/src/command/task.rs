@@ -5,7 +5,8 @@ use crabcache_protocol::memcache::write as memcache;
 use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
-use super::resp::glob;
+use super::resp::{Exec, glob};
+use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 
 /// A request under way.
@@ -29,6 +30,8 @@ pub(crate) enum Task {
         /// How many.
         count: usize,
     },
+    /// Carry out the requests of a transaction.
+    Exec(Exec),
 }
 
 /// The answer to a flush.
@@ -68,14 +71,17 @@ impl Task {
         match self {
             Self::Flush { .. } => 0,
             Self::Keys { found, .. } => found.capacity(),
+            Self::Exec(exec) => exec.held(),
         }
     }
 
     /// Goes on for a slice; true when it is done and answered.
-    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
+    pub(crate) fn step(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
         let now = pass.now();
         match self {
+            Self::Exec(exec) => exec.step(connection, pass),
             Self::Flush { cursor, done } => {
+                pass.executor.will_remove(|_| true);
                 if let Some(next) = pass.executor.handle.flush(now, *cursor, FLUSH_BUCKETS) {
                     *cursor = next;
                     return false;

@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use crabcache_engine::Millis;
 use crabcache_protocol::resp::Version;
 
+use crate::command::resp::Transaction;
 use crate::command::task::Task;
 use crate::config::Pin;
 use crate::net::stream::Stream;
@@ -67,6 +68,8 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     /// Something that takes more than one turn; until it is done no further request of this client is looked at.
     pub(crate) task: Option<Box<Task>>,
+    /// What it watches, and the requests that wait for `EXEC`.
+    pub(crate) transaction: Option<Box<Transaction>>,
     /// The socket may hold bytes: it was reported and not drained since.
     pub(crate) readable: bool,
     /// The client has closed its side: a short read does not mean that the socket is drained.
@@ -104,6 +107,7 @@ impl Connection {
             output: Output::default(),
             phase: Phase::Open,
             task: None,
+            transaction: None,
             readable: false,
             half_closed: false,
             queued: false,
@@ -135,6 +139,13 @@ impl Connection {
         self.phase == Phase::Open && self.task.is_none()
     }
 
+    /// Whether requests wait for `EXEC`.
+    #[inline]
+    #[must_use]
+    pub(crate) fn queues(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.queues())
+    }
+
     /// Whether another turn has something to do here without waiting for the socket.
     #[must_use]
     pub(crate) fn has_work(&self) -> bool {
@@ -154,7 +165,10 @@ impl Connection {
     #[inline]
     #[must_use]
     pub(crate) fn held(&self) -> usize {
-        self.input.held() + self.output.held() + self.task.as_ref().map_or(0, |task| task.held())
+        self.input.held()
+            + self.output.held()
+            + self.task.as_ref().map_or(0, |task| task.held())
+            + self.transaction.as_ref().map_or(0, |transaction| transaction.held())
     }
 
     /// Sends what waits, as far as the socket takes it.

@@ -19,6 +19,7 @@ use crabcache_engine::{Action, BATCH, Handle, Millis, Op, Outcome, Sink, StoreEr
 use crabcache_protocol::resp::Version;
 use heapless::Vec as Fixed;
 
+use super::access::Access;
 use super::answers::Answers;
 use crate::command::Reply;
 use crate::shared::{LargeValues, Seat, Shared};
@@ -48,6 +49,9 @@ pub(crate) struct Executor<'s> {
     pub(crate) handle: Handle<'s>,
     pub(crate) shared: &'s Shared<'s>,
     seat: &'s Seat,
+    access: Access<'s>,
+    /// Whether any key is watched, and so writes have to be looked at.
+    watched: bool,
     /// The moment of this turn.
     pub(crate) now: Millis,
     /// The answers of this turn, all clients one after the other.
@@ -120,6 +124,8 @@ impl<'s> Executor<'s> {
             handle,
             shared,
             seat,
+            access: Access::new(&shared.seats, seat),
+            watched: false,
             now: Millis::default(),
             answers: Answers::new(&shared.large),
             ends: Vec::new(),
@@ -143,6 +149,17 @@ impl<'s> Executor<'s> {
         self.patience = PATIENCE;
     }
 
+    /// Begins to touch the items.
+    pub(crate) fn enter(&mut self) {
+        self.access.enter(&mut self.handle);
+        self.watched = self.shared.watches.any();
+    }
+
+    /// Has touched them.
+    pub(crate) fn leave(&mut self) {
+        self.access.leave();
+    }
+
     /// Carries a batch out, and empties it.
     fn run(&mut self, batch: &mut Batch<'_>) {
         if batch.ops.is_empty() {
@@ -161,9 +178,36 @@ impl<'s> Executor<'s> {
     /// no room.
     #[inline]
     fn execute(&mut self, batch: &Batch<'_>, first: usize) -> usize {
+        if self.watched && self.may_change_watched(&batch.ops[first..]) {
+            return self.execute_watched(batch, first);
+        }
         let Self { handle, answers, ends, now, .. } = self;
         let (ops, plans) = (&batch.ops[first..], &batch.plans[first..]);
         first + handle.execute_into(*now, ops, &mut Answering { ops, plans, answers, ends })
+    }
+
+    #[cold]
+    fn may_change_watched(&self, ops: &[Op<'_>]) -> bool {
+        let watches = &self.shared.watches;
+        ops.iter().any(|op| !matches!(op.action, Action::Get | Action::Peek) && watches.may_have(op.key))
+    }
+
+    /// As `execute`, one by one: what came of each has to be known.
+    #[cold]
+    fn execute_watched(&mut self, batch: &Batch<'_>, first: usize) -> usize {
+        for (at, (op, plan)) in batch.ops.iter().zip(&batch.plans).enumerate().skip(first) {
+            let outcome = self.handle.apply(self.now, op);
+            if let Outcome::Refused(StoreError::Pressure) = outcome {
+                return at;
+            }
+            let changed = changes(&outcome);
+            self.answers.answer(op, plan, outcome);
+            self.ends[plan.segment as usize] = self.answers.out.len();
+            if changed {
+                self.shared.watches.changed(op.key);
+            }
+        }
+        batch.ops.len()
     }
 
     /// Goes on from an operation that found no room, as soon as there is some. Once patience has ended it is refused;
@@ -178,15 +222,9 @@ impl<'s> Executor<'s> {
             if done > at {
                 return done;
             }
-            if self.patience.is_zero() {
+            if !self.wait(&mut pause) {
                 break;
             }
-            // Others may have to finish their turn first, perhaps on this very core.
-            self.handle.offline();
-            std::thread::sleep(pause);
-            self.handle.online();
-            self.patience = self.patience.saturating_sub(pause);
-            pause = (pause * 2).min(PAUSE_MAX);
         }
         let plan = &batch.plans[at];
         self.answers.answer(&batch.ops[at], plan, Outcome::Refused(StoreError::Pressure));
@@ -195,18 +233,51 @@ impl<'s> Executor<'s> {
         at + 1
     }
 
+    /// Sleeps for a moment, until there may be room. False once patience has ended.
+    fn wait(&mut self, pause: &mut Duration) -> bool {
+        if self.patience.is_zero() {
+            return false;
+        }
+        // Others may have to finish their turn first, perhaps on this very core.
+        self.handle.offline();
+        std::thread::sleep(*pause);
+        self.handle.online();
+        self.patience = self.patience.saturating_sub(*pause);
+        *pause = (*pause * 2).min(PAUSE_MAX);
+        true
+    }
+
+    /// Tells those who watch keys that are there and that `concerns` is true for: they are about to be removed, or may be.
+    pub(crate) fn will_remove(&mut self, concerns: impl Fn(&[u8]) -> bool) {
+        if !self.watched {
+            return;
+        }
+        for key in self.shared.watches.keys() {
+            if concerns(&key) && self.peek(&key, |_| ()).is_some() {
+                self.shared.watches.changed(&key);
+            }
+        }
+    }
+
     /// Looks at one item at once. The batch must have been run.
     pub(crate) fn peek<T>(&mut self, key: &[u8], look: impl Fn(&Value<'_>) -> T) -> Option<T> {
-        let mut seen = None;
-        let op = Op { key, action: Action::Peek };
-        // A read never meets Pressure.
-        let _ = self.handle.execute(self.now, &[op], |_, outcome| {
-            if let Outcome::Hit(value) = outcome {
-                seen = Some(look(&value));
-            }
-        });
-        seen
+        match self.handle.apply(self.now, &Op { key, action: Action::Peek }) {
+            Outcome::Hit(value) => Some(look(&value)),
+            _ => None,
+        }
     }
+}
+
+/// Whether the key of an operation with this outcome is no longer as it was.
+fn changes(outcome: &Outcome<'_>) -> bool {
+    matches!(
+        outcome,
+        Outcome::Stored { .. }
+            | Outcome::Removed(_)
+            | Outcome::Touched(_)
+            | Outcome::Length(_)
+            | Outcome::Number(_)
+    )
 }
 
 /// One walk over the requests of a turn.
@@ -268,6 +339,20 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         let done = work(&mut aside);
         aside.run();
         self.version = aside.version;
+        done
+    }
+
+    /// Does something to the items in which no other worker can interfere. What was pushed before is carried out before.
+    pub(crate) fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.run();
+        let begun = self.executor.access.begin_alone(&mut self.executor.handle);
+        let done = work(self);
+        self.run();
+        if begun {
+            self.executor.access.end_alone(&mut self.executor.handle);
+        }
+        // While this worker waited or was alone, somebody may have begun to watch.
+        self.executor.watched = self.executor.shared.watches.any();
         done
     }
 

@@ -159,6 +159,7 @@ impl Budget {
         connection.input.take();
         connection.output.take();
         connection.task = None;
+        connection.transaction = None;
         self.charge(connection);
     }
 

@@ -9,6 +9,7 @@
 //! kernel's receive path, our parsers and the engine each stay warm, and batches fill up even when every client sends
 //! one request at a time.
 
+pub(crate) mod access;
 pub(crate) mod answers;
 pub(crate) mod batch;
 pub(crate) mod budget;

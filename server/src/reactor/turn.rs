@@ -254,6 +254,10 @@ impl Turn {
 
     /// Answers what was gathered.
     pub(crate) fn process(&mut self, executor: &mut Executor<'_>) {
+        if self.segments.is_empty() {
+            return;
+        }
+        executor.enter();
         let mut pass = Pass::new(executor);
         let buffer: &[u8] = &self.buffer;
         let owned: &[Vec<u8>] = &self.owned;
@@ -267,6 +271,7 @@ impl Turn {
             pass.leave();
         }
         pass.run();
+        executor.leave();
     }
 
     /// Sends the answers, and keeps what is left over.

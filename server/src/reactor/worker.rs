@@ -236,8 +236,11 @@ impl<'s> Worker<'s> {
             self.seat.counters.flushes.add(1);
         }
         if let Some(cursor) = self.flushing {
-            self.flushing = handle.flush(now, cursor, FLUSH_BUCKETS);
-            handle.quiescent(now);
+            self.executor.enter();
+            self.executor.will_remove(|_| true);
+            self.flushing = self.executor.handle.flush(now, cursor, FLUSH_BUCKETS);
+            self.executor.leave();
+            self.executor.handle.quiescent(now);
         }
     }
 

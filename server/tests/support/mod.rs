@@ -7,7 +7,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crabcache_server::{Config, Endpoint, Listen, Running, Server};
+pub use crabcache_server::Config;
+use crabcache_server::{Endpoint, Listen, Running, Server};
 
 /// A server that stops when the test ends.
 pub struct Started {

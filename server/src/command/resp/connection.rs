@@ -111,6 +111,7 @@ fn no_option(option: &[u8], pass: &mut Pass<'_, '_, '_>) {
 
 pub(super) fn reset<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     speak(Version::Resp2, connection, pass);
+    connection.transaction = None;
     connection.client.resp.store(2, Ordering::Relaxed);
     connection.client.rename(|names| names.client.clear());
     pass.direct().extend_from_slice(b"+RESET\r\n");

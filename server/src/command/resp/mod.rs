@@ -14,12 +14,14 @@ mod keyspace;
 mod reply;
 mod strings;
 mod table;
+mod transaction;
 
 use crabcache_engine::Op;
 use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, Usual, inline, write};
 
 pub(crate) use reply::{Reply, answer};
+pub(crate) use transaction::{Exec, Transaction};
 
 use super::Reply as AnyReply;
 use crate::connection::{Connection, Dialect};
@@ -32,34 +34,40 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     let mut progress = std::mem::take(&mut connection.input.progress);
     let mut at = 0;
     let mut commands = 0;
-    while at < bytes.len() {
-        if let Some((usual, consumed)) = resp::usual(&bytes[at..], &limits) {
-            // What is here now is a whole request, however far the parser had come before.
-            progress = resp::Progress::default();
-            // Not by `asks_too_much`, for which a `Request` would have to be made.
-            if let Usual::Get { key } = usual
-                && pass.is_too_much(std::iter::once(key))
-            {
-                connection.hold_back();
-                break;
-            }
-            at += consumed;
-            commands += 1;
-            push(usual, pass);
-            if pass.is_full() {
-                break;
-            }
-            continue;
-        }
-        match resp::parse_other(&bytes[at..], &limits, &mut progress) {
-            Ok(Parsed::Complete { value, consumed }) => {
-                if asks_too_much(&value, pass) {
+    'requests: while at < bytes.len() {
+        if !connection.queues() {
+            while let Some((usual, consumed)) = resp::usual(&bytes[at..], &limits) {
+                // What is here now is a whole request, however far the parser had come before.
+                progress = resp::Progress::default();
+                // Not by `values_shown`, for which a `Request` would have to be made.
+                if let Usual::Get { key } = usual
+                    && pass.is_too_much(std::iter::once(key))
+                {
                     connection.hold_back();
-                    break;
+                    break 'requests;
                 }
                 at += consumed;
                 commands += 1;
+                push(usual, pass);
+                if pass.is_full() {
+                    break 'requests;
+                }
+            }
+            if at == bytes.len() {
+                break;
+            }
+        }
+        match resp::parse_other(&bytes[at..], &limits, &mut progress) {
+            Ok(Parsed::Complete { value, consumed }) => {
+                if !connection.queues() && pass.is_too_much(values_shown(value)) {
+                    connection.hold_back();
+                    break;
+                }
+                let request = &bytes[at..at + consumed];
+                at += consumed;
+                commands += 1;
                 match value {
+                    Request::Usual(_) if connection.queues() => transaction::queue(request, connection, pass),
                     Request::Usual(usual) => push(usual, pass),
                     Request::Command(args) => {
                         table::run(args, connection, pass);
@@ -114,14 +122,14 @@ fn push<'a>(usual: Usual<'a>, pass: &mut Pass<'a, '_, '_>) {
     }
 }
 
-/// Whether its answer has to wait for memory.
-#[inline]
-fn asks_too_much(request: &Request<'_>, pass: &mut Pass<'_, '_, '_>) -> bool {
-    match request {
-        Request::Usual(Usual::Get { key }) => pass.is_too_much(std::iter::once(*key)),
-        Request::Command(args) => pass.is_too_much(table::values_of(*args)),
-        _ => false,
-    }
+/// The keys whose values the answer will hold.
+fn values_shown(request: Request<'_>) -> impl Iterator<Item = &[u8]> {
+    let (key, args) = match request {
+        Request::Usual(Usual::Get { key }) => (Some(key), None),
+        Request::Command(args) => (None, Some(args)),
+        _ => (None, None),
+    };
+    key.into_iter().chain(args.into_iter().flat_map(table::values_of))
 }
 
 /// A request that is too large to be kept. If it is a SET, its value can be left out and the client go on; otherwise
@@ -156,6 +164,7 @@ fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>)
     let limits = pass.shared().bounds.resp;
     pass.aside(|pass| match resp::parse(&typed, &limits, &mut resp::Progress::default()) {
         Ok(Parsed::Complete { value, .. }) => match value {
+            Request::Usual(_) if connection.queues() => transaction::queue(&typed, connection, pass),
             Request::Usual(usual) => push(usual, pass),
             Request::Command(args) => table::run(args, connection, pass),
             Request::Inline(_) | Request::Nothing => {}

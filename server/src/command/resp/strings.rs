@@ -90,19 +90,19 @@ pub(super) fn getdel<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a,
 pub(super) fn getex<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let key = one(&args);
     let mut options = args.iter().skip(2);
-    let expiry = match (options.next(), options.next(), options.next()) {
+    let (expiry, condition) = match (options.next(), options.next(), options.next()) {
         (None, ..) => return pass.op(Op::get(key), Reply::Value),
-        (Some(option), None, _) if is(option, "PERSIST") => Expiry::Never,
+        (Some(option), None, _) if is(option, "PERSIST") => (Expiry::Never, TouchCondition::Expiring),
         (Some(option), Some(number), None) => {
             let Some(unit) = Unit::of_option(option) else { return pass.syntax_error() };
             match expiry::positive(number, unit, pass.now()) {
-                Ok(expiry) => expiry,
+                Ok(expiry) => (expiry, TouchCondition::Always),
                 Err(fault) => return fault.answer(pass, "getex"),
             }
         }
         _ => return pass.syntax_error(),
     };
-    pass.op(Op { key, action: Action::Touch(expiry, TouchCondition::Always) }, Reply::Value);
+    pass.op(Op { key, action: Action::Touch(expiry, condition) }, Reply::Value);
 }
 
 pub(super) fn mget<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {

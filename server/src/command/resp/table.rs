@@ -5,7 +5,7 @@
 
 use crabcache_protocol::resp::{Args, Version, write};
 
-use super::{connection, expiry, introspection, keyspace, strings};
+use super::{connection, expiry, introspection, keyspace, strings, transaction};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 
@@ -56,7 +56,9 @@ commands! {
     "decr"         2 WRITE  ONE   strings::decr;
     "decrby"       3 WRITE  ONE   strings::decrby;
     "del"         -2 CHANGE MANY  keyspace::del;
+    "discard"      1 ABOUT  NONE  transaction::discard;
     "echo"         2 ABOUT  NONE  connection::echo;
+    "exec"         1 ABOUT  NONE  transaction::exec;
     "exists"      -2 READ   MANY  keyspace::exists;
     "expire"      -3 CHANGE ONE   expiry::expire;
     "expireat"    -3 CHANGE ONE   expiry::expireat;
@@ -78,6 +80,7 @@ commands! {
     "mget"        -2 READ   MANY  strings::mget;
     "module"      -2 ADMIN  NONE  introspection::module;
     "mset"        -3 WRITE  PAIRS strings::mset;
+    "multi"        1 ABOUT  NONE  transaction::multi;
     "object"      -2 WALK   NONE  keyspace::object;
     "persist"      2 CHANGE ONE   expiry::persist;
     "pexpire"     -3 CHANGE ONE   expiry::pexpire;
@@ -106,6 +109,8 @@ commands! {
     "type"         2 READ   ONE   keyspace::r#type;
     "unlink"      -2 CHANGE MANY  keyspace::del;
     "unsubscribe" -1 PUBSUB NONE  connection::unsubscribe;
+    "unwatch"      1 ABOUT  NONE  transaction::unwatch;
+    "watch"       -2 ABOUT  MANY  transaction::watch;
 }
 
 impl Command {
@@ -133,11 +138,21 @@ impl Command {
 
 /// Carries out the command that `args` begins with.
 pub(super) fn run<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let queues = connection.queues();
     match find(args.name()) {
-        Some(command) if command.accepts(args.len()) => (command.run)(args, connection, pass),
+        Some(command) if command.accepts(args.len()) => {
+            if queues && !transaction::is_done_at_once(command.name) {
+                return transaction::queue_args(args, connection, pass);
+            }
+            return (command.run)(args, connection, pass);
+        }
+        Some(command) if command.name == "exec" => {
+            transaction::abort(connection, pass, "of: wrong number of arguments for 'exec' command");
+        }
         Some(command) => pass.wrong_arity(command.name),
         None => unknown(args, pass),
     }
+    transaction::spoil(connection);
 }
 
 /// The keys whose values the answer will hold.

@@ -1,0 +1,81 @@
+//! Who may touch the items at this moment: all workers at once, or one alone.
+//!
+//! ```text
+//! worker 0   [own lock: a turn's requests]      [own lock ...
+//! worker 1      [own lock: a turn's requests] [ all locks: EXEC ]  [own lock ...
+//! ```
+//! A worker holds a lock of its own while it carries out the requests of a turn. Nobody else wants it, so that this costs
+//! two atomic instructions a turn; the only worker of a server does without. Who needs to be alone (EXEC, RENAME, WATCH)
+//! lets its own lock go and then takes those of all workers, in their order. So nobody waits for a lock while holding one
+//! of a higher number, and a turn of another worker is either over, with all it has written to be seen, or yet to begin.
+//!
+//! Who waits is offline: what it has found before it no longer needs, and others may be waiting for that memory.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crabcache_engine::Handle;
+
+use crate::shared::Seat;
+
+/// A worker's access to the items.
+#[derive(Debug)]
+pub(crate) struct Access<'s> {
+    seats: &'s [Seat],
+    seat: &'s Seat,
+    /// Its own lock, within a turn.
+    own: Option<MutexGuard<'s, ()>>,
+    /// Those of all workers, instead, while it is alone.
+    all: Vec<MutexGuard<'s, ()>>,
+}
+
+/// What guards nothing by itself cannot be left half changed by a panic.
+fn lock(turn: &Mutex<()>) -> MutexGuard<'_, ()> {
+    turn.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'s> Access<'s> {
+    pub(crate) fn new(seats: &'s [Seat], seat: &'s Seat) -> Self {
+        Self { seats, seat, own: None, all: Vec::new() }
+    }
+
+    /// Waits until nobody is alone.
+    pub(crate) fn enter(&mut self, handle: &mut Handle<'_>) {
+        if self.seats.len() < 2 {
+            return;
+        }
+        let turn = &self.seat.turn;
+        self.own = Some(match turn.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                handle.offline();
+                let guard = lock(turn);
+                handle.online();
+                guard
+            }
+        });
+    }
+
+    /// Lets others be alone.
+    pub(crate) fn leave(&mut self) {
+        drop(self.own.take());
+    }
+
+    /// Waits until no other worker is inside, and keeps them out. False if they are kept out already.
+    pub(crate) fn begin_alone(&mut self, handle: &mut Handle<'_>) -> bool {
+        if self.seats.len() < 2 || !self.all.is_empty() {
+            return false;
+        }
+        self.leave();
+        handle.offline();
+        self.all.extend(self.seats.iter().map(|seat| lock(&seat.turn)));
+        handle.online();
+        true
+    }
+
+    /// Lets the others in again.
+    pub(crate) fn end_alone(&mut self, handle: &mut Handle<'_>) {
+        self.all.clear();
+        self.enter(handle);
+    }
+}

@@ -1,0 +1,173 @@
+//! Keys that clients watch (`WATCH`), and who is told when they change.
+//!
+//! ```text
+//! changed key --hash--> filter: how many watched keys have this hash?  --some--> table: key -> its watchers
+//! ```
+//! While nobody watches, a turn asks that once. While somebody does, each write is asked for its hash; only where a
+//! watched key has the same is the table locked. A key that is evicted or expires tells nobody: whoever watched it as
+//! present looks again at the end.
+//!
+//! Keys are those that the engine stores. Who begins to watch is alone with the items ([`Access`]), so a turn of another
+//! worker either is over or knows.
+//!
+//! [`Access`]: crate::reactor::access::Access
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+
+/// Counters of the filter; a power of two.
+const FILTER: usize = 1024;
+
+/// All watched keys.
+#[derive(Debug)]
+pub(crate) struct Watches {
+    /// Watched keys, each as often as it is watched.
+    count: AtomicUsize,
+    /// The same by hash.
+    filter: Box<[AtomicU32]>,
+    hasher: RandomState,
+    table: Mutex<Table>,
+}
+
+type Table = HashMap<Box<[u8]>, Vec<Arc<AtomicBool>>, RandomState>;
+
+impl Watches {
+    pub(crate) fn new() -> Self {
+        Self {
+            count: AtomicUsize::new(0),
+            filter: (0..FILTER).map(|_| AtomicU32::new(0)).collect(),
+            hasher: RandomState::new(),
+            table: Mutex::default(),
+        }
+    }
+
+    /// Whether any key is watched. Who asks within a turn is right until its end.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        // Relaxed: the locks of the turns order it.
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether `key` may be watched.
+    pub(crate) fn may_have(&self, key: &[u8]) -> bool {
+        self.slot(key).load(Ordering::Relaxed) > 0
+    }
+
+    /// Tells all who watch `key` that it has changed.
+    pub(crate) fn changed(&self, key: &[u8]) {
+        if self.may_have(key) {
+            self.table(|table| {
+                for watcher in table.get(key).into_iter().flatten() {
+                    watcher.store(true, Ordering::Relaxed);
+                }
+            });
+        }
+    }
+
+    /// All watched keys.
+    pub(crate) fn keys(&self) -> Vec<Box<[u8]>> {
+        self.table(|table| table.keys().cloned().collect())
+    }
+
+    fn slot(&self, key: &[u8]) -> &AtomicU32 {
+        &self.filter[self.hasher.hash_one(key) as usize % FILTER]
+    }
+
+    fn add(&self, key: &[u8], watcher: &Arc<AtomicBool>) {
+        self.table(|table| table.entry(key.into()).or_default().push(Arc::clone(watcher)));
+        self.slot(key).fetch_add(1, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn remove(&self, key: &[u8], watcher: &Arc<AtomicBool>) {
+        self.table(|table| {
+            let Some(watchers) = table.get_mut(key) else { return };
+            watchers.retain(|other| !Arc::ptr_eq(other, watcher));
+            if watchers.is_empty() {
+                table.remove(key);
+            }
+        });
+        self.slot(key).fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn table<T>(&self, work: impl FnOnce(&mut Table) -> T) -> T {
+        // The table is whole between any two calls, so a panic elsewhere does not make it wrong.
+        work(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What one client watches; it ends with this.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    watches: Arc<Watches>,
+    changed: Arc<AtomicBool>,
+    /// Whether each key was present.
+    keys: HashMap<Box<[u8]>, bool, RandomState>,
+    held: usize,
+}
+
+/// Bytes of memory for a watched key beyond the key, which is there twice.
+const ENTRY: usize = 160;
+
+impl Watching {
+    pub(crate) fn new(watches: &Arc<Watches>) -> Self {
+        Self { watches: Arc::clone(watches), changed: Arc::default(), keys: HashMap::default(), held: 0 }
+    }
+
+    /// Watches `key`, too, which is present or not at this moment.
+    pub(crate) fn add(&mut self, key: &[u8], present: bool) {
+        if !self.keys.contains_key(key) {
+            self.keys.insert(key.into(), present);
+            self.held += 2 * key.len() + ENTRY;
+            self.watches.add(key, &self.changed);
+        }
+    }
+
+    /// Whether a key was changed, or is no longer there.
+    pub(crate) fn has_changed(&self, mut is_present: impl FnMut(&[u8]) -> bool) -> bool {
+        self.changed.load(Ordering::Relaxed) || self.keys.iter().any(|(key, &was)| was && !is_present(key))
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        for key in self.keys.keys() {
+            self.watches.remove(key, &self.changed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_watches_a_key_is_told_and_nobody_else() {
+        let watches = Arc::new(Watches::new());
+        let (mut one, mut two) = (Watching::new(&watches), Watching::new(&watches));
+        one.add(b"a", true);
+        one.add(b"a", true);
+        one.add(b"b", false);
+        two.add(b"b", false);
+        two.add(b"c", true);
+        watches.changed(b"a");
+        watches.changed(b"d");
+        assert!(one.has_changed(|_| true));
+        assert!(!two.has_changed(|_| true));
+        assert!(two.has_changed(|key| key != b"c"), "c has expired");
+        drop(one);
+        assert!(watches.any() && !watches.may_have(b"a"));
+        drop(two);
+        assert!(!watches.any() && watches.keys().is_empty());
+        assert!(watches.filter.iter().all(|slot| slot.load(Ordering::Relaxed) == 0));
+    }
+}
