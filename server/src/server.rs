@@ -9,7 +9,7 @@
 //! lifetimes say what the shutdown does.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::{fmt, panic};
@@ -17,17 +17,14 @@ use std::{fmt, panic};
 use crabcache_engine::{Cache, OpenError};
 use mio::{Poll, Waker};
 
-use crate::clock;
 use crate::config::{Config, ConfigError, Listen, size};
-use crate::connection::client::Clients;
 use crate::net::acceptor::{self, Acceptor};
 use crate::net::listener::Listener;
 use crate::reactor::worker::{self, Worker};
-use crate::shared::{Appointment, Bounds, LargeValues, Seat, Shared};
+use crate::shared::{Bounds, Seat, Shared};
 use crate::shutdown::{self, Control};
 use crate::sys::memory::Region;
 use crate::sys::{cores, limits, memory};
-use crate::watch::Watches;
 
 /// The way to start a server.
 #[derive(Clone, Copy, Debug)]
@@ -186,8 +183,9 @@ fn serve(
     tell: &mpsc::Sender<Result<Ready, ServerError>>,
 ) -> io::Result<()> {
     // Nobody listening means that `start` has given up; then there is nobody to serve either.
-    let cache = match open(&mut region, &config) {
-        Ok(cache) => cache,
+    let opened = open(&mut region, &config).and_then(|cache| Ok((cache, random::<20>()?)));
+    let (cache, run_id) = match opened {
+        Ok(opened) => opened,
         Err(error) => {
             let _ = tell.send(Err(error));
             return Ok(());
@@ -201,21 +199,7 @@ fn serve(
         polls.push(poll);
     }
     let bounds = Bounds::new(cache.item_len_max());
-    let shared = Shared {
-        cache,
-        config,
-        addresses,
-        seats,
-        control,
-        clients: Clients::default(),
-        accepted: AtomicU64::new(0),
-        rejected: AtomicU64::new(0),
-        started: clock::monotonic(),
-        flush_at: Appointment::none(),
-        large: LargeValues::default(),
-        watches: Arc::new(Watches::new()),
-        bounds,
-    };
+    let shared = Shared::new(cache, config, addresses, seats, control, bounds, hex(&run_id));
     let shared = &shared;
     let left = AtomicUsize::new(polls.len());
     let left = &left;
@@ -298,9 +282,19 @@ fn shards(workers: usize, memory: usize) -> u32 {
     u32::try_from(shards).unwrap_or(u32::MAX).min(crabcache_engine::Config::SHARDS_MAX)
 }
 
-fn open<'r>(region: &'r mut Region, config: &Config) -> Result<Cache<'r>, ServerError> {
-    let mut bytes = [0; 32];
+fn random<const LEN: usize>() -> Result<[u8; LEN], ServerError> {
+    let mut bytes = [0; LEN];
     getrandom::fill(&mut bytes).map_err(|error| ServerError::System(io::Error::other(error.to_string())))?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
+fn open<'r>(region: &'r mut Region, config: &Config) -> Result<Cache<'r>, ServerError> {
+    let bytes = random::<32>()?;
     let mut seed = [0; 4];
     for (word, bytes) in seed.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));

@@ -4,15 +4,20 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crabcache_engine::{Cache, KEY_LEN_MAX, Millis};
+use crabcache_engine::{Cache, KEY_LEN_MAX, Millis, Stats};
 use crabcache_protocol::Limits;
 use mio::Waker;
 
-use crate::config::{Config, Listen, Pin};
+use crate::clock;
+use crate::config::{Config, Endpoint, Listen, Pin};
 use crate::connection::client::{Client, Clients};
 use crate::net::stream::Stream;
+use crate::settings::Settings;
 use crate::shutdown::Control;
-use crate::stats::{Counters, Totals};
+use crate::slowlog::SlowLog;
+use crate::stats::calls::AllCalls;
+use crate::stats::rates::Rates;
+use crate::stats::{Codes, Counters, Totals};
 use crate::watch::Watches;
 
 /// One server.
@@ -44,6 +49,33 @@ pub(crate) struct Shared<'r> {
     pub(crate) watches: Arc<Watches>,
     /// What requests may look like.
     pub(crate) bounds: Bounds,
+    /// What may be changed.
+    pub(crate) settings: Settings,
+    /// Names this run of the server: 40 digits, base 16.
+    pub(crate) run_id: String,
+    /// How much happens in a second.
+    pub(crate) rates: Rates,
+    /// The requests that took long.
+    pub(crate) slowlog: SlowLog,
+    /// What had been counted when the counters were last set to zero.
+    baseline: Mutex<Report>,
+}
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// About items.
+    pub(crate) stats: Stats,
+    /// About requests.
+    pub(crate) totals: Totals,
+    /// About the commands of RESP.
+    pub(crate) calls: AllCalls,
+    /// About errors of RESP.
+    pub(crate) codes: Codes,
+    /// Clients that came, and that were sent away.
+    pub(crate) accepted: u64,
+    /// Clients that were sent away.
+    pub(crate) rejected: u64,
 }
 
 /// A worker's place: where others find it.
@@ -100,10 +132,103 @@ impl Seat {
     }
 }
 
-impl Shared<'_> {
+impl<'r> Shared<'r> {
+    /// What a server begins with.
+    pub(crate) fn new(
+        cache: Cache<'r>,
+        config: Config,
+        addresses: Vec<Listen>,
+        seats: Vec<Seat>,
+        control: Arc<Control>,
+        bounds: Bounds,
+        run_id: String,
+    ) -> Self {
+        Self {
+            cache,
+            settings: Settings::new(config.connections_max),
+            config,
+            addresses,
+            seats,
+            control,
+            clients: Clients::default(),
+            accepted: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            started: clock::monotonic(),
+            flush_at: Appointment::none(),
+            large: LargeValues::default(),
+            watches: Arc::new(Watches::new()),
+            bounds,
+            run_id,
+            rates: Rates::default(),
+            slowlog: SlowLog::default(),
+            baseline: Mutex::default(),
+        }
+    }
+
+    /// The first TCP address that it listens on.
+    pub(crate) fn tcp(&self) -> Option<std::net::SocketAddr> {
+        self.addresses.iter().find_map(|listen| match listen.endpoint {
+            Endpoint::Tcp(address) => Some(address),
+            Endpoint::Unix(_) => None,
+        })
+    }
+
+    /// What was counted since the start.
+    fn report_all(&self) -> Report {
+        let mut codes = Codes::new();
+        for seat in &self.seats {
+            seat.counters.codes_into(&mut codes);
+        }
+        Report {
+            stats: self.cache.stats(),
+            totals: self.totals(),
+            calls: AllCalls::of(self.seats.iter().map(|seat| &seat.counters.calls)),
+            codes,
+            accepted: self.accepted.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What was counted since the counters were last set to zero.
+    pub(crate) fn report(&self) -> Report {
+        self.report_all().since(&self.baseline.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets the counters to zero, for [`Shared::report`].
+    pub(crate) fn reset_counters(&self) {
+        let now = self.report_all();
+        *self.baseline.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
     /// The workers' counters, summed.
     pub(crate) fn totals(&self) -> Totals {
         Totals::of(self.seats.iter().map(|seat| &seat.counters))
+    }
+}
+
+impl Report {
+    fn since(self, before: &Self) -> Self {
+        let stats = Stats {
+            hits: self.stats.hits - before.stats.hits,
+            misses: self.stats.misses - before.stats.misses,
+            stores: self.stats.stores - before.stats.stores,
+            deletes: self.stats.deletes - before.stats.deletes,
+            evictions: self.stats.evictions - before.stats.evictions,
+            expirations: self.stats.expirations - before.stats.expirations,
+            ..self.stats
+        };
+        let codes = self.codes.into_iter().map(|(code, count)| {
+            let count = count - before.codes.get(&code).copied().unwrap_or(0);
+            (code, count)
+        });
+        Self {
+            stats,
+            totals: self.totals.since(&before.totals),
+            calls: self.calls.since(&before.calls),
+            codes: codes.filter(|(_, count)| *count > 0).collect(),
+            accepted: self.accepted - before.accepted,
+            rejected: self.rejected - before.rejected,
+        }
     }
 }
 

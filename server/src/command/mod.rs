@@ -16,6 +16,7 @@ use crabcache_protocol::detect::{Speaker, detect};
 use crabcache_protocol::native as wire;
 use crabcache_protocol::resp::{Version, write};
 
+use crate::clock;
 use crate::connection::{Connection, Dialect, Phase};
 use crate::reactor::batch::Pass;
 
@@ -48,10 +49,20 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     loop {
         if let Some(mut task) = connection.task.take() {
             pass.run();
-            if !task.step(connection, pass) {
+            let mut lasting = connection.lasting.take();
+            let start = clock::monotonic();
+            let done = task.step(connection, pass);
+            if let Some(lasting) = &mut lasting {
+                lasting.add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            }
+            if !done {
+                connection.lasting = lasting;
                 connection.task = Some(task);
                 connection.input.postpone();
                 return at;
+            }
+            if let Some(lasting) = lasting {
+                lasting.end(connection, pass);
             }
         }
         if connection.phase != Phase::Open {

@@ -19,6 +19,7 @@ use crabcache_engine::Millis;
 use crabcache_protocol::resp::Version;
 
 use crate::command::resp::Transaction;
+use crate::command::resp::calls::Lasting;
 use crate::command::task::Task;
 use crate::config::Pin;
 use crate::net::stream::Stream;
@@ -66,6 +67,10 @@ pub(crate) struct Connection {
     pub(crate) output: Output,
     /// Where it stands.
     pub(crate) phase: Phase,
+    /// The number of the last command of RESP that was looked at.
+    pub(crate) last: u16,
+    /// What is measured about `task`, where it is a command of RESP.
+    pub(crate) lasting: Option<Box<Lasting>>,
     /// Something that takes more than one turn; until it is done no further request of this client is looked at.
     pub(crate) task: Option<Box<Task>>,
     /// What it watches, and the requests that wait for `EXEC`.
@@ -80,6 +85,8 @@ pub(crate) struct Connection {
     pub(crate) waits: bool,
     /// Its last answers were large, and the next ones may be.
     pub(crate) heavy: bool,
+    /// When it last sent anything.
+    pub(crate) seen: Millis,
     /// When it last sent part of a large request or took part of an answer that had to wait.
     pub(crate) moved: Millis,
     /// What the worker's budget knows about it.
@@ -99,6 +106,7 @@ impl Connection {
         if let Dialect::Resp(_) = dialect {
             client.resp.store(2, Ordering::Relaxed);
         }
+        let seen = Millis(client.since_ms);
         Self {
             stream,
             client,
@@ -106,6 +114,8 @@ impl Connection {
             input: Input::default(),
             output: Output::default(),
             phase: Phase::Open,
+            last: 0,
+            lasting: None,
             task: None,
             transaction: None,
             readable: false,
@@ -113,6 +123,7 @@ impl Connection {
             queued: false,
             waits: false,
             heavy: false,
+            seen,
             moved: Millis::default(),
             charge: Charge::default(),
         }

@@ -124,7 +124,7 @@ fn advance(shared: &Shared<'_>) -> Level {
 fn welcome(stream: Stream, pin: Pin, shared: &Shared<'_>) {
     let load = |seat: &crate::shared::Seat| seat.load.load(Ordering::Relaxed);
     let connected: usize = shared.seats.iter().map(load).sum();
-    if connected >= shared.config.connections_max {
+    if connected >= shared.settings.connections_max() {
         shared.rejected.fetch_add(1, Ordering::Relaxed);
         refuse(stream, pin);
         return;

@@ -8,6 +8,7 @@ use crabcache_protocol::{native, resp::write};
 use super::batch::Plan;
 use crate::command::{Reply, memcache, native as native_reply, resp};
 use crate::shared::LargeValues;
+use crate::stats::{Codes, note_code};
 
 /// The answers of one turn, and what an answer that comes of several operations is waiting for.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Answers<'s> {
     pub(crate) now: Millis,
     /// Errors written in this turn.
     pub(crate) errors: u64,
+    /// Their codes, where they have some.
+    pub(crate) codes: Codes,
     /// Sum of a command over several keys, so far.
     pub(crate) tally: i64,
     /// First failure of a command that writes several keys.
@@ -38,11 +41,20 @@ impl<'s> Answers<'s> {
             out: Vec::with_capacity(64 << 10),
             now: Millis::default(),
             errors: 0,
+            codes: Codes::default(),
             tally: 0,
             failure: None,
             multi_get: None,
             large,
         }
+    }
+
+    /// Writes an error of RESP; `text` begins with its code.
+    #[cold]
+    pub(crate) fn fail(&mut self, text: &str) {
+        write::error(&mut self.out, text.as_bytes());
+        self.errors += 1;
+        note_code(&mut self.codes, text);
     }
 
     /// Begins a turn.

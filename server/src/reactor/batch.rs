@@ -13,7 +13,7 @@
 //! it between two calls, so the worker is quiescent there and goes on; after some patience with the same operation it
 //! is refused, and the next one has its turn.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crabcache_engine::{Action, BATCH, Handle, Millis, Op, Outcome, Sink, StoreError, Value};
 use crabcache_protocol::resp::Version;
@@ -65,6 +65,13 @@ pub(crate) struct Executor<'s> {
     patience: Duration,
     /// Requests of this turn.
     pub(crate) commands: u64,
+    /// Of these, how many were GETs and SETs of RESP in their usual form.
+    pub(crate) gets: u64,
+    pub(crate) sets: u64,
+    /// Nanoseconds and number of the requests that were timed by themselves in this turn.
+    pub(crate) measured: (u64, u64),
+    /// Requests of RESP answered with an error without an operation.
+    pub(crate) refused: u64,
 }
 
 /// How long a worker waits for room in one turn, all operations together.
@@ -134,12 +141,17 @@ impl<'s> Executor<'s> {
             cautious: false,
             patience: PATIENCE,
             commands: 0,
+            gets: 0,
+            sets: 0,
+            measured: (0, 0),
+            refused: 0,
         }
     }
 
     /// Begins a turn in which `segments` clients have something to say.
     pub(crate) fn begin(&mut self, now: Millis, segments: usize, tight: bool) {
         self.now = now;
+        self.measured = (0, 0);
         self.answers.begin(now);
         self.ends.clear();
         self.ends.resize(segments, 0);
@@ -158,6 +170,22 @@ impl<'s> Executor<'s> {
     /// Has touched them.
     pub(crate) fn leave(&mut self) {
         self.access.leave();
+    }
+
+    /// The turn took this long: shares it out to its requests, but for those that were timed by themselves.
+    #[cold]
+    pub(crate) fn note_time(&self, start: Instant) {
+        let nanos =
+            u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_sub(self.measured.0);
+        let requests = self.commands.saturating_sub(self.measured.1);
+        if let Some(mean) = nanos.checked_div(requests) {
+            self.seat.counters.calls.batched.time(mean, requests);
+        }
+    }
+
+    /// What this worker counts.
+    pub(crate) fn counters(&self) -> &'s Counters {
+        &self.seat.counters
     }
 
     /// Carries a batch out, and empties it.
@@ -398,7 +426,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
 
     /// What this worker counts.
     pub(crate) fn counters(&self) -> &'s Counters {
-        &self.executor.seat.counters
+        self.executor.counters()
     }
 
     /// What the threads share.

@@ -184,6 +184,7 @@ impl Turn {
                 Ok(0) => self.gone.push(key),
                 Ok(len) => {
                     received += len;
+                    connection.seen = now;
                     connection.readable = len == room || connection.half_closed;
                     if kept > 0 {
                         self.buffer[start..fresh].copy_from_slice(connection.input.kept());
@@ -213,6 +214,7 @@ impl Turn {
             Ok((0, _)) => self.gone.push(key),
             Ok((len, drained)) => {
                 connection.moved = now;
+                connection.seen = now;
                 connection.readable = !drained || connection.half_closed;
                 if connection.input.is_enough() {
                     self.segments.push(Segment { key, source: Source::Own(self.owned.len()), consumed: 0 });
@@ -408,6 +410,17 @@ impl Turn {
             let _ = registry.deregister(&mut connection.stream);
             gone(&connection);
         }
+    }
+
+    /// Lets clients go that have sent nothing since `since`, and wait for nothing.
+    pub(crate) fn drop_idle(&mut self, since: Millis) {
+        let idle = self.connections.iter().filter(|(_, connection)| {
+            connection.seen < since
+                && connection.takes_requests()
+                && connection.output.is_empty()
+                && !connection.waits
+        });
+        self.gone.extend(idle.map(|(key, _)| key));
     }
 
     /// Lets a client go at the end of this turn.

@@ -12,9 +12,11 @@ use mio::{Events, Interest, Poll, Token};
 use super::batch::Executor;
 use super::turn::Turn;
 use crate::clock;
+use crate::command::resp::calls;
 use crate::connection::{Connection, Dialect};
 use crate::shared::{Seat, Shared};
 use crate::shutdown::Level;
+use crate::stats::calls::SAMPLE;
 
 /// The token of the worker's waker; clients have their slab keys.
 pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -28,6 +30,8 @@ const SWEEP_IDLE_MS: u64 = 1000;
 /// How long, and how many times, a worker that has nothing to do sleeps before it sleeps until somebody comes.
 const QUIET_MS: u64 = 1000;
 const QUIET_WAKES: u32 = 5;
+/// How often idle clients are looked for.
+const IDLE_LOOK_MS: u64 = 500;
 /// Blocks of each shard that one look goes through before the clients have their turn again.
 const SWEEP_BLOCKS: u32 = 512;
 /// Buckets emptied per turn by a flush that comes of itself.
@@ -46,6 +50,10 @@ pub(crate) struct Worker<'s> {
     sweeps: bool,
     swept: Millis,
     sweep_every_ms: u64,
+    /// Turns in which somebody had something to say.
+    turns: u64,
+    /// When idle clients were last looked for.
+    looked_for_idle: Millis,
     /// Wakes in which nothing had happened, one after the other.
     quiet: u32,
     /// Where a flush by appointment has come to.
@@ -64,6 +72,8 @@ impl<'s> Worker<'s> {
             executor: Executor::new(handle, shared, seat),
             lingering: Vec::new(),
             sweeps: number == 0,
+            turns: 0,
+            looked_for_idle: Millis::default(),
             quiet: 0,
             swept: clock::now(),
             sweep_every_ms: SWEEP_BUSY_MS,
@@ -171,10 +181,22 @@ impl<'s> Worker<'s> {
         let counters = &self.seat.counters;
         self.turn.gather(now, counters);
         self.executor.begin(now, self.turn.segments(), self.turn.is_tight());
+        let requests = self.turn.segments();
+        let timed = requests > 0 && self.turns.is_multiple_of(SAMPLE);
+        self.turns += u64::from(requests > 0);
+        let start = timed.then(clock::monotonic);
         self.turn.process(&mut self.executor);
+        if let Some(start) = start {
+            self.executor.note_time(start);
+        }
         self.turn.scatter(&mut self.executor, counters);
+        calls::count_usual(&mut self.executor);
         counters.commands.add(std::mem::take(&mut self.executor.commands));
-        counters.errors.add(std::mem::take(&mut self.executor.answers.errors));
+        let errors = std::mem::take(&mut self.executor.answers.errors);
+        if errors > 0 {
+            counters.errors.add(errors);
+            counters.note_codes(&mut self.executor.answers.codes);
+        }
         self.let_go();
         if self.turn.has_waiting() {
             self.turn.relieve(now, &self.seat.counters);
@@ -213,6 +235,12 @@ impl<'s> Worker<'s> {
             });
             self.let_go();
         }
+        let idle_ms = self.shared.settings.idle_seconds_max().saturating_mul(1000);
+        if idle_ms > 0 && now.0.saturating_sub(self.looked_for_idle.0) >= IDLE_LOOK_MS {
+            self.looked_for_idle = now;
+            self.turn.drop_idle(Millis(now.0.saturating_sub(idle_ms)));
+            self.let_go();
+        }
         let handle = &mut self.executor.handle;
         // Once per turn, whatever it was spent on: others wait for this to use their memory again.
         handle.quiescent(now);
@@ -222,6 +250,7 @@ impl<'s> Worker<'s> {
         }
         if self.sweeps && (now.0.saturating_sub(self.swept.0) >= self.sweep_every_ms || now < self.swept) {
             self.swept = now;
+            self.shared.rates.measure(now, || self.shared.totals());
             let freed = handle.sweep(now, SWEEP_BLOCKS);
             // Many expired items among those looked at: there are more, so come back soon.
             self.sweep_every_ms = match freed {
@@ -251,6 +280,9 @@ impl<'s> Worker<'s> {
         let mut ms = if self.quiet < QUIET_WAKES || self.turn.has_waiting() { QUIET_MS } else { u64::MAX };
         if self.sweeps {
             ms = (self.swept.0 + self.sweep_every_ms).saturating_sub(now.0).clamp(1, SWEEP_IDLE_MS);
+        }
+        if self.shared.settings.idle_seconds_max() > 0 {
+            ms = ms.min(IDLE_LOOK_MS);
         }
         if let Some(at) = self.shared.flush_at.get() {
             ms = ms.min(at.0.saturating_sub(now.0).max(1));

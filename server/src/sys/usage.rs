@@ -13,6 +13,8 @@ pub(crate) struct Usage {
     pub(crate) resident_bytes: u64,
     /// Highest resident memory so far, in bytes.
     pub(crate) resident_bytes_max: u64,
+    /// Memory of the machine, in bytes.
+    pub(crate) system_bytes: u64,
 }
 
 /// Asks the kernel.
@@ -28,13 +30,15 @@ pub(crate) fn usage() -> Usage {
     Usage {
         user_seconds: seconds(usage.ru_utime),
         system_seconds: seconds(usage.ru_stime),
-        resident_bytes: resident().unwrap_or(0),
+        resident_bytes: kib("/proc/self/status", "VmRSS:").unwrap_or(0) * 1024,
         resident_bytes_max: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+        system_bytes: kib("/proc/meminfo", "MemTotal:").unwrap_or(0) * 1024,
     }
 }
 
-fn resident() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+/// The number behind `name` in a file of the kernel's.
+fn kib(file: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -50,6 +50,16 @@ impl<'a> Args<'a> {
         self.iter().nth(index)
     }
 
+    /// The arguments from `index` on, as if they were a command of their own; none if there is no such argument.
+    #[must_use]
+    pub fn from(self, index: usize) -> Option<Self> {
+        let mut rest = self.iter();
+        for _ in 0..index {
+            rest.next()?;
+        }
+        (rest.len > 0).then_some(Self { bytes: rest.bytes, len: rest.len })
+    }
+
     /// All arguments, the name first.
     #[inline]
     #[must_use]
@@ -114,6 +124,8 @@ mod tests {
         assert_eq!(args.get(2), Some(&b"\r\n"[..]));
         assert_eq!(args.get(3), None);
         assert_eq!(args.iter().len(), 3);
+        assert_eq!(args.from(1).map(|rest| (rest.len(), rest.name())), Some((2, &b""[..])));
+        assert_eq!((args.from(0), args.from(3)), (Some(args), None));
         assert_eq!(args.into_iter().collect::<Vec<_>>(), [&b"foo"[..], b"", b"\r\n"]);
     }
 }

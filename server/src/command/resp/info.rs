@@ -1,13 +1,16 @@
-//! The texts of INFO and CONFIG GET: what dashboards and tools read. Fields that Redis has and we do not are left out,
-//! except where a tool fails without them; then they say what is true here (no persistence, no replicas).
+//! INFO: what dashboards and tools read. Fields that Redis has and we do not are left out, except where a tool fails
+//! without them; then they say what is true here (no persistence, no replicas).
 
 use std::fmt::Write as _;
 
-use crabcache_engine::{Millis, Stats};
+use crabcache_engine::Millis;
+use crabcache_protocol::resp::{Args, write};
 
-use crate::config::size;
-use crate::shared::Shared;
-use crate::stats::Totals;
+use super::table;
+use crate::config::{Endpoint, size};
+use crate::connection::Connection;
+use crate::reactor::batch::Pass;
+use crate::shared::{Report, Shared};
 use crate::sys::usage::{Usage, usage};
 
 /// The version of Redis whose commands and answers these are; clients choose by it what they dare to send.
@@ -16,44 +19,67 @@ pub(super) const REDIS_VERSION: &str = "7.4.0";
 /// What the sections are made of.
 struct Facts<'a> {
     shared: &'a Shared<'a>,
-    stats: Stats,
-    totals: Totals,
+    report: Report,
     usage: Usage,
     now: Millis,
 }
 
-type Section = (&'static str, fn(&Facts<'_>, &mut String));
+struct Section {
+    name: &'static str,
+    /// Told where nothing was asked for.
+    usual: bool,
+    write: fn(&Facts<'_>, &mut String),
+}
 
-const SECTIONS: [Section; 10] = [
-    ("Server", server),
-    ("Clients", clients),
-    ("Memory", memory),
-    ("Persistence", persistence),
-    ("Stats", stats),
-    ("Replication", replication),
-    ("CPU", cpu),
-    ("Modules", modules),
-    ("Cluster", cluster),
-    ("Keyspace", keyspace),
+const fn usual(name: &'static str, write: fn(&Facts<'_>, &mut String)) -> Section {
+    Section { name, usual: true, write }
+}
+
+const fn special(name: &'static str, write: fn(&Facts<'_>, &mut String)) -> Section {
+    Section { name, usual: false, write }
+}
+
+const SECTIONS: [Section; 13] = [
+    usual("Server", server),
+    usual("Clients", clients),
+    usual("Memory", memory),
+    usual("Persistence", persistence),
+    usual("Stats", stats),
+    usual("Replication", replication),
+    usual("CPU", cpu),
+    usual("Modules", modules),
+    special("Commandstats", commandstats),
+    usual("Errorstats", errorstats),
+    special("Latencystats", latencystats),
+    usual("Cluster", cluster),
+    usual("Keyspace", keyspace),
 ];
 
-/// The text of INFO. No sections, or one of the collective names, means all.
-pub(super) fn text(shared: &Shared<'_>, now: Millis, sections: &[&[u8]]) -> String {
-    let facts = Facts { shared, stats: shared.cache.stats(), totals: shared.totals(), usage: usage(), now };
-    let every = sections.is_empty()
-        || sections.iter().any(|wanted| {
-            ["all", "default", "everything"].iter().any(|all| wanted.eq_ignore_ascii_case(all.as_bytes()))
-        });
+/// `INFO [section ...]`
+pub(super) fn answer<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    pass.run();
+    let sections: Vec<&[u8]> = args.iter().skip(1).collect();
+    let text = text(pass.shared(), pass.now(), &sections);
+    let version = pass.version;
+    write::verbatim(pass.direct(), *b"txt", text.as_bytes(), version);
+}
+
+/// The text: the usual sections where none is asked for.
+fn text(shared: &Shared<'_>, now: Millis, wanted: &[&[u8]]) -> String {
+    let asks = |name: &str| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()));
+    let every = asks("all") || asks("everything");
+    let usual = wanted.is_empty() || asks("default");
+    let facts = Facts { shared, report: shared.report(), usage: usage(), now };
     let mut text = String::with_capacity(4096);
-    for (name, write) in SECTIONS {
-        if every || sections.iter().any(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes())) {
+    for section in SECTIONS {
+        if every || (usual && section.usual) || asks(section.name) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
             text.push_str("# ");
-            text.push_str(name);
+            text.push_str(section.name);
             text.push_str("\r\n");
-            write(&facts, &mut text);
+            (section.write)(&facts, &mut text);
         }
     }
     text
@@ -67,11 +93,8 @@ macro_rules! fields {
 }
 
 fn server(facts: &Facts<'_>, text: &mut String) {
-    let uptime = facts.shared.started.elapsed().as_secs();
-    let port = facts.shared.addresses.iter().find_map(|listen| match &listen.endpoint {
-        crate::config::Endpoint::Tcp(address) => Some(address.port()),
-        crate::config::Endpoint::Unix(_) => None,
-    });
+    let Facts { shared, now, .. } = facts;
+    let uptime = shared.started.elapsed().as_secs();
     fields!(text,
         "redis_version": REDIS_VERSION,
         "server_name": "crabcache",
@@ -79,51 +102,84 @@ fn server(facts: &Facts<'_>, text: &mut String) {
         "redis_mode": "standalone",
         "os": std::env::consts::OS,
         "arch_bits": usize::BITS,
+        "monotonic_clock": "POSIX clock_gettime",
         "multiplexing_api": "epoll",
         "process_id": std::process::id(),
-        "tcp_port": port.unwrap_or(0),
+        "run_id": shared.run_id,
+        "tcp_port": shared.tcp().map_or(0, |address| address.port()),
+        "server_time_usec": now.0.saturating_mul(1000),
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime / 86_400,
-        "server_time_usec": facts.now.0.saturating_mul(1000),
-        "io_threads_active": u8::from(facts.shared.seats.len() > 1),
-        "worker_threads": facts.shared.seats.len(),
-        "simd_level": facts.shared.cache.simd_level(),
+        "executable": std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
+        "config_file": "",
+        "io_threads_active": u8::from(shared.seats.len() > 1),
+        "worker_threads": shared.seats.len(),
+        "simd_level": shared.cache.simd_level(),
     );
+    for listen in &shared.addresses {
+        let at = match &listen.endpoint {
+            Endpoint::Tcp(address) => format!("name=tcp,bind={},port={}", address.ip(), address.port()),
+            Endpoint::Unix(path) => format!("name=unix,bind={}", path.display()),
+        };
+        fields!(text, "listener": at);
+    }
 }
 
 fn clients(facts: &Facts<'_>, text: &mut String) {
+    let Facts { shared, report, .. } = facts;
     fields!(text,
-        "connected_clients": facts.totals.connections,
-        "maxclients": facts.shared.config.connections_max,
+        "connected_clients": report.totals.connections,
+        "cluster_connections": 0,
+        "maxclients": shared.settings.connections_max(),
         "blocked_clients": 0,
         "tracking_clients": 0,
-        "resp_clients_received": facts.totals.resp,
-        "memcache_clients_received": facts.totals.memcache,
-        "native_clients_received": facts.totals.native,
+        "clients_in_timeout_table": 0,
+        "resp_clients_received": report.totals.resp,
+        "memcache_clients_received": report.totals.memcache,
+        "native_clients_received": report.totals.native,
     );
 }
 
 fn memory(facts: &Facts<'_>, text: &mut String) {
-    let Facts { stats, usage, .. } = facts;
+    let Facts { report: Report { stats, .. }, usage, .. } = facts;
     let used = stats.used_bytes + stats.index_bytes + stats.limbo_bytes;
     let ratio = if used == 0 { 1.0 } else { usage.resident_bytes as f64 / used as f64 };
+    let dataset = if used == 0 { 0.0 } else { stats.used_bytes as f64 * 100.0 / used as f64 };
     fields!(text,
         "used_memory": used,
         "used_memory_human": size::Human(used as usize),
         "used_memory_rss": usage.resident_bytes,
         "used_memory_rss_human": size::Human(usage.resident_bytes as usize),
         "used_memory_peak": usage.resident_bytes_max,
+        "used_memory_peak_human": size::Human(usage.resident_bytes_max as usize),
         "used_memory_overhead": stats.index_bytes + stats.limbo_bytes,
+        "used_memory_startup": 0,
         "used_memory_dataset": stats.used_bytes,
+        "used_memory_dataset_perc": format_args!("{dataset:.2}%"),
+        "allocator_allocated": used,
+        "allocator_active": stats.region_bytes,
+        "allocator_resident": usage.resident_bytes,
+        "total_system_memory": usage.system_bytes,
+        "total_system_memory_human": size::Human(usage.system_bytes as usize),
+        "used_memory_lua": 0,
+        "used_memory_scripts": 0,
         "maxmemory": stats.region_bytes,
         "maxmemory_human": size::Human(stats.region_bytes as usize),
         "maxmemory_policy": "allkeys-lru",
-        "allocator_active": stats.region_bytes,
-        "allocator_allocated": used,
-        "allocator_resident": usage.resident_bytes,
         "allocator_frag_ratio": "1.00",
+        "allocator_frag_bytes": 0,
+        "allocator_rss_ratio": "1.00",
+        "allocator_rss_bytes": 0,
         "mem_fragmentation_ratio": format_args!("{ratio:.2}"),
+        "mem_fragmentation_bytes": i128::from(usage.resident_bytes) - i128::from(used),
+        "mem_not_counted_for_evict": 0,
+        "mem_replication_backlog": 0,
+        "mem_clients_slaves": 0,
+        "mem_aof_buffer": 0,
         "mem_allocator": "crabcache",
+        "active_defrag_running": 0,
+        "lazyfree_pending_objects": 0,
+        "lazyfreed_objects": 0,
         "index_bytes": stats.index_bytes,
         "index_buckets": stats.buckets,
         "free_bytes": stats.free_bytes,
@@ -140,29 +196,51 @@ fn persistence(_: &Facts<'_>, text: &mut String) {
         "rdb_bgsave_in_progress": 0,
         "rdb_last_save_time": 0,
         "rdb_last_bgsave_status": "ok",
+        "rdb_last_bgsave_time_sec": -1,
+        "rdb_current_bgsave_time_sec": -1,
         "aof_enabled": 0,
         "aof_rewrite_in_progress": 0,
+        "aof_rewrite_scheduled": 0,
+        "aof_last_rewrite_time_sec": -1,
+        "aof_current_rewrite_time_sec": -1,
+        "aof_last_bgrewrite_status": "ok",
         "aof_last_write_status": "ok",
     );
 }
 
 fn stats(facts: &Facts<'_>, text: &mut String) {
-    let Facts { stats, totals, shared, .. } = facts;
-    let ordering = std::sync::atomic::Ordering::Relaxed;
+    let Facts { shared, now, report: Report { stats, totals, codes, .. }, .. } = facts;
+    let rates = shared.rates.at(*now);
     fields!(text,
-        "total_connections_received": shared.accepted.load(ordering),
+        "total_connections_received": facts.report.accepted,
         "total_commands_processed": totals.commands,
-        "instantaneous_ops_per_sec": totals.commands / shared.started.elapsed().as_secs().max(1),
+        "instantaneous_ops_per_sec": rates.commands,
         "total_net_input_bytes": totals.bytes_in,
         "total_net_output_bytes": totals.bytes_out,
-        "rejected_connections": shared.rejected.load(ordering),
+        "instantaneous_input_kbps": format_args!("{:.2}", rates.bytes_in as f64 / 1024.0),
+        "instantaneous_output_kbps": format_args!("{:.2}", rates.bytes_out as f64 / 1024.0),
+        "rejected_connections": facts.report.rejected,
+        "sync_full": 0,
+        "sync_partial_ok": 0,
+        "sync_partial_err": 0,
         "expired_keys": stats.expirations,
+        "expired_stale_perc": "0.00",
+        "expired_time_cap_reached_count": 0,
         "evicted_keys": stats.evictions,
+        "evicted_clients": totals.memory_closes,
         "keyspace_hits": stats.hits,
         "keyspace_misses": stats.misses,
-        "total_error_replies": totals.errors,
         "pubsub_channels": 0,
+        "pubsub_patterns": 0,
         "latest_fork_usec": 0,
+        "total_forks": 0,
+        "migrate_cached_sockets": 0,
+        "slave_expires_tracked_keys": 0,
+        "tracking_total_keys": 0,
+        "tracking_total_items": 0,
+        "tracking_total_prefixes": 0,
+        "unexpected_error_replies": 0,
+        "total_error_replies": totals.errors.max(codes.values().sum()),
         "client_output_buffer_limit_disconnections": totals.memory_closes,
         "stores": stats.stores,
         "deletes": stats.deletes,
@@ -170,12 +248,15 @@ fn stats(facts: &Facts<'_>, text: &mut String) {
     );
 }
 
-fn replication(_: &Facts<'_>, text: &mut String) {
+fn replication(facts: &Facts<'_>, text: &mut String) {
     fields!(text,
         "role": "master",
         "connected_slaves": 0,
         "master_failover_state": "no-failover",
+        "master_replid": facts.shared.run_id,
         "master_repl_offset": 0,
+        "second_repl_offset": -1,
+        "repl_backlog_active": 0,
     );
 }
 
@@ -183,10 +264,55 @@ fn cpu(facts: &Facts<'_>, text: &mut String) {
     fields!(text,
         "used_cpu_sys": format_args!("{:.6}", facts.usage.system_seconds),
         "used_cpu_user": format_args!("{:.6}", facts.usage.user_seconds),
+        "used_cpu_sys_children": "0.000000",
+        "used_cpu_user_children": "0.000000",
     );
 }
 
 fn modules(_: &Facts<'_>, _: &mut String) {}
+
+/// Durations of what looks at one key are those of its batches (`stats/calls.rs`).
+fn commandstats(facts: &Facts<'_>, text: &mut String) {
+    for found in table::all() {
+        let totals = facts.report.calls.command(found.number);
+        if totals.calls + totals.rejected + totals.failed > 0 {
+            let mean = if totals.calls > 0 { totals.mean_nanos() as f64 / 1000.0 } else { 0.0 };
+            let _ = write!(
+                text,
+                "cmdstat_{}:calls={},usec={:.0},usec_per_call={mean:.2},rejected_calls={},failed_calls={}\r\n",
+                found.command.name,
+                totals.calls,
+                totals.calls as f64 * mean,
+                totals.rejected,
+                totals.failed
+            );
+        }
+    }
+}
+
+fn errorstats(facts: &Facts<'_>, text: &mut String) {
+    for (code, count) in &facts.report.codes {
+        let _ = write!(text, "errorstat_{code}:count={count}\r\n");
+    }
+}
+
+fn latencystats(facts: &Facts<'_>, text: &mut String) {
+    let settings = &facts.shared.settings;
+    let percentiles = settings.percentiles();
+    if !settings.times_requests() || percentiles.is_empty() {
+        return;
+    }
+    for found in table::all() {
+        let totals = facts.report.calls.command(found.number);
+        if totals.calls > 0 && totals.percentile(100.0).is_some() {
+            let shown = percentiles.iter().map(|percent| {
+                format!("p{percent}={:.3}", totals.percentile(*percent).unwrap_or(0) as f64 / 1000.0)
+            });
+            let shown = shown.collect::<Vec<_>>().join(",");
+            let _ = write!(text, "latency_percentiles_usec_{}:{shown}\r\n", found.command.name);
+        }
+    }
+}
 
 fn cluster(_: &Facts<'_>, text: &mut String) {
     fields!(text, "cluster_enabled": 0);
@@ -194,30 +320,8 @@ fn cluster(_: &Facts<'_>, text: &mut String) {
 
 fn keyspace(facts: &Facts<'_>, text: &mut String) {
     // How many items expire, and when on average, is not kept.
-    if facts.stats.items > 0 {
-        fields!(text, "db0": format_args!("keys={},expires=0,avg_ttl=0", facts.stats.items));
+    let items = facts.report.stats.items;
+    if items > 0 {
+        fields!(text, "db0": format_args!("keys={items},expires=0,avg_ttl=0"));
     }
-}
-
-/// What CONFIG GET knows.
-pub(super) fn parameters(shared: &Shared<'_>) -> Vec<(&'static str, String)> {
-    let config = &shared.config;
-    let port = shared.addresses.iter().find_map(|listen| match &listen.endpoint {
-        crate::config::Endpoint::Tcp(address) => Some(address.port()),
-        crate::config::Endpoint::Unix(_) => None,
-    });
-    [
-        ("appendonly", "no".to_owned()),
-        ("databases", "1".to_owned()),
-        ("io-threads", shared.seats.len().to_string()),
-        ("maxclients", config.connections_max.to_string()),
-        ("maxmemory", config.memory_bytes.to_string()),
-        ("maxmemory-policy", "allkeys-lru".to_owned()),
-        ("port", port.unwrap_or(0).to_string()),
-        ("proto-max-bulk-len", shared.bounds.item_len_max.to_string()),
-        ("replica-read-only", "yes".to_owned()),
-        ("save", String::new()),
-        ("timeout", "0".to_owned()),
-    ]
-    .into()
 }

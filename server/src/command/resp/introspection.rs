@@ -1,160 +1,150 @@
-//! Commands that ask about the server.
+//! Commands that describe the commands.
 
 use crabcache_protocol::resp::{Args, write};
 
 use super::connection::ECHOED_MAX;
-use super::{glob, info, is, one, table};
-use crate::clock;
+use super::table::flags::CATEGORIES;
+use super::table::{self, COMMANDS, Found};
+use super::{flags, glob, is, names};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 
-/// `INFO [section ...]`
-pub(super) fn info<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    pass.run();
-    let sections: Vec<&[u8]> = args.iter().skip(1).collect();
-    let text = info::text(pass.shared(), pass.now(), &sections);
+/// `COMMAND`
+pub(super) fn command<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let version = pass.version;
-    write::verbatim(pass.direct(), *b"txt", text.as_bytes(), version);
+    let out = pass.direct();
+    write::array(out, COMMANDS.len());
+    for command in COMMANDS {
+        command.describe(out, version);
+    }
 }
 
-/// `COMMAND [COUNT | DOCS | LIST | INFO name ...]`
-pub(super) fn command<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+/// `COMMAND COUNT`
+pub(super) fn count<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    write::integer(pass.direct(), COMMANDS.len() as i64);
+}
+
+/// `COMMAND INFO [name ...]`
+pub(super) fn infos<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() == 2 {
+        return command(args, connection, pass);
+    }
     if args.len() > ECHOED_MAX {
         return pass.error("ERR too many commands at once");
     }
     let version = pass.version;
     let out = pass.direct();
-    let Some(what) = args.get(1) else {
-        write::array(out, table::COMMANDS.len());
-        return table::COMMANDS.iter().for_each(|command| command.describe(out, version));
-    };
-    if is(what, "COUNT") {
-        write::integer(out, table::COMMANDS.len() as i64);
-    } else if is(what, "DOCS") {
-        // No documentation: redis-cli then completes no arguments, and goes on.
-        write::map(out, 0, version);
-    } else if is(what, "LIST") {
-        write::array(out, table::COMMANDS.len());
-        for command in table::COMMANDS {
-            write::bulk(out, command.name.as_bytes());
+    write::array(out, args.len() - 2);
+    for name in args.iter().skip(2) {
+        match table::find_any(name) {
+            Some(found) => found.command.describe(out, version),
+            None => write::nil(out, version),
         }
-    } else if is(what, "INFO") {
-        if args.len() == 2 {
-            write::array(out, table::COMMANDS.len());
-            return table::COMMANDS.iter().for_each(|command| command.describe(out, version));
-        }
-        write::array(out, args.len() - 2);
-        for name in args.iter().skip(2) {
-            match table::find(name) {
-                Some(command) => command.describe(out, version),
-                None => write::nil_array(out, version),
-            }
-        }
-    } else {
-        pass.unknown_subcommand(what, "COMMAND");
     }
 }
 
-/// `CONFIG GET pattern ... | SET name value ... | RESETSTAT | REWRITE`
-pub(super) fn config<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let what = one(&args);
-    if is(what, "GET") && args.len() > 2 {
-        let known = info::parameters(pass.shared());
-        let wanted = known.iter().filter(|(name, _)| {
-            args.iter().skip(2).any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
-        });
-        let wanted: Vec<_> = wanted.collect();
+/// `COMMAND DOCS [name ...]`
+pub(super) fn docs<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() > ECHOED_MAX {
+        return pass.error("ERR too many commands at once");
+    }
+    let wanted: Vec<_> = if args.len() == 2 {
+        COMMANDS.iter().collect()
+    } else {
+        args.iter().skip(2).filter_map(table::find_any).map(|found| found.command).collect()
+    };
+    let version = pass.version;
+    let out = pass.direct();
+    write::map(out, wanted.len(), version);
+    for command in &wanted {
+        command.document(out, version);
+    }
+}
+
+/// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`
+pub(super) fn list<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let mut options = args.iter().skip(2);
+    let (by, what, operand) = (options.next(), options.next(), options.next());
+    let wanted: Vec<&str> = match (by, what, operand) {
+        (None, ..) => all(|_| true),
+        (Some(by), Some(what), Some(operand)) if is(by, "FILTERBY") && args.len() == 5 => {
+            if is(what, "MODULE") {
+                Vec::new()
+            } else if is(what, "ACLCAT") {
+                let bit = CATEGORIES.iter().position(|name| is(operand, name));
+                bit.map(|at| all(|found| found.command.categories_bits() & 1 << at != 0)).unwrap_or_default()
+            } else if is(what, "PATTERN") {
+                let pattern = operand.to_ascii_lowercase();
+                all(|found| glob::matches(&pattern, found.command.name.as_bytes()))
+            } else {
+                return pass.syntax_error();
+            }
+        }
+        _ => return pass.syntax_error(),
+    };
+    names(pass.direct(), &wanted);
+}
+
+fn all(wanted: impl Fn(&Found) -> bool) -> Vec<&'static str> {
+    table::all().filter(wanted).map(|found| found.command.name).collect()
+}
+
+/// `COMMAND GETKEYS command [argument ...]`
+pub(super) fn getkeys<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if let Some(keys) = keys_of(args, pass) {
+        let out = pass.direct();
+        write::array(out, keys.len());
+        for (key, _) in &keys {
+            write::bulk(out, key);
+        }
+    }
+}
+
+/// `COMMAND GETKEYSANDFLAGS command [argument ...]`
+pub(super) fn getkeysandflags<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if let Some(keys) = keys_of(args, pass) {
         let version = pass.version;
         let out = pass.direct();
-        write::map(out, wanted.len(), version);
-        for (name, value) in wanted {
-            write::bulk(out, name.as_bytes());
-            write::bulk(out, value.as_bytes());
+        write::array(out, keys.len());
+        for (key, does) in keys {
+            write::array(out, 2);
+            write::bulk(out, key);
+            flags(out, &does.split(' ').collect::<Vec<_>>(), version);
         }
-    } else if is(what, "SET") && args.len() > 3 && args.len().is_multiple_of(2) {
-        set(args, pass);
-    } else if is(what, "RESETSTAT") && args.len() == 2 {
-        pass.direct().extend_from_slice(write::OK);
-    } else if is(what, "REWRITE") && args.len() == 2 {
-        pass.error("ERR The server is running without a config file");
-    } else if is(what, "GET") || is(what, "SET") || is(what, "RESETSTAT") || is(what, "REWRITE") {
-        pass.wrong_arity(&format!("config|{}", String::from_utf8_lossy(what).to_lowercase()));
-    } else {
-        pass.unknown_subcommand(what, "CONFIG");
     }
 }
 
-/// Nothing can be changed while the server runs. What is set to the value that it has is set; what makes no
-/// difference here (how a log that we do not have is kept) is accepted, since tools insist on it.
-fn set(args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
-    let known = info::parameters(pass.shared());
-    let mut rest = args.iter().skip(2);
-    while let (Some(name), Some(value)) = (rest.next(), rest.next()) {
-        let name = String::from_utf8_lossy(name).to_lowercase();
-        let immaterial = name.starts_with("slowlog-") || name.starts_with("latency-") || name == "save";
-        let current = known.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
-        match current {
-            Some(current) if current.as_bytes().eq_ignore_ascii_case(value) => {}
-            _ if immaterial => {}
-            Some(_) => {
-                return pass.error(&format!(
-                    "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config"
-                ));
-            }
-            None => {
-                return pass
-                    .error(&format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"));
-            }
+/// The keys of the request behind the subcommand, and what is done with them; none if that was answered with an error.
+fn keys_of<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>) -> Option<Vec<(&'a [u8], &'static str)>> {
+    let request = args.from(2)?;
+    match table::asked(request) {
+        Ok(found) => Some(found.command.keys_of(request)),
+        Err(text) => {
+            pass.error(text);
+            None
         }
     }
-    pass.direct().extend_from_slice(write::OK);
 }
 
-pub(super) fn time<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let micros = clock::micros();
+/// `CONTAINER HELP`: what the table knows about the subcommands.
+pub(super) fn help<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let Some(found) = table::find(args.name()) else { return };
+    let name = found.command.name.to_ascii_uppercase();
     let out = pass.direct();
-    write::array(out, 2);
-    write::bulk(out, (micros / 1_000_000).to_string().as_bytes());
-    write::bulk(out, (micros % 1_000_000).to_string().as_bytes());
-}
-
-/// Nothing is recorded yet, and so it says.
-pub(super) fn latency<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let what = one(&args);
-    let version = pass.version;
-    if is(what, "LATEST") || is(what, "HISTORY") {
-        write::array(pass.direct(), 0);
-    } else if is(what, "HISTOGRAM") {
-        write::map(pass.direct(), 0, version);
-    } else if is(what, "RESET") {
-        write::integer(pass.direct(), 0);
-    } else {
-        pass.unknown_subcommand(what, "LATENCY");
+    let subcommands = found.command.subcommands;
+    write::array(out, 1 + 2 * subcommands.len());
+    let head = format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    write::simple(out, head.as_bytes());
+    let (last, others): (Vec<_>, Vec<_>) =
+        subcommands.iter().partition(|command| command.short_name() == "help");
+    for command in others {
+        let short = command.short_name().to_ascii_uppercase();
+        write::simple(out, format!("{short} {}", command.syntax).trim_end().as_bytes());
+        write::simple(out, format!("    {}", command.summary).as_bytes());
     }
-}
-
-pub(super) fn slowlog<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let what = one(&args);
-    if is(what, "LEN") {
-        write::integer(pass.direct(), 0);
-    } else if is(what, "GET") {
-        write::array(pass.direct(), 0);
-    } else if is(what, "RESET") {
-        pass.direct().extend_from_slice(write::OK);
-    } else {
-        pass.unknown_subcommand(what, "SLOWLOG");
-    }
-}
-
-pub(super) fn cluster<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    pass.error("ERR This instance has cluster support disabled");
-}
-
-pub(super) fn module<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    if is(one(&args), "LIST") {
-        write::array(pass.direct(), 0);
-    } else {
-        pass.unknown_subcommand(one(&args), "MODULE");
+    for _ in last {
+        write::simple(out, b"HELP");
+        write::simple(out, b"    Prints this help.");
     }
 }
 
@@ -163,6 +153,17 @@ impl Pass<'_, '_, '_> {
     #[cold]
     pub(super) fn unknown_subcommand(&mut self, what: &[u8], command: &str) {
         let what = String::from_utf8_lossy(&what[..what.len().min(128)]).into_owned();
-        self.error(&format!("ERR unknown subcommand '{what}'. Try {command} HELP."));
+        self.error(&format!("ERR unknown subcommand '{what}'. Try {} HELP.", command.to_ascii_uppercase()));
+    }
+
+    /// Answers that a subcommand does not take these arguments.
+    #[cold]
+    pub(super) fn wrong_subcommand(&mut self, args: Args<'_>) {
+        let what = args.get(1).unwrap_or_default();
+        let what = String::from_utf8_lossy(&what[..what.len().min(128)]).into_owned();
+        let container = String::from_utf8_lossy(args.name()).to_uppercase();
+        self.error(&format!(
+            "ERR unknown subcommand or wrong number of arguments for '{what}'. Try {container} HELP."
+        ));
     }
 }

@@ -5,7 +5,7 @@ use crabcache_protocol::number::{parse_i64, parse_u64, write_u64};
 use crabcache_protocol::resp::{Args, write};
 
 use super::reply::{Kind, Reply};
-use super::{glob, is, one};
+use super::{glob, is, one, two};
 use crate::command::task::{Done, Task};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
@@ -45,27 +45,73 @@ pub(super) fn r#type<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a,
     about(one(&args), pass, Kind::Type);
 }
 
-pub(super) fn object<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let (what, key) = (one(&args), args.get(2));
-    let kind = [
-        ("ENCODING", Kind::Encoding),
-        ("REFCOUNT", Kind::RefCount),
-        ("IDLETIME", Kind::IdleTime),
-        ("FREQ", Kind::Freq),
-    ];
-    match (kind.iter().find(|(name, _)| is(what, name)), key) {
-        (Some(&(_, kind)), Some(key)) if args.len() == 3 => about(key, pass, kind),
-        _ => pass.unknown_subcommand(what, "OBJECT"),
-    }
+pub(super) fn object_encoding<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    about(two(&args).1, pass, Kind::Encoding);
 }
 
-pub(super) fn memory<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let what = one(&args);
-    match args.get(2) {
-        Some(key) if is(what, "USAGE") => about(key, pass, Kind::Usage),
-        None if is(what, "DOCTOR") => write::bulk(pass.direct(), b"Hi. The memory of this cache is fixed."),
-        None if is(what, "PURGE") => pass.direct().extend_from_slice(write::OK),
-        _ => pass.unknown_subcommand(what, "MEMORY"),
+pub(super) fn object_refcount<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    about(two(&args).1, pass, Kind::RefCount);
+}
+
+pub(super) fn object_idletime<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    about(two(&args).1, pass, Kind::IdleTime);
+}
+
+pub(super) fn object_freq<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    about(two(&args).1, pass, Kind::Freq);
+}
+
+/// `MEMORY USAGE key [SAMPLES count]`: a string is measured whole, however many samples are allowed.
+pub(super) fn memory_usage<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let mut options = args.iter().skip(3);
+    while let Some(option) = options.next() {
+        let Some(count) = options.next().filter(|_| is(option, "SAMPLES")) else {
+            return pass.syntax_error();
+        };
+        match parse_i64(count) {
+            Some(0..) => {}
+            Some(_) => return pass.syntax_error(),
+            None => return pass.not_an_integer(),
+        }
+    }
+    about(two(&args).1, pass, Kind::Usage);
+}
+
+pub(super) fn memory_doctor<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let text = "The memory of this cache is fixed, and was taken when it started. MEMORY STATS tells how it is used.\n";
+    let version = pass.version;
+    write::verbatim(pass.direct(), *b"txt", text.as_bytes(), version);
+}
+
+pub(super) fn memory_purge<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    pass.direct().extend_from_slice(write::OK);
+}
+
+/// `MEMORY STATS`, with Redis' names for what there is.
+pub(super) fn memory_stats<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    pass.run();
+    let usage = crate::sys::usage::usage();
+    let stats = pass.shared().cache.stats();
+    let overhead = stats.index_bytes + stats.limbo_bytes;
+    let used = stats.used_bytes + overhead;
+    let figures = [
+        ("peak.allocated", usage.resident_bytes_max),
+        ("total.allocated", used),
+        ("startup.allocated", 0),
+        ("overhead.total", overhead),
+        ("keys.count", stats.items),
+        ("keys.bytes-per-key", used.checked_div(stats.items).unwrap_or(0)),
+        ("dataset.bytes", stats.used_bytes),
+        ("allocator.allocated", used),
+        ("allocator.active", stats.region_bytes),
+        ("allocator.resident", usage.resident_bytes),
+    ];
+    let version = pass.version;
+    let out = pass.direct();
+    write::map(out, figures.len(), version);
+    for (name, figure) in figures {
+        write::bulk(out, name.as_bytes());
+        write::integer(out, figure as i64);
     }
 }
 

@@ -5,12 +5,19 @@
 //! other --table------> a function of `strings`, `keyspace`, `expiry`, `connection`, `introspection`
 //! ```
 
+mod acl;
+mod admin;
+pub(crate) mod calls;
+mod client;
+mod config;
 mod connection;
 mod expiry;
 pub(crate) mod glob;
 mod info;
 mod introspection;
 mod keyspace;
+mod latency;
+mod pubsub;
 mod reply;
 mod strings;
 mod table;
@@ -21,6 +28,7 @@ use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, Usual, inline, write};
 
 pub(crate) use reply::{Reply, answer};
+pub(crate) use table::ALL as COMMANDS;
 pub(crate) use transaction::{Exec, Transaction};
 
 use super::Reply as AnyReply;
@@ -33,7 +41,7 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     let limits = pass.shared().bounds.resp;
     let mut progress = std::mem::take(&mut connection.input.progress);
     let mut at = 0;
-    let mut commands = 0;
+    let (mut usuals, mut sets, mut others) = (0, 0, 0);
     'requests: while at < bytes.len() {
         if !connection.queues() {
             while let Some((usual, consumed)) = resp::usual(&bytes[at..], &limits) {
@@ -47,8 +55,8 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                     break 'requests;
                 }
                 at += consumed;
-                commands += 1;
-                push(usual, pass);
+                usuals += 1;
+                sets += push(usual, pass);
                 if pass.is_full() {
                     break 'requests;
                 }
@@ -65,10 +73,14 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                 }
                 let request = &bytes[at..at + consumed];
                 at += consumed;
-                commands += 1;
+                others += 1;
                 match value {
                     Request::Usual(_) if connection.queues() => transaction::queue(request, connection, pass),
-                    Request::Usual(usual) => push(usual, pass),
+                    Request::Usual(usual) => {
+                        others -= 1;
+                        usuals += 1;
+                        sets += push(usual, pass);
+                    }
                     Request::Command(args) => {
                         table::run(args, connection, pass);
                         if !connection.takes_requests() {
@@ -81,7 +93,7 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                             break;
                         }
                     }
-                    Request::Nothing => commands -= 1,
+                    Request::Nothing => others -= 1,
                 }
                 if pass.is_full() {
                     break;
@@ -105,21 +117,34 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
         }
     }
     connection.input.progress = progress;
-    pass.executor.commands += commands;
+    pass.executor.commands += usuals + others;
+    pass.executor.gets += usuals - sets;
+    pass.executor.sets += sets;
     at
 }
 
+/// Gives how many SETs that was.
 #[inline(always)]
-fn push<'a>(usual: Usual<'a>, pass: &mut Pass<'a, '_, '_>) {
+fn push<'a>(usual: Usual<'a>, pass: &mut Pass<'a, '_, '_>) -> u64 {
     match usual {
-        Usual::Get { key } => pass.push(Op::get(key), AnyReply::Resp(Reply::Value)),
+        Usual::Get { key } => {
+            pass.push(Op::get(key), AnyReply::Resp(Reply::Value));
+            0
+        }
         Usual::Set { key, value } => {
             if value.len() > LargeValues::FROM {
                 pass.note_large(value.len());
             }
             pass.push(Op::put(key, value), AnyReply::Resp(Reply::Ok));
+            1
         }
     }
+}
+
+/// Counts a GET or, where `sets` is 1, a SET.
+fn count(sets: u64, pass: &mut Pass<'_, '_, '_>) {
+    pass.executor.gets += 1 - sets;
+    pass.executor.sets += sets;
 }
 
 /// The keys whose values the answer will hold.
@@ -165,7 +190,7 @@ fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>)
     pass.aside(|pass| match resp::parse(&typed, &limits, &mut resp::Progress::default()) {
         Ok(Parsed::Complete { value, .. }) => match value {
             Request::Usual(_) if connection.queues() => transaction::queue(&typed, connection, pass),
-            Request::Usual(usual) => push(usual, pass),
+            Request::Usual(usual) => count(push(usual, pass), pass),
             Request::Command(args) => table::run(args, connection, pass),
             Request::Inline(_) | Request::Nothing => {}
         },
@@ -193,8 +218,9 @@ impl<'a> Pass<'a, '_, '_> {
     /// Answers with an error; `text` begins with its code.
     #[cold]
     pub(crate) fn error(&mut self, text: &str) {
-        write::error(self.direct(), text.as_bytes());
-        self.executor.answers.errors += 1;
+        self.run();
+        self.executor.answers.fail(text);
+        self.executor.refused += 1;
     }
 
     /// Answers that the command `name` has too few or too many arguments.
@@ -219,6 +245,22 @@ impl<'a> Pass<'a, '_, '_> {
     #[cold]
     fn invalid_expire(&mut self, name: &str) {
         self.error(&format!("ERR invalid expire time in '{name}' command"));
+    }
+}
+
+/// An array of names.
+fn names(out: &mut Vec<u8>, names: &[&str]) {
+    write::array(out, names.len());
+    for name in names {
+        write::bulk(out, name.as_bytes());
+    }
+}
+
+/// Flags: a set of simple strings.
+fn flags(out: &mut Vec<u8>, flags: &[&str], version: resp::Version) {
+    write::set(out, flags.len(), version);
+    for flag in flags {
+        write::simple(out, flag.as_bytes());
     }
 }
 

@@ -94,7 +94,7 @@ pub(crate) fn answer(
         {
             write::array(&mut to.out, head as usize);
         }
-        return fail(to, "ERR the answers of this pipeline are too large; ask for less at a time");
+        return to.fail("ERR the answers of this pipeline are too large; ask for less at a time");
     }
     match reply {
         Reply::Value => value(to, found(outcome), version, outcome),
@@ -226,18 +226,12 @@ pub(crate) fn too_large(max: usize) -> String {
 fn refused(to: &mut Answers<'_>, error: StoreError) {
     match error {
         StoreError::KeyTooLong { max, .. } => {
-            fail(to, &format!("ERR key is too long: it may have {max} bytes"));
+            to.fail(&format!("ERR key is too long: it may have {max} bytes"));
         }
-        StoreError::TooLarge { max, .. } => fail(to, &too_large(max)),
-        StoreError::NotANumber => fail(to, "ERR value is not an integer or out of range"),
-        StoreError::Overflow => fail(to, "ERR increment or decrement would overflow"),
+        StoreError::TooLarge { max, .. } => to.fail(&too_large(max)),
+        StoreError::NotANumber => to.fail("ERR value is not an integer or out of range"),
+        StoreError::Overflow => to.fail("ERR increment or decrement would overflow"),
         // Pressure, and whatever the engine may come to refuse.
-        _ => fail(to, "OOM command not allowed when used memory > 'maxmemory'."),
+        _ => to.fail("OOM command not allowed when used memory > 'maxmemory'."),
     }
-}
-
-#[cold]
-fn fail(to: &mut Answers<'_>, text: &str) {
-    write::error(&mut to.out, text.as_bytes());
-    to.errors += 1;
 }

@@ -11,7 +11,7 @@
 use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, write};
 
-use super::{push, table, values_shown};
+use super::{count, push, table, values_shown};
 use crate::command::task::Task;
 use crate::connection::{Connection, Phase};
 use crate::reactor::batch::Pass;
@@ -184,7 +184,7 @@ impl Exec {
             for (request, consumed) in requests(&queue.bytes[*at..], pass) {
                 *at += consumed;
                 match request {
-                    Request::Usual(usual) => push(usual, pass),
+                    Request::Usual(usual) => count(push(usual, pass), pass),
                     Request::Command(args) => table::run(args, connection, pass),
                     Request::Inline(_) | Request::Nothing => {}
                 }

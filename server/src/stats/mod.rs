@@ -3,7 +3,14 @@
 //! Each counter has one writer, its worker, and sits in that worker's own cache lines: adding is a plain load and
 //! store, never a locked instruction, and happens once per turn rather than once per request.
 
+pub(crate) mod calls;
+pub(crate) mod rates;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use calls::Calls;
 
 /// A number that only its worker changes and anybody may read.
 #[derive(Debug, Default)]
@@ -55,6 +62,44 @@ pub(crate) struct Counters {
     pub(crate) flushes: Counter,
     /// Writes refused because no room could be made in time.
     pub(crate) no_room: Counter,
+    /// Calls of RESP's commands.
+    pub(crate) calls: Calls,
+    /// Errors answered in RESP, by their codes. Locked where there are some, once a turn.
+    codes: Mutex<Codes>,
+}
+
+/// How often each code of an error (`ERR`, `WRONGTYPE`) was answered.
+pub(crate) type Codes = BTreeMap<Box<str>, u64>;
+
+/// Notes the error `text`, which begins with its code.
+pub(crate) fn note_code(codes: &mut Codes, text: &str) {
+    let code = text.split(' ').next().unwrap_or_default();
+    match codes.get_mut(code) {
+        Some(count) => *count += 1,
+        None => {
+            codes.insert(code.into(), 1);
+        }
+    }
+}
+
+impl Counters {
+    /// Adds the errors of a turn, and empties the list.
+    pub(crate) fn note_codes(&self, turn: &mut Codes) {
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        add_codes(&mut codes, turn);
+        turn.clear();
+    }
+
+    /// The errors so far are added to `sum`.
+    pub(crate) fn codes_into(&self, sum: &mut Codes) {
+        add_codes(sum, &self.codes.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn add_codes(sum: &mut Codes, more: &Codes) {
+    for (code, count) in more {
+        *sum.entry(code.clone()).or_default() += count;
+    }
 }
 
 /// The sums.
@@ -100,5 +145,22 @@ impl Totals {
             flushes: sum.flushes + worker.flushes.get(),
             no_room: sum.no_room + worker.no_room.get(),
         })
+    }
+
+    /// Without what was counted before; clients connected now stay.
+    pub(crate) fn since(self, before: &Self) -> Self {
+        Self {
+            commands: self.commands - before.commands,
+            errors: self.errors - before.errors,
+            bytes_in: self.bytes_in - before.bytes_in,
+            bytes_out: self.bytes_out - before.bytes_out,
+            connections: self.connections,
+            resp: self.resp - before.resp,
+            memcache: self.memcache - before.memcache,
+            native: self.native - before.native,
+            memory_closes: self.memory_closes - before.memory_closes,
+            flushes: self.flushes - before.flushes,
+            no_room: self.no_room - before.no_room,
+        }
     }
 }

@@ -1,0 +1,286 @@
+//! The commands, in the order of their names.
+
+use super::super::{admin, connection, expiry, info, introspection, keyspace, pubsub, strings, transaction};
+use super::flags::{
+    ADMIN, ADMINISTER, ALLOW_BUSY, ALWAYS, CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE, DENYOOM,
+    FAST, GREETING, NO_ASYNC_LOADING, NOSCRIPT, PERSONAL, PUBSUB, READ, SKIP_SLOWLOG, STALE, WRITE,
+};
+use super::{Command, Keys, subcommands};
+
+/// All commands; their subcommands hang on them.
+pub(in crate::command::resp) const COMMANDS: &[Command] = &[
+    Command::container("acl", subcommands::ACL)
+        .since("6.0.0", "server", "depends on the subcommand")
+        .docs("", "Commands about users and what they may do."),
+    Command::new("append", 3, WRITE | DENYOOM | FAST, strings::append)
+        .keys(&[Keys::one(1, "RW insert")])
+        .since("2.0.0", "string", "O(1)")
+        .docs("key value", "Adds bytes to the end of a value."),
+    Command::new("auth", -2, GREETING, connection::auth)
+        .since("1.0.0", "connection", "O(N)")
+        .docs("[username] password", "Says who the client is."),
+    Command::container("client", subcommands::CLIENT)
+        .since("2.4.0", "connection", "depends on the subcommand")
+        .docs("", "Commands about connections."),
+    Command::container("cluster", subcommands::CLUSTER)
+        .since("3.0.0", "cluster", "depends on the subcommand")
+        .docs("", "Commands about a cluster."),
+    Command::new("command", -1, ALWAYS, introspection::command)
+        .subcommands(subcommands::COMMAND)
+        .categories(CAT_CONNECTION)
+        .tips(&["nondeterministic_output_order"])
+        .since("2.8.13", "server", "depends on the subcommand")
+        .docs("", "Describes all commands."),
+    Command::container("config", subcommands::CONFIG)
+        .since("2.0.0", "server", "depends on the subcommand")
+        .docs("", "Commands about settings."),
+    Command::new("dbsize", 1, READ | FAST, keyspace::dbsize)
+        .categories(CAT_KEYSPACE)
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+        .since("1.0.0", "server", "O(1)")
+        .docs("", "Counts the keys."),
+    Command::new("debug", -2, ADMINISTER, admin::debug)
+        .since("1.0.0", "server", "O(1)")
+        .docs("", "For developers of Redis; disabled here."),
+    Command::new("decr", 2, WRITE | DENYOOM | FAST, strings::decr)
+        .keys(&[Keys::one(1, "RW access update")])
+        .since("1.0.0", "string", "O(1)")
+        .docs("key", "Subtracts one from a number."),
+    Command::new("decrby", 3, WRITE | DENYOOM | FAST, strings::decrby)
+        .keys(&[Keys::one(1, "RW access update")])
+        .since("1.0.0", "string", "O(1)")
+        .docs("key decrement", "Subtracts from a number."),
+    Command::new("del", -2, WRITE, keyspace::del)
+        .keys(&[Keys::all(1, "RM delete")])
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .since("1.0.0", "generic", "O(N)")
+        .docs("key...", "Removes keys."),
+    Command::new("discard", 1, PERSONAL | FAST | ALLOW_BUSY, transaction::discard)
+        .since("2.0.0", "transactions", "O(N)")
+        .docs("", "Forgets what was queued."),
+    Command::new("echo", 2, ALWAYS | FAST, connection::echo)
+        .since("1.0.0", "connection", "O(1)")
+        .docs("message", "Answers with its argument."),
+    Command::new("exec", 1, PERSONAL | SKIP_SLOWLOG, transaction::exec)
+        .since("1.2.0", "transactions", "O(1)")
+        .docs("", "Carries out what was queued, as one."),
+    Command::new("exists", -2, READ | FAST, keyspace::exists)
+        .keys(&[Keys::all(1, "RO")])
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .since("1.0.0", "generic", "O(N)")
+        .docs("key...", "Counts how many of the keys are there."),
+    Command::new("expire", -3, WRITE | FAST, expiry::expire)
+        .keys(&[Keys::one(1, "RW update")])
+        .since("1.0.0", "generic", "O(1)")
+        .docs("key seconds [NX|XX|GT|LT]", "Lets a key expire after some seconds."),
+    Command::new("expireat", -3, WRITE | FAST, expiry::expireat)
+        .keys(&[Keys::one(1, "RW update")])
+        .since("1.2.0", "generic", "O(1)")
+        .docs("key unix-time-seconds [NX|XX|GT|LT]", "Lets a key expire at a moment given in seconds."),
+    Command::new("expiretime", 2, READ | FAST, expiry::expiretime)
+        .keys(&[Keys::one(1, "RO access")])
+        .since("7.0.0", "generic", "O(1)")
+        .docs("key", "Tells in seconds when a key expires."),
+    Command::new("flushall", -1, WRITE, keyspace::flush)
+        .categories(CAT_KEYSPACE | CAT_DANGEROUS)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .since("1.0.0", "server", "O(N)")
+        .docs("[ASYNC|SYNC]", "Removes all keys of all databases."),
+    Command::new("flushdb", -1, WRITE, keyspace::flush)
+        .categories(CAT_KEYSPACE | CAT_DANGEROUS)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .since("1.0.0", "server", "O(N)")
+        .docs("[ASYNC|SYNC]", "Removes all keys of the current database."),
+    Command::new("get", 2, READ | FAST, strings::get)
+        .keys(&[Keys::one(1, "RO access")])
+        .since("1.0.0", "string", "O(1)")
+        .docs("key", "Reads a value."),
+    Command::new("getdel", 2, WRITE | FAST, strings::getdel)
+        .keys(&[Keys::one(1, "RW access delete")])
+        .since("6.2.0", "string", "O(1)")
+        .docs("key", "Reads a value and removes its key."),
+    Command::new("getex", -2, WRITE | FAST, strings::getex)
+        .keys(&[Keys::one(1, "RW access update")])
+        .since("6.2.0", "string", "O(1)")
+        .docs("key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]", "Reads a value and may change when it expires."),
+    Command::new("getrange", 4, READ, strings::getrange)
+        .keys(&[Keys::one(1, "RO access")])
+        .since("2.4.0", "string", "O(N)")
+        .docs("key start end", "Reads a part of a value."),
+    Command::new("getset", 3, WRITE | DENYOOM | FAST, strings::getset)
+        .keys(&[Keys::one(1, "RW access update")])
+        .since("1.0.0", "string", "O(1)")
+        .deprecated("6.2.0", "SET with GET")
+        .docs("key value", "Writes a value and answers with the one before."),
+    Command::new("hello", -1, GREETING, connection::hello)
+        .since("6.0.0", "connection", "O(1)")
+        .docs("[protover [AUTH username password] [SETNAME clientname]]", "Chooses the version of the protocol and introduces both sides."),
+    Command::new("incr", 2, WRITE | DENYOOM | FAST, strings::incr)
+        .keys(&[Keys::one(1, "RW access update")])
+        .since("1.0.0", "string", "O(1)")
+        .docs("key", "Adds one to a number."),
+    Command::new("incrby", 3, WRITE | DENYOOM | FAST, strings::incrby)
+        .keys(&[Keys::one(1, "RW access update")])
+        .since("1.0.0", "string", "O(1)")
+        .docs("key increment", "Adds to a number."),
+    Command::new("info", -1, ALWAYS, info::answer)
+        .categories(CAT_DANGEROUS)
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+        .since("1.0.0", "server", "O(1)")
+        .docs("[section...]", "Tells the figures and settings of the server."),
+    Command::new("keys", 2, READ, keyspace::keys)
+        .categories(CAT_DANGEROUS)
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
+        .since("1.0.0", "generic", "O(N)")
+        .docs("pattern", "Lists the keys that match a pattern."),
+    Command::container("latency", subcommands::LATENCY)
+        .since("2.8.13", "server", "depends on the subcommand")
+        .docs("", "Commands about how long things took."),
+    Command::new("lolwut", -1, READ | FAST, admin::lolwut)
+        .since("5.0.0", "server", "O(1)")
+        .docs("[VERSION version]", "Shows the version and a small picture."),
+    Command::container("memory", subcommands::MEMORY)
+        .since("4.0.0", "server", "depends on the subcommand")
+        .docs("", "Commands about memory."),
+    Command::new("mget", -2, READ | FAST, strings::mget)
+        .keys(&[Keys::all(1, "RO access")])
+        .tips(&["request_policy:multi_shard"])
+        .since("1.0.0", "string", "O(N)")
+        .docs("key...", "Reads several values."),
+    Command::container("module", subcommands::MODULE)
+        .since("4.0.0", "server", "depends on the subcommand")
+        .docs("", "Commands about modules."),
+    Command::new("mset", -3, WRITE | DENYOOM, strings::mset)
+        .keys(&[Keys::pairs(1, "OW update")])
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
+        .since("1.0.1", "string", "O(N)")
+        .docs("(key value)...", "Writes several values."),
+    Command::new("multi", 1, PERSONAL | FAST | ALLOW_BUSY, transaction::multi)
+        .since("1.2.0", "transactions", "O(1)")
+        .docs("", "Begins a transaction: what follows is queued."),
+    Command::container("object", subcommands::OBJECT)
+        .since("2.2.3", "generic", "depends on the subcommand")
+        .docs("", "Commands about how a value is kept."),
+    Command::new("persist", 2, WRITE | FAST, expiry::persist)
+        .keys(&[Keys::one(1, "RW update")])
+        .since("2.2.0", "generic", "O(1)")
+        .docs("key", "Lets a key never expire."),
+    Command::new("pexpire", -3, WRITE | FAST, expiry::pexpire)
+        .keys(&[Keys::one(1, "RW update")])
+        .since("2.6.0", "generic", "O(1)")
+        .docs("key milliseconds [NX|XX|GT|LT]", "Lets a key expire after some milliseconds."),
+    Command::new("pexpireat", -3, WRITE | FAST, expiry::pexpireat)
+        .keys(&[Keys::one(1, "RW update")])
+        .since("2.6.0", "generic", "O(1)")
+        .docs("key unix-time-milliseconds [NX|XX|GT|LT]", "Lets a key expire at a moment given in milliseconds."),
+    Command::new("pexpiretime", 2, READ | FAST, expiry::pexpiretime)
+        .keys(&[Keys::one(1, "RO access")])
+        .since("7.0.0", "generic", "O(1)")
+        .docs("key", "Tells in milliseconds when a key expires."),
+    Command::new("ping", -1, FAST, connection::ping)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .since("1.0.0", "connection", "O(1)")
+        .docs("[message]", "Answers, to show that the server is there."),
+    Command::new("psetex", 4, WRITE | DENYOOM, strings::psetex)
+        .keys(&[Keys::one(1, "OW update")])
+        .since("2.6.0", "string", "O(1)")
+        .docs("key milliseconds value", "Writes a value that expires after some milliseconds."),
+    Command::new("psubscribe", -2, PUBSUB | PERSONAL, pubsub::psubscribe)
+        .since("2.0.0", "pubsub", "O(N)")
+        .docs("pattern...", "Receives what is published to channels that match patterns."),
+    Command::new("pttl", 2, READ | FAST, expiry::pttl)
+        .keys(&[Keys::one(1, "RO access")])
+        .tips(&["nondeterministic_output"])
+        .since("2.6.0", "generic", "O(1)")
+        .docs("key", "Tells in milliseconds how long a key has left."),
+    Command::new("publish", 3, PUBSUB | ALWAYS | FAST, pubsub::publish)
+        .since("2.0.0", "pubsub", "O(N+M)")
+        .docs("channel message", "Sends a message to those who subscribed to a channel."),
+    Command::new("punsubscribe", -1, PUBSUB | PERSONAL, pubsub::punsubscribe)
+        .since("2.0.0", "pubsub", "O(N+M)")
+        .docs("[pattern...]", "Ends subscriptions to patterns."),
+    Command::new("quit", -1, GREETING, connection::quit)
+        .since("1.0.0", "connection", "O(1)")
+        .docs("", "Ends the connection."),
+    Command::new("replicaof", 3, ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING, admin::replicaof)
+        .since("5.0.0", "server", "O(1)")
+        .docs("host port", "Makes the server a copy of another; refused here."),
+    Command::new("reset", 1, GREETING, connection::reset)
+        .since("6.2.0", "connection", "O(1)")
+        .docs("", "Makes the connection as it was when it was new."),
+    Command::new("role", 1, PERSONAL | FAST, admin::role)
+        .categories(CAT_ADMIN | CAT_DANGEROUS)
+        .since("2.8.12", "server", "O(1)")
+        .docs("", "Tells the part of the server in replication."),
+    Command::new("scan", -2, READ, keyspace::scan)
+        .tips(&["nondeterministic_output", "request_policy:special"])
+        .since("2.8.0", "generic", "O(1)")
+        .docs("cursor [MATCH pattern] [COUNT count] [TYPE type]", "Walks over the keys, a few at a time."),
+    Command::new("select", 2, ALWAYS | FAST, connection::select)
+        .since("1.0.0", "connection", "O(1)")
+        .docs("index", "Chooses the database."),
+    Command::new("set", -3, WRITE | DENYOOM, strings::set)
+        .keys(&[Keys::one(1, "RW access update variable_flags")])
+        .since("1.0.0", "string", "O(1)")
+        .docs("key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]", "Writes a value."),
+    Command::new("setex", 4, WRITE | DENYOOM, strings::setex)
+        .keys(&[Keys::one(1, "OW update")])
+        .since("2.0.0", "string", "O(1)")
+        .docs("key seconds value", "Writes a value that expires after some seconds."),
+    Command::new("setnx", 3, WRITE | DENYOOM | FAST, strings::setnx)
+        .keys(&[Keys::one(1, "OW insert")])
+        .since("1.0.0", "string", "O(1)")
+        .docs("key value", "Writes a value where there is none."),
+    Command::new("slaveof", 3, ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING, admin::replicaof)
+        .since("1.0.0", "server", "O(1)")
+        .deprecated("5.0.0", "REPLICAOF")
+        .docs("host port", "Makes the server a copy of another; refused here."),
+    Command::container("slowlog", subcommands::SLOWLOG)
+        .since("2.2.12", "server", "depends on the subcommand")
+        .docs("", "Commands about the list of slow requests."),
+    Command::new("strlen", 2, READ | FAST, strings::strlen)
+        .keys(&[Keys::one(1, "RO")])
+        .since("2.2.0", "string", "O(1)")
+        .docs("key", "Tells the length of a value."),
+    Command::new("subscribe", -2, PUBSUB | PERSONAL, pubsub::subscribe)
+        .since("2.0.0", "pubsub", "O(N)")
+        .docs("channel...", "Receives what is published to channels."),
+    Command::new("substr", 4, READ, strings::getrange)
+        .keys(&[Keys::one(1, "RO access")])
+        .since("1.0.0", "string", "O(N)")
+        .deprecated("2.0.0", "GETRANGE")
+        .docs("key start end", "Reads a part of a value."),
+    Command::new("time", 1, ALWAYS | FAST, admin::time)
+        .tips(&["nondeterministic_output"])
+        .since("2.6.0", "server", "O(1)")
+        .docs("", "Tells the time."),
+    Command::new("touch", -2, READ | FAST, keyspace::touch)
+        .keys(&[Keys::all(1, "RO")])
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .since("3.2.1", "generic", "O(N)")
+        .docs("key...", "Counts the keys that are there and marks them as used."),
+    Command::new("ttl", 2, READ | FAST, expiry::ttl)
+        .keys(&[Keys::one(1, "RO access")])
+        .tips(&["nondeterministic_output"])
+        .since("1.0.0", "generic", "O(1)")
+        .docs("key", "Tells in seconds how long a key has left."),
+    Command::new("type", 2, READ | FAST, keyspace::r#type)
+        .keys(&[Keys::one(1, "RO")])
+        .since("1.0.0", "generic", "O(1)")
+        .docs("key", "Tells the type of a value."),
+    Command::new("unlink", -2, WRITE | FAST, keyspace::del)
+        .keys(&[Keys::all(1, "RM delete")])
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .since("4.0.0", "generic", "O(1)")
+        .docs("key...", "Removes keys."),
+    Command::new("unsubscribe", -1, PUBSUB | PERSONAL, pubsub::unsubscribe)
+        .since("2.0.0", "pubsub", "O(N)")
+        .docs("[channel...]", "Ends subscriptions to channels."),
+    Command::new("unwatch", 1, PERSONAL | FAST | ALLOW_BUSY, transaction::unwatch)
+        .since("2.2.0", "transactions", "O(1)")
+        .docs("", "Forgets all watched keys."),
+    Command::new("watch", -2, PERSONAL | FAST | ALLOW_BUSY, transaction::watch)
+        .keys(&[Keys::all(1, "RO")])
+        .since("2.2.0", "transactions", "O(1)")
+        .docs("key...", "Lets EXEC do nothing if a key changes before it."),
+];
