@@ -16,6 +16,9 @@ use crate::{BATCH, KEY_LEN_MAX};
 use core::fmt;
 use core::marker::PhantomData;
 
+/// The most buckets that one [`Handle::scan`] looks at where fewer items are asked for.
+const SCAN_BUCKETS: usize = 8192;
+
 /// One thread's way into a cache: everything is done through it. `Send`, but not `Sync`. Online when made.
 ///
 /// A handle that stays online without being quiescent keeps removed blocks from being reused by everybody. So call
@@ -268,8 +271,9 @@ impl<'c> Handle<'c> {
         removed
     }
 
-    /// Reports items from `cursor` (0 to begin) until at least `at_least` were reported or the end is reached. Answers
-    /// the next cursor, 0 at the end.
+    /// Reports items from `cursor` (0 to begin) until at least `at_least` were reported or the end is reached; also after
+    /// some thousand buckets, so that a call takes no longer where the index is nearly empty. Answers the next cursor, 0 at
+    /// the end.
     ///
     /// Every item that is present throughout the whole walk is reported at least once, even while the index grows; an
     /// item may be reported twice. Any number is a valid cursor.
@@ -284,15 +288,16 @@ impl<'c> Handle<'c> {
         let (shared, announcement) = (self.local.shared, self.local.participant.announcement());
         let shards = u64::from(shared.geometry.shards);
         // The cursor counts buckets shard by shard: shard in the low bits, so that it stays small.
-        let (mut number, mut bucket, mut reported) = (cursor % shards, cursor / shards, 0);
+        let (mut number, mut bucket, mut reported, mut looked_at) = (cursor % shards, cursor / shards, 0, 0);
         let at_least = at_least.max(1);
         while number < shards {
             let shard = shared.shard(number as u32);
             let mut walk = shard.walk_from(bucket);
             loop {
-                if reported >= at_least {
+                if reported >= at_least || looked_at >= SCAN_BUCKETS.max(at_least) {
                     return walk.bucket * shards + number;
                 }
+                looked_at += 1;
                 let more = shard.walk_on(&mut walk, |at| {
                     let item = Item::load(shard, at);
                     if !item.is_expired(now) {

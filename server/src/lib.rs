@@ -18,6 +18,7 @@ mod clock;
 mod command;
 pub mod config;
 mod connection;
+mod database;
 mod net;
 mod reactor;
 mod server;

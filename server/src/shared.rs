@@ -11,6 +11,7 @@ use mio::Waker;
 use crate::clock;
 use crate::config::{Config, Endpoint, Listen, Pin};
 use crate::connection::client::{Client, Clients};
+use crate::database::Databases;
 use crate::net::stream::Stream;
 use crate::settings::Settings;
 use crate::shutdown::Control;
@@ -45,6 +46,8 @@ pub(crate) struct Shared<'r> {
     pub(crate) flush_at: Appointment,
     /// Whether large values are about.
     pub(crate) large: LargeValues,
+    /// Where each database's keys are.
+    pub(crate) databases: Databases,
     /// Keys that clients watch.
     pub(crate) watches: Arc<Watches>,
     /// What requests may look like.
@@ -156,6 +159,7 @@ impl<'r> Shared<'r> {
             started: clock::monotonic(),
             flush_at: Appointment::none(),
             large: LargeValues::default(),
+            databases: Databases::new(),
             watches: Arc::new(Watches::new()),
             bounds,
             run_id,

@@ -13,7 +13,7 @@ fn everyday_greetings() {
     client.resp("PING a b", "-ERR wrong number of arguments for 'ping' command\r\n");
     client.resp("ECHO hello", "$5\r\nhello\r\n");
     client.resp("SELECT 0", "+OK\r\n");
-    client.resp("SELECT 1", "-ERR DB index is out of range\r\n");
+    client.resp("SELECT 16", "-ERR DB index is out of range\r\n");
     client.resp("SELECT x", "-ERR value is not an integer or out of range\r\n");
     client.resp(
         "AUTH secret",

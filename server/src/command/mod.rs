@@ -9,6 +9,7 @@ pub(crate) mod native;
 pub(crate) mod resp;
 pub(crate) mod stats_memcache;
 pub(crate) mod task;
+pub(crate) mod walk;
 
 use std::sync::atomic::Ordering;
 
@@ -46,6 +47,7 @@ impl Reply {
 /// the rest is: an unfinished request, or requests for the next turn.
 pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
     let mut at = 0;
+    pass.use_database(connection.database);
     loop {
         if let Some(mut task) = connection.task.take() {
             pass.run();

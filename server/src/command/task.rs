@@ -5,7 +5,8 @@ use crabcache_protocol::memcache::write as memcache;
 use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
-use super::resp::{Exec, glob};
+use super::resp::Exec;
+use super::walk::Walk;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 
@@ -19,17 +20,8 @@ pub(crate) enum Task {
         /// What to answer at the end.
         done: Done,
     },
-    /// Collect the keys that match a pattern.
-    Keys {
-        /// Where it has come to.
-        cursor: u64,
-        /// The pattern.
-        pattern: Box<[u8]>,
-        /// Keys found, as RESP bulk strings.
-        found: Vec<u8>,
-        /// How many.
-        count: usize,
-    },
+    /// Walk over all items.
+    Walk(Walk),
     /// Carry out the requests of a transaction.
     Exec(Exec),
 }
@@ -55,10 +47,6 @@ pub(crate) enum Done {
 
 /// Buckets of a slice of a flush.
 const FLUSH_BUCKETS: usize = 1024;
-/// Items of a slice of a walk.
-const WALK_ITEMS: usize = 4096;
-/// The longest answer to KEYS.
-const KEYS_LEN_MAX: usize = 16 << 20;
 
 impl Task {
     /// A flush that has just begun.
@@ -70,7 +58,7 @@ impl Task {
     pub(crate) fn held(&self) -> usize {
         match self {
             Self::Flush { .. } => 0,
-            Self::Keys { found, .. } => found.capacity(),
+            Self::Walk(walk) => walk.held(),
             Self::Exec(exec) => exec.held(),
         }
     }
@@ -80,8 +68,9 @@ impl Task {
         let now = pass.now();
         match self {
             Self::Exec(exec) => exec.step(connection, pass),
+            Self::Walk(walk) => walk.step(pass),
             Self::Flush { cursor, done } => {
-                pass.executor.will_remove(|_| true);
+                pass.executor.will_remove_all();
                 if let Some(next) = pass.executor.handle.flush(now, *cursor, FLUSH_BUCKETS) {
                     *cursor = next;
                     return false;
@@ -93,26 +82,6 @@ impl Task {
                     Done::Native { opaque, quiet: false } => reply::status(out, opaque, native::Status::Ok),
                     Done::Memcache { .. } | Done::Native { .. } => {}
                 }
-                true
-            }
-            Self::Keys { cursor, pattern, found, count } => {
-                *cursor = pass.executor.handle.scan(now, *cursor, WALK_ITEMS, |key, _| {
-                    if glob::matches(pattern, key) {
-                        write::bulk(found, key);
-                        *count += 1;
-                    }
-                });
-                pass.executor.handle.quiescent(now);
-                if found.len() > KEYS_LEN_MAX {
-                    pass.error("ERR too many keys match; use SCAN");
-                    return true;
-                }
-                if *cursor != 0 {
-                    return false;
-                }
-                let out = pass.direct();
-                write::array(out, *count);
-                out.extend_from_slice(found);
                 true
             }
         }

@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     pub(crate) client: Arc<Client>,
     /// What it speaks.
     pub(crate) dialect: Dialect,
+    /// The database that it has selected.
+    pub(crate) database: u8,
     /// Bytes in.
     pub(crate) input: Input,
     /// Bytes out.
@@ -111,6 +113,7 @@ impl Connection {
             stream,
             client,
             dialect,
+            database: 0,
             input: Input::default(),
             output: Output::default(),
             phase: Phase::Open,

@@ -7,6 +7,7 @@ use crabcache_protocol::{native, resp::write};
 
 use super::batch::Plan;
 use crate::command::{Reply, memcache, native as native_reply, resp};
+use crate::database;
 use crate::shared::LargeValues;
 use crate::stats::{Codes, note_code};
 
@@ -101,7 +102,9 @@ impl<'s> Answers<'s> {
             read && plan.reply.shows_value() && self.out.len().saturating_add(len) > OUT_LEN_MAX.max(len);
         match plan.reply {
             Reply::Resp(reply) => resp::answer(self, reply, plan.version, outcome, too_much),
-            Reply::Memcache(reply) => memcache::answer(self, reply, op.key, outcome, too_much),
+            Reply::Memcache(reply) => {
+                memcache::answer(self, reply, database::split(op.key).1, outcome, too_much);
+            }
             Reply::Native(reply) => native_reply::answer(self, reply, outcome, too_much),
         }
     }

@@ -22,6 +22,7 @@ use heapless::Vec as Fixed;
 use super::access::Access;
 use super::answers::Answers;
 use crate::command::Reply;
+use crate::database::Place;
 use crate::shared::{LargeValues, Seat, Shared};
 use crate::stats::Counters;
 
@@ -275,14 +276,40 @@ impl<'s> Executor<'s> {
         true
     }
 
-    /// Tells those who watch keys that are there and that `concerns` is true for: they are about to be removed, or may be.
-    pub(crate) fn will_remove(&mut self, concerns: impl Fn(&[u8]) -> bool) {
-        if !self.watched {
-            return;
+    /// Tells those who watch keys that are there: all are about to be removed.
+    pub(crate) fn will_remove_all(&mut self) {
+        if self.watched {
+            for key in self.shared.watches.keys() {
+                if self.peek(&key, |_| ()).is_some() {
+                    self.shared.watches.changed(&key);
+                }
+            }
         }
-        for key in self.shared.watches.keys() {
-            if concerns(&key) && self.peek(&key, |_| ()).is_some() {
-                self.shared.watches.changed(&key);
+    }
+
+    /// Tells all those who watch keys that `concerns` is true for.
+    pub(crate) fn will_change(&self, concerns: impl Fn(&[u8]) -> bool) {
+        self.shared.watches.keys().iter().filter(|key| concerns(key)).for_each(|key| {
+            self.shared.watches.changed(key);
+        });
+    }
+
+    /// Carries out one operation at once, on a key as it is stored; waits for room as long as a batch does. The batch must
+    /// have been run.
+    pub(crate) fn apply<T>(&mut self, op: &Op<'_>, look: impl FnOnce(Outcome<'_>) -> T) -> T {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let outcome = self.handle.apply(self.now, op);
+            if !matches!(outcome, Outcome::Refused(StoreError::Pressure)) {
+                if self.watched && changes(&outcome) {
+                    self.shared.watches.changed(op.key);
+                }
+                return look(outcome);
+            }
+            self.handle.quiescent(self.now);
+            if !self.wait(&mut pause) {
+                self.seat.counters.no_room.add(1);
+                return look(Outcome::Refused(StoreError::Pressure));
             }
         }
     }
@@ -316,12 +343,20 @@ pub(crate) struct Pass<'a, 'e, 's> {
     /// The version of RESP that the client at hand speaks.
     pub(crate) version: Version,
     segment: u32,
+    /// Where the keys are that the client at hand names.
+    place: Place,
 }
 
 impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     /// Begins.
     pub(crate) fn new(executor: &'e mut Executor<'s>) -> Self {
-        Self { batch: Batch::default(), executor, version: Version::Resp2, segment: 0 }
+        Self {
+            batch: Batch::default(),
+            executor,
+            version: Version::Resp2,
+            segment: 0,
+            place: Place::default(),
+        }
     }
 
     /// Goes on to the requests of segment `segment`.
@@ -336,9 +371,47 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         }
     }
 
+    /// The keys of the next requests are those of this database.
+    #[inline]
+    pub(crate) fn use_database(&mut self, database: u8) {
+        self.place = self.executor.shared.databases.place(database);
+    }
+
+    /// Where the keys of the client at hand are.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether keys are stored as they are, but those that [begin escaped](crate::database::begins_escaped), and no value is
+    /// too long to be answered at once.
+    #[inline]
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.place == Place::default() && !self.executor.cautious
+    }
+
     /// Adds an operation.
     #[inline]
     pub(crate) fn push(&mut self, op: Op<'a>, reply: Reply) {
+        if self.place.escapes(op.key) {
+            return self.push_escaped(op, reply);
+        }
+        self.push_stored(op, reply);
+    }
+
+    /// Carries out an operation on a key that is not stored as it is.
+    #[cold]
+    #[inline(never)]
+    fn push_escaped(&mut self, op: Op<'_>, reply: Reply) {
+        if !matches!(op.action, Action::Get | Action::Peek) {
+            self.executor.shared.databases.note_use(self.place);
+        }
+        let key = self.place.stored(op.key);
+        self.aside(|pass| pass.push_stored(Op { key: &key, action: op.action }, reply));
+    }
+
+    /// Adds an operation whose key is as it is stored.
+    #[inline]
+    pub(crate) fn push_stored(&mut self, op: Op<'a>, reply: Reply) {
         let plan = Plan { reply, version: self.version, segment: self.segment };
         // There is room: batch_len is BATCH at most, and run empties the batch.
         let _ = self.batch.ops.push(op);
@@ -363,10 +436,13 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
             executor: &mut *self.executor,
             version: self.version,
             segment: self.segment,
+            place: self.place,
         };
         let done = work(&mut aside);
         aside.run();
+        let place = aside.place;
         self.version = aside.version;
+        self.place = place;
         done
     }
 
@@ -405,12 +481,18 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         self.run();
         let mut len = 0;
         for key in keys {
-            len += self.executor.peek(key, |value| value.bytes().len()).unwrap_or(0);
+            len += self.peek(key, |value| value.bytes().len()).unwrap_or(0);
             if len > LargeValues::FROM {
                 return true;
             }
         }
         false
+    }
+
+    /// Looks at one item at once. What was pushed before must have been carried out.
+    pub(crate) fn peek<T>(&mut self, key: &[u8], look: impl Fn(&Value<'_>) -> T) -> Option<T> {
+        let key = self.place.stored(key);
+        self.executor.peek(&key, look)
     }
 
     /// Says that a large value is about to be stored.

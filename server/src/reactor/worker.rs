@@ -266,7 +266,7 @@ impl<'s> Worker<'s> {
         }
         if let Some(cursor) = self.flushing {
             self.executor.enter();
-            self.executor.will_remove(|_| true);
+            self.executor.will_remove_all();
             self.flushing = self.executor.handle.flush(now, cursor, FLUSH_BUCKETS);
             self.executor.leave();
             self.executor.handle.quiescent(now);

@@ -11,6 +11,7 @@
 mod args;
 mod error;
 mod frame;
+pub mod glob;
 pub mod inline;
 pub mod reply;
 mod request;

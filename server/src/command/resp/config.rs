@@ -5,6 +5,7 @@ use crabcache_protocol::resp::{Args, write};
 
 use super::glob;
 use crate::connection::Connection;
+use crate::database::DATABASES;
 use crate::reactor::batch::Pass;
 use crate::shared::Shared;
 
@@ -51,7 +52,7 @@ const PARAMETERS: &[Parameter] = &[
     fixed("appendonly", |_| "no".to_owned()),
     fixed("bind", |shared| shared.tcp().map(|address| address.ip().to_string()).unwrap_or_default()),
     fixed("cluster-enabled", |_| "no".to_owned()),
-    fixed("databases", |_| "1".to_owned()),
+    fixed("databases", |_| DATABASES.to_string()),
     fixed("io-threads", |shared| shared.seats.len().to_string()),
     immaterial("latency-monitor-threshold", |_| "0".to_owned()),
     Parameter {

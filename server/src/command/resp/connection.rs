@@ -27,14 +27,6 @@ pub(super) fn quit<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass
     connection.close();
 }
 
-pub(super) fn select<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    match parse_i64(one(&args)) {
-        Some(0) => pass.direct().extend_from_slice(write::OK),
-        Some(_) => pass.error("ERR DB index is out of range"),
-        None => pass.not_an_integer(),
-    }
-}
-
 /// `AUTH [user] password`: there is no password to be right about.
 pub(super) fn auth<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     match args.len() {
@@ -112,6 +104,8 @@ fn no_option(option: &[u8], pass: &mut Pass<'_, '_, '_>) {
 pub(super) fn reset<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     speak(Version::Resp2, connection, pass);
     connection.transaction = None;
+    connection.database = 0;
+    pass.use_database(0);
     connection.client.resp.store(2, Ordering::Relaxed);
     connection.client.rename(|names| names.client.clear());
     pass.direct().extend_from_slice(b"+RESET\r\n");

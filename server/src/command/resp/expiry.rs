@@ -138,7 +138,7 @@ fn touch<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>, unit: Unit, name: &str
 /// XX and LT together: two conditions, so it takes a look first.
 fn earlier_if_expiring(key: &[u8], expiry: Expiry, pass: &mut Pass<'_, '_, '_>) {
     pass.run();
-    if pass.executor.peek(key, |value| value.expires().is_some()) == Some(true) {
+    if pass.peek(key, |value| value.expires().is_some()) == Some(true) {
         let action = Action::Touch(expiry, TouchCondition::Earlier);
         pass.aside(|pass| pass.op(Op { key, action }, Reply::Did));
     } else {

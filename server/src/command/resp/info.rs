@@ -7,8 +7,11 @@ use crabcache_engine::Millis;
 use crabcache_protocol::resp::{Args, write};
 
 use super::table;
+use crate::command::task::Task;
+use crate::command::walk::{Counted, Items, Walk};
 use crate::config::{Endpoint, size};
 use crate::connection::Connection;
+use crate::database::DATABASES;
 use crate::reactor::batch::Pass;
 use crate::shared::{Report, Shared};
 use crate::sys::usage::{Usage, usage};
@@ -21,6 +24,8 @@ struct Facts<'a> {
     shared: &'a Shared<'a>,
     report: Report,
     usage: Usage,
+    /// Items of each place.
+    items: &'a Items,
     now: Millis,
 }
 
@@ -56,23 +61,39 @@ const SECTIONS: [Section; 13] = [
 ];
 
 /// `INFO [section ...]`
-pub(super) fn answer<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+pub(super) fn info<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let wanted: Vec<&[u8]> = args.iter().skip(1).collect();
+    let tells_items = SECTIONS.iter().any(|section| section.name == "Keyspace" && has(&wanted, section));
+    if tells_items && !pass.shared().databases.only_first() {
+        let wanted = wanted.into_iter().map(Box::from).collect();
+        connection.task = Some(Box::new(Task::Walk(Walk::count(Counted::Info(wanted)))));
+        return;
+    }
     pass.run();
-    let sections: Vec<&[u8]> = args.iter().skip(1).collect();
-    let text = text(pass.shared(), pass.now(), &sections);
+    let mut items = Items::default();
+    items[0] = pass.shared().cache.stats().items;
+    answer(&wanted, &items, pass);
+}
+
+/// Answers with the sections that are wanted.
+pub(crate) fn answer(wanted: &[&[u8]], items: &Items, pass: &mut Pass<'_, '_, '_>) {
+    let text = text(pass.shared(), pass.now(), wanted, items);
     let version = pass.version;
     write::verbatim(pass.direct(), *b"txt", text.as_bytes(), version);
 }
 
-/// The text: the usual sections where none is asked for.
-fn text(shared: &Shared<'_>, now: Millis, wanted: &[&[u8]]) -> String {
+/// Whether a section is wanted: a usual one also where none is asked for.
+fn has(wanted: &[&[u8]], section: &Section) -> bool {
     let asks = |name: &str| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()));
-    let every = asks("all") || asks("everything");
     let usual = wanted.is_empty() || asks("default");
-    let facts = Facts { shared, report: shared.report(), usage: usage(), now };
+    asks("all") || asks("everything") || (usual && section.usual) || asks(section.name)
+}
+
+fn text(shared: &Shared<'_>, now: Millis, wanted: &[&[u8]], items: &Items) -> String {
+    let facts = Facts { shared, report: shared.report(), usage: usage(), items, now };
     let mut text = String::with_capacity(4096);
     for section in SECTIONS {
-        if every || (usual && section.usual) || asks(section.name) {
+        if has(wanted, &section) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
@@ -320,8 +341,10 @@ fn cluster(_: &Facts<'_>, text: &mut String) {
 
 fn keyspace(facts: &Facts<'_>, text: &mut String) {
     // How many items expire, and when on average, is not kept.
-    let items = facts.report.stats.items;
-    if items > 0 {
-        fields!(text, "db0": format_args!("keys={items},expires=0,avg_ttl=0"));
+    for database in 0..DATABASES as u8 {
+        let items = facts.items[facts.shared.databases.place(database).index()];
+        if items > 0 {
+            let _ = write!(text, "db{database}:keys={items},expires=0,avg_ttl=0\r\n");
+        }
     }
 }

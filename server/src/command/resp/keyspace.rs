@@ -1,17 +1,18 @@
 //! Commands about keys, one or all of them.
 
 use crabcache_engine::{Action, Op};
-use crabcache_protocol::number::{parse_i64, parse_u64, write_u64};
+use crabcache_protocol::number::{parse_i64, parse_u64_lenient, write_u64};
 use crabcache_protocol::resp::{Args, write};
 
 use super::reply::{Kind, Reply};
-use super::{glob, is, one, two};
-use crate::command::task::{Done, Task};
+use super::{is, one, two};
+use crate::command::task::Task;
+use crate::command::walk::{Search, TOO_COMPLEX, TooComplex, Walk};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 
-/// The most items that one SCAN looks at.
-const SCAN_COUNT_MAX: usize = 65_536;
+/// The most items that one SCAN looks at: about a millisecond.
+const SCAN_COUNT_MAX: usize = 16_384;
 
 /// An operation per key, and the number of those that found it.
 fn tally<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>, action: Action<'a>) {
@@ -115,31 +116,35 @@ pub(super) fn memory_stats<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<
     }
 }
 
-pub(super) fn dbsize<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    pass.run();
-    let items = pass.shared().cache.stats().items;
-    write::integer(pass.direct(), items as i64);
-}
-
-pub(super) fn flush<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    match args.get(1) {
-        None => {}
-        Some(how) if args.len() == 2 && (is(how, "ASYNC") || is(how, "SYNC")) => {}
-        Some(_) => return pass.syntax_error(),
-    }
-    pass.counters().flushes.add(1);
-    connection.task = Some(Box::new(Task::flush(Done::Resp)));
-}
-
 pub(super) fn keys<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let pattern = Box::from(one(&args));
-    let _ = pass;
-    connection.task = Some(Box::new(Task::Keys { cursor: 0, pattern, found: Vec::new(), count: 0 }));
+    connection.task = Some(Box::new(Task::Walk(Walk::keys(pass.place(), one(&args)))));
+}
+
+pub(super) fn randomkey<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    // Where there is no randomness to be had, any key will do.
+    let choice = getrandom::u64().unwrap_or_default();
+    let buckets = pass.shared().cache.stats().buckets;
+    connection.task = Some(Box::new(Task::Walk(Walk::random(pass.place(), choice, buckets))));
+}
+
+/// A cursor, as C's `strtoul` reads it: one below 0 counts from the end of all numbers.
+fn cursor(text: &[u8]) -> Option<u64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        _ => (false, text.strip_prefix(b"+").unwrap_or(text)),
+    };
+    match (digits, parse_u64_lenient(digits)) {
+        // Redis takes no text for 0.
+        ([], _) if text.is_empty() => Some(0),
+        ([b'0'..=b'9', ..], Some(number)) if negative => Some(number.wrapping_neg()),
+        ([b'0'..=b'9', ..], number) => number,
+        _ => None,
+    }
 }
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 pub(super) fn scan<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let Some(cursor) = parse_u64(one(&args)) else { return pass.error("ERR invalid cursor") };
+    let Some(mut cursor) = cursor(one(&args)) else { return pass.error("ERR invalid cursor") };
     let (mut pattern, mut count, mut strings) = (None, 10, true);
     let mut options = args.iter().skip(2);
     while let Some(option) = options.next() {
@@ -161,21 +166,25 @@ pub(super) fn scan<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
         }
     }
     pass.run();
-    let mut found = Vec::new();
-    let mut len = 0;
-    let now = pass.now();
-    let next = pass.executor.handle.scan(now, cursor, count, |key, _| {
-        if strings && pattern.is_none_or(|pattern| glob::matches(pattern, key)) {
-            write::bulk(&mut found, key);
-            len += 1;
+    let mut search = Search::new(pass.place());
+    loop {
+        let left = count.saturating_sub(search.seen);
+        cursor = match search.go_on(cursor, left, pattern, pass) {
+            Ok(next) => next,
+            Err(TooComplex) => return pass.error(TOO_COMPLEX),
+        };
+        if cursor == 0 || search.has_worked(count) {
+            break;
         }
-    });
-    pass.executor.handle.quiescent(now);
+    }
+    if !strings {
+        (search.found, search.count) = (Vec::new(), 0);
+    }
     let out = pass.direct();
     write::array(out, 2);
     let mut digits = Vec::with_capacity(20);
-    write_u64(&mut digits, next);
+    write_u64(&mut digits, cursor);
     write::bulk(out, &digits);
-    write::array(out, len);
-    out.extend_from_slice(&found);
+    write::array(out, search.count);
+    out.extend_from_slice(&search.found);
 }

@@ -11,21 +11,22 @@ pub(crate) mod calls;
 mod client;
 mod config;
 mod connection;
+mod databases;
 mod expiry;
-pub(crate) mod glob;
-mod info;
+pub(crate) mod info;
 mod introspection;
 mod keyspace;
 mod latency;
 mod pubsub;
+mod rename;
 mod reply;
 mod strings;
 mod table;
 mod transaction;
 
-use crabcache_engine::Op;
+use crabcache_engine::{Op, Put};
 use crabcache_protocol::Parsed;
-use crabcache_protocol::resp::{self, Args, Request, Usual, inline, write};
+use crabcache_protocol::resp::{self, Args, Request, Usual, glob, inline, write};
 
 pub(crate) use reply::{Reply, answer};
 pub(crate) use table::ALL as COMMANDS;
@@ -33,118 +34,113 @@ pub(crate) use transaction::{Exec, Transaction};
 
 use super::Reply as AnyReply;
 use crate::connection::{Connection, Dialect};
+use crate::database::begins_escaped;
 use crate::reactor::batch::Pass;
 use crate::shared::LargeValues;
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
 pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
-    let limits = pass.shared().bounds.resp;
-    let mut progress = std::mem::take(&mut connection.input.progress);
     let mut at = 0;
-    let (mut usuals, mut sets, mut others) = (0, 0, 0);
-    'requests: while at < bytes.len() {
-        if !connection.queues() {
-            while let Some((usual, consumed)) = resp::usual(&bytes[at..], &limits) {
-                // What is here now is a whole request, however far the parser had come before.
-                progress = resp::Progress::default();
-                // Not by `values_shown`, for which a `Request` would have to be made.
-                if let Usual::Get { key } = usual
-                    && pass.is_too_much(std::iter::once(key))
-                {
-                    connection.hold_back();
-                    break 'requests;
-                }
-                at += consumed;
-                usuals += 1;
-                sets += push(usual, pass);
-                if pass.is_full() {
-                    break 'requests;
-                }
-            }
-            if at == bytes.len() {
-                break;
-            }
+    loop {
+        if pass.is_ordinary() && !connection.queues() {
+            at += serve_usual(connection, &bytes[at..], pass);
         }
-        match resp::parse_other(&bytes[at..], &limits, &mut progress) {
-            Ok(Parsed::Complete { value, consumed }) => {
-                if !connection.queues() && pass.is_too_much(values_shown(value)) {
-                    connection.hold_back();
-                    break;
-                }
-                let request = &bytes[at..at + consumed];
-                at += consumed;
-                others += 1;
-                match value {
-                    Request::Usual(_) if connection.queues() => transaction::queue(request, connection, pass),
-                    Request::Usual(usual) => {
-                        others -= 1;
-                        usuals += 1;
-                        sets += push(usual, pass);
-                    }
-                    Request::Command(args) => {
-                        table::run(args, connection, pass);
-                        if !connection.takes_requests() {
-                            break;
-                        }
-                    }
-                    Request::Inline(line) => {
-                        retype(line, connection, pass);
-                        if !connection.takes_requests() {
-                            break;
-                        }
-                    }
-                    Request::Nothing => others -= 1,
-                }
-                if pass.is_full() {
-                    break;
-                }
-            }
-            Ok(Parsed::Incomplete { at_least }) => {
-                if at_least > pass.shared().bounds.request_len_max {
-                    at += refuse(connection, &bytes[at..], pass);
-                    progress = resp::Progress::default();
-                } else {
-                    connection.input.expect(at_least);
-                }
-                break;
-            }
-            Err(error) => {
-                write::protocol_error(pass.direct(), error);
-                connection.close();
-                at = bytes.len();
-                break;
-            }
+        if at == bytes.len() || pass.is_full() || connection.input.is_whole() {
+            return at;
+        }
+        let consumed = serve_other(connection, &bytes[at..], pass);
+        at += consumed;
+        if consumed == 0 || !connection.takes_requests() {
+            return at;
         }
     }
-    connection.input.progress = progress;
-    pass.executor.commands += usuals + others;
-    pass.executor.gets += usuals - sets;
+}
+
+/// The usual requests at the head of `bytes`, while there is nothing to be asked about them ([`Pass::is_ordinary`]) but
+/// whether their keys are stored as they are.
+fn serve_usual<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+    let limits = &pass.shared().bounds.resp;
+    let (mut at, mut commands, mut sets) = (0, 0, 0);
+    while let Some((usual, consumed)) = resp::usual(&bytes[at..], limits) {
+        match usual {
+            Usual::Get { key } if !begins_escaped(key) => {
+                pass.push_stored(Op::get(key), AnyReply::Resp(Reply::Value));
+            }
+            Usual::Set { key, value } if !begins_escaped(key) => {
+                if value.len() > LargeValues::FROM {
+                    pass.note_large(value.len());
+                }
+                pass.push_stored(Op::put(key, value), AnyReply::Resp(Reply::Ok));
+                sets += 1;
+            }
+            _ => break,
+        }
+        at += consumed;
+        commands += 1;
+        if pass.is_full() {
+            break;
+        }
+    }
+    if at > 0 {
+        // What was here was a whole request, however far the parser had come before.
+        connection.input.progress = resp::Progress::default();
+    }
+    pass.executor.commands += commands;
+    pass.executor.gets += commands - sets;
     pass.executor.sets += sets;
     at
 }
 
-/// Gives how many SETs that was.
-#[inline(always)]
-fn push<'a>(usual: Usual<'a>, pass: &mut Pass<'a, '_, '_>) -> u64 {
-    match usual {
-        Usual::Get { key } => {
-            pass.push(Op::get(key), AnyReply::Resp(Reply::Value));
+/// The one request at the head of `bytes`, whatever it is; gives 0 if it has to stay there.
+fn serve_other<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+    let limits = &pass.shared().bounds.resp;
+    match resp::parse_other(bytes, limits, &mut connection.input.progress) {
+        Ok(Parsed::Complete { value, consumed }) => {
+            if !connection.queues() && pass.is_too_much(values_shown(value)) {
+                connection.hold_back();
+                return 0;
+            }
+            pass.executor.commands += u64::from(value != Request::Nothing);
+            match value {
+                Request::Usual(_) if connection.queues() => {
+                    transaction::queue(&bytes[..consumed], connection, pass);
+                }
+                Request::Usual(usual) => push(usual, pass),
+                Request::Command(args) => table::run(args, connection, pass),
+                Request::Inline(line) => retype(line, connection, pass),
+                Request::Nothing => {}
+            }
+            consumed
+        }
+        Ok(Parsed::Incomplete { at_least }) => {
+            if at_least > pass.shared().bounds.request_len_max {
+                connection.input.progress = resp::Progress::default();
+                return refuse(connection, bytes, pass);
+            }
+            connection.input.expect(at_least);
             0
         }
-        Usual::Set { key, value } => {
-            if value.len() > LargeValues::FROM {
-                pass.note_large(value.len());
-            }
-            pass.push(Op::put(key, value), AnyReply::Resp(Reply::Ok));
-            1
+        Err(error) => {
+            write::protocol_error(pass.direct(), error);
+            connection.close();
+            bytes.len()
         }
     }
 }
 
-/// Counts a GET or, where `sets` is 1, a SET.
-fn count(sets: u64, pass: &mut Pass<'_, '_, '_>) {
-    pass.executor.gets += 1 - sets;
-    pass.executor.sets += sets;
+/// A usual request with any key.
+#[inline(never)]
+fn push<'a>(usual: Usual<'a>, pass: &mut Pass<'a, '_, '_>) {
+    match usual {
+        Usual::Get { key } => {
+            pass.executor.gets += 1;
+            pass.op(Op::get(key), Reply::Value);
+        }
+        Usual::Set { key, value } => {
+            pass.executor.sets += 1;
+            strings::put(pass, key, Put { value, ..Put::default() }, Reply::Ok);
+        }
+    }
 }
 
 /// The keys whose values the answer will hold.
@@ -190,7 +186,7 @@ fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>)
     pass.aside(|pass| match resp::parse(&typed, &limits, &mut resp::Progress::default()) {
         Ok(Parsed::Complete { value, .. }) => match value {
             Request::Usual(_) if connection.queues() => transaction::queue(&typed, connection, pass),
-            Request::Usual(usual) => count(push(usual, pass), pass),
+            Request::Usual(usual) => push(usual, pass),
             Request::Command(args) => table::run(args, connection, pass),
             Request::Inline(_) | Request::Nothing => {}
         },

@@ -4,6 +4,7 @@ use crabcache_engine::{Outcome, StoreError, Value};
 use crabcache_protocol::resp::{Version, write};
 
 use crate::reactor::answers::{Answers, ttl_ms};
+use crate::reactor::batch::Pass;
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +222,12 @@ fn about(to: &mut Answers<'_>, kind: Kind, version: Version, outcome: Outcome<'_
 /// The text for an item larger than `max` bytes.
 pub(crate) fn too_large(max: usize) -> String {
     format!("ERR item is too large: key and value may have {max} bytes together")
+}
+
+/// Answers that something was refused.
+pub(super) fn refuse(pass: &mut Pass<'_, '_, '_>, error: StoreError) {
+    pass.run();
+    refused(&mut pass.executor.answers, error);
 }
 
 fn refused(to: &mut Answers<'_>, error: StoreError) {

@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 use crate::shared::LargeValues;
 
-fn put<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], put: Put<'a>, reply: Reply) {
+pub(super) fn put<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], put: Put<'a>, reply: Reply) {
     if put.value.len() > LargeValues::FROM {
         pass.note_large(put.value.len());
     }

@@ -11,7 +11,7 @@
 use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, write};
 
-use super::{count, push, table, values_shown};
+use super::{push, table, values_shown};
 use crate::command::task::Task;
 use crate::connection::{Connection, Phase};
 use crate::reactor::batch::Pass;
@@ -106,8 +106,8 @@ pub(super) fn watch<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut 
     let watching = transaction.watching.get_or_insert_with(|| Watching::new(watches));
     pass.alone(|pass| {
         for key in args.iter().skip(1) {
-            let present = pass.executor.peek(key, |_| ()).is_some();
-            watching.add(key, present);
+            let present = pass.peek(key, |_| ()).is_some();
+            watching.add(&pass.place().stored(key), present);
         }
     });
     pass.direct().extend_from_slice(write::OK);
@@ -184,7 +184,7 @@ impl Exec {
             for (request, consumed) in requests(&queue.bytes[*at..], pass) {
                 *at += consumed;
                 match request {
-                    Request::Usual(usual) => count(push(usual, pass), pass),
+                    Request::Usual(usual) => push(usual, pass),
                     Request::Command(args) => table::run(args, connection, pass),
                     Request::Inline(_) | Request::Nothing => {}
                 }

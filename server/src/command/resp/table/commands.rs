@@ -1,6 +1,8 @@
 //! The commands, in the order of their names.
 
-use super::super::{admin, connection, expiry, info, introspection, keyspace, pubsub, strings, transaction};
+use super::super::{
+    admin, connection, databases, expiry, info, introspection, keyspace, pubsub, rename, strings, transaction,
+};
 use super::flags::{
     ADMIN, ADMINISTER, ALLOW_BUSY, ALWAYS, CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE, DENYOOM,
     FAST, GREETING, NO_ASYNC_LOADING, NOSCRIPT, PERSONAL, PUBSUB, READ, SKIP_SLOWLOG, STALE, WRITE,
@@ -34,7 +36,11 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::container("config", subcommands::CONFIG)
         .since("2.0.0", "server", "depends on the subcommand")
         .docs("", "Commands about settings."),
-    Command::new("dbsize", 1, READ | FAST, keyspace::dbsize)
+    Command::new("copy", -3, WRITE | DENYOOM, rename::copy)
+        .keys(&[Keys::one(1, "RO access"), Keys::one(2, "OW update")])
+        .since("6.2.0", "generic", "O(N)")
+        .docs("source destination [DB destination-db] [REPLACE]", "Copies a key's value to another key."),
+    Command::new("dbsize", 1, READ | FAST, databases::dbsize)
         .categories(CAT_KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .since("1.0.0", "server", "O(1)")
@@ -81,12 +87,12 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .keys(&[Keys::one(1, "RO access")])
         .since("7.0.0", "generic", "O(1)")
         .docs("key", "Tells in seconds when a key expires."),
-    Command::new("flushall", -1, WRITE, keyspace::flush)
+    Command::new("flushall", -1, WRITE, databases::flushall)
         .categories(CAT_KEYSPACE | CAT_DANGEROUS)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .since("1.0.0", "server", "O(N)")
         .docs("[ASYNC|SYNC]", "Removes all keys of all databases."),
-    Command::new("flushdb", -1, WRITE, keyspace::flush)
+    Command::new("flushdb", -1, WRITE, databases::flushdb)
         .categories(CAT_KEYSPACE | CAT_DANGEROUS)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .since("1.0.0", "server", "O(N)")
@@ -123,7 +129,7 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .keys(&[Keys::one(1, "RW access update")])
         .since("1.0.0", "string", "O(1)")
         .docs("key increment", "Adds to a number."),
-    Command::new("info", -1, ALWAYS, info::answer)
+    Command::new("info", -1, ALWAYS, info::info)
         .categories(CAT_DANGEROUS)
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .since("1.0.0", "server", "O(1)")
@@ -150,6 +156,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::container("module", subcommands::MODULE)
         .since("4.0.0", "server", "depends on the subcommand")
         .docs("", "Commands about modules."),
+    Command::new("move", 3, WRITE | FAST, rename::r#move)
+        .keys(&[Keys::one(1, "RW access update")])
+        .since("1.0.0", "generic", "O(1)")
+        .docs("key db", "Moves a key to another database."),
     Command::new("mset", -3, WRITE | DENYOOM, strings::mset)
         .keys(&[Keys::pairs(1, "OW update")])
         .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
@@ -205,6 +215,18 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::new("replicaof", 3, ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING, admin::replicaof)
         .since("5.0.0", "server", "O(1)")
         .docs("host port", "Makes the server a copy of another; refused here."),
+    Command::new("randomkey", 1, READ, keyspace::randomkey)
+        .tips(&["request_policy:all_shards", "nondeterministic_output"])
+        .since("1.0.0", "generic", "O(1)")
+        .docs("", "Gives a key, any."),
+    Command::new("rename", 3, WRITE, rename::rename)
+        .keys(&[Keys::one(1, "RW access delete"), Keys::one(2, "OW update")])
+        .since("1.0.0", "generic", "O(1)")
+        .docs("key newkey", "Puts a value under another key."),
+    Command::new("renamenx", 3, WRITE | FAST, rename::renamenx)
+        .keys(&[Keys::one(1, "RW access delete"), Keys::one(2, "OW insert")])
+        .since("1.0.0", "generic", "O(1)")
+        .docs("key newkey", "Puts a value under another key if that is not there."),
     Command::new("reset", 1, GREETING, connection::reset)
         .since("6.2.0", "connection", "O(1)")
         .docs("", "Makes the connection as it was when it was new."),
@@ -216,7 +238,7 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .tips(&["nondeterministic_output", "request_policy:special"])
         .since("2.8.0", "generic", "O(1)")
         .docs("cursor [MATCH pattern] [COUNT count] [TYPE type]", "Walks over the keys, a few at a time."),
-    Command::new("select", 2, ALWAYS | FAST, connection::select)
+    Command::new("select", 2, ALWAYS | FAST, databases::select)
         .since("1.0.0", "connection", "O(1)")
         .docs("index", "Chooses the database."),
     Command::new("set", -3, WRITE | DENYOOM, strings::set)
@@ -250,6 +272,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .since("1.0.0", "string", "O(N)")
         .deprecated("2.0.0", "GETRANGE")
         .docs("key start end", "Reads a part of a value."),
+    Command::new("swapdb", 3, WRITE | FAST, databases::swapdb)
+        .categories(CAT_KEYSPACE | CAT_DANGEROUS)
+        .since("4.0.0", "server", "O(N)")
+        .docs("index1 index2", "Swaps two databases."),
     Command::new("time", 1, ALWAYS | FAST, admin::time)
         .tips(&["nondeterministic_output"])
         .since("2.6.0", "server", "O(1)")

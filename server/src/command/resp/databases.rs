@@ -1,0 +1,107 @@
+//! Commands about databases as a whole: which one, how many keys, empty them, swap them.
+
+use crabcache_protocol::number::parse_i64;
+use crabcache_protocol::resp::{Args, write};
+
+use super::{is, one, two};
+use crate::command::task::{Done, Task};
+use crate::command::walk::{Counted, Walk};
+use crate::connection::Connection;
+use crate::database::{self, DATABASES};
+use crate::reactor::batch::Pass;
+
+/// Reads a C `int`; answers with `text`, or as Redis does where it has none of its own, and gives nothing if it is none.
+fn int(argument: &[u8], text: Option<&str>, pass: &mut Pass<'_, '_, '_>) -> Option<i32> {
+    let number = parse_i64(argument);
+    let int = number.and_then(|number| i32::try_from(number).ok());
+    match (int, number, text) {
+        (Some(_), ..) => {}
+        (None, _, Some(text)) => pass.error(text),
+        (None, Some(_), None) => {
+            pass.error("ERR value is out of range, value must between -2147483648 and 2147483647");
+        }
+        (None, None, None) => pass.not_an_integer(),
+    }
+    int
+}
+
+/// Whether there is a database of this number; answers if not.
+fn database(number: i32, pass: &mut Pass<'_, '_, '_>) -> Option<u8> {
+    let database = u8::try_from(number).ok().filter(|&number| usize::from(number) < DATABASES);
+    if database.is_none() {
+        pass.error("ERR DB index is out of range");
+    }
+    database
+}
+
+/// The database that an argument names; answers if it is none.
+pub(super) fn named(argument: &[u8], pass: &mut Pass<'_, '_, '_>) -> Option<u8> {
+    let number = int(argument, None, pass)?;
+    database(number, pass)
+}
+
+pub(super) fn select<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if let Some(database) = named(one(&args), pass) {
+        pass.direct().extend_from_slice(write::OK);
+        connection.database = database;
+        pass.use_database(database);
+    }
+}
+
+pub(super) fn swapdb<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let (first, second) = two(&args);
+    let Some(first) = int(first, Some("ERR invalid first DB index"), pass) else { return };
+    let Some(second) = int(second, Some("ERR invalid second DB index"), pass) else { return };
+    let Some(first) = database(first, pass) else { return };
+    let Some(second) = database(second, pass) else { return };
+    pass.alone(|pass| {
+        let databases = &pass.shared().databases;
+        if first != second {
+            // Their keys will be others, if only by being absent in another place.
+            let places = [databases.place(first), databases.place(second)];
+            pass.executor.will_change(|stored| places.contains(&database::split(stored).0));
+            databases.swap(first, second);
+        }
+    });
+    pass.use_database(connection.database);
+    pass.direct().extend_from_slice(write::OK);
+}
+
+/// `FLUSHALL [ASYNC | SYNC]`
+pub(super) fn flushall<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if flushes(args, pass) {
+        connection.task = Some(Box::new(Task::flush(Done::Resp)));
+    }
+}
+
+/// `FLUSHDB [ASYNC | SYNC]`
+pub(super) fn flushdb<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if flushes(args, pass) {
+        let place = pass.place();
+        let is_all = place.index() == 0 && pass.shared().databases.only_first();
+        let task = if is_all { Task::flush(Done::Resp) } else { Task::Walk(Walk::clear(place)) };
+        connection.task = Some(Box::new(task));
+    }
+}
+
+/// Both ways of flushing are the same here: in slices, and answered at the end.
+fn flushes(args: Args<'_>, pass: &mut Pass<'_, '_, '_>) -> bool {
+    let known = args.get(1).is_none_or(|how| args.len() == 2 && (is(how, "ASYNC") || is(how, "SYNC")));
+    if known {
+        pass.counters().flushes.add(1);
+    } else {
+        pass.syntax_error();
+    }
+    known
+}
+
+pub(super) fn dbsize<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let place = pass.place();
+    if !pass.shared().databases.only_first() {
+        connection.task = Some(Box::new(Task::Walk(Walk::count(Counted::Size(place)))));
+        return;
+    }
+    pass.run();
+    let items = if place.index() == 0 { pass.shared().cache.stats().items } else { 0 };
+    write::integer(pass.direct(), items as i64);
+}

@@ -1,0 +1,126 @@
+//! Databases are keyspaces of their own; database 0 is the one that all protocols share.
+
+mod support;
+
+use std::fmt::Write;
+
+use crabcache_protocol::native::{Command, Put, Request};
+use support::{Client, config, resp, start, start_with};
+
+#[test]
+fn keys_that_look_like_stored_ones_are_what_they_are_in_every_protocol() {
+    let server = start();
+    let (mut redis, mut memcached) = (Client::new(&server), Client::new(&server));
+    let stored: &[u8] = b"\xFF\x01key";
+    redis.check(resp(&[b"SET", stored, b"zero"]), "+OK\r\n");
+    redis.resp("SELECT 1", "+OK\r\n");
+    redis.resp("GET key", "$-1\r\n");
+    redis.resp("SET key one", "+OK\r\n");
+    redis.resp("SELECT 0", "+OK\r\n");
+    redis.check(resp(&[b"GETDEL", stored]), "$4\r\nzero\r\n");
+    // memcached's keys have no control bytes.
+    let key: &[u8] = b"\xFF!key";
+    redis.check(resp(&[b"SET", key, b"zero"]), "+OK\r\n");
+    memcached.check([b"set ", key, b" 7 0 1\r\nm\r\n"].concat(), "STORED\r\n");
+    memcached.check([b"get ", key, b"\r\n"].concat(), [b"VALUE ", key, b" 7 1\r\nm\r\nEND\r\n"].concat());
+    redis.check(resp(&[b"KEYS", b"*"]), [b"*1\r\n$5\r\n", key, b"\r\n"].concat());
+    redis.check(resp(&[b"MGET", key, b"key", key]), "*3\r\n$1\r\nm\r\n$-1\r\n$1\r\nm\r\n");
+    memcached.check([b"delete ", key, b"\r\n"].concat(), "DELETED\r\n");
+    redis.check(resp(&[b"GET", key]), "$-1\r\n");
+    redis.resp("SELECT 1", "+OK\r\n");
+    redis.resp("GET key", "$3\r\none\r\n");
+}
+
+#[test]
+fn native_clients_see_database_0_only() {
+    let ask = |command| {
+        let mut bytes = Vec::new();
+        Request { opaque: 1, quiet: false, command }.encode(&mut bytes).expect("a request");
+        bytes
+    };
+    let server = start();
+    let (mut redis, mut native) = (Client::new(&server), Client::new(&server));
+    let key: &[u8] = b"\xFF\x01key";
+    let (put, get) = (
+        ask(Command::Put(Put { key, value: b"native", ..Put::default() })),
+        ask(Command::Get { key, meta: false }),
+    );
+    let (stored, found) = (
+        b"\xC2\x00\x01\x00\x00\x00\x00\x00".as_slice(),
+        b"\xC2\x00\x01\x00\x06\x00\x00\x00native".as_slice(),
+    );
+    native.check(put, stored);
+    redis.check(resp(&[b"GET", key]), "$6\r\nnative\r\n");
+    redis.resp("SELECT 1", "+OK\r\n");
+    redis.resp("GET key", "$-1\r\n");
+    redis.resp("SWAPDB 1 0", "+OK\r\n");
+    redis.check(resp(&[b"GET", key]), "$6\r\nnative\r\n");
+    native.check(&get, b"\xC2\x01\x01\x00\x00\x00\x00\x00");
+    redis.resp("SWAPDB 0 1", "+OK\r\n");
+    native.check(&get, found);
+}
+
+/// Several slices long, and each database on its own.
+#[test]
+fn walks_find_all_of_a_database_and_nothing_else() {
+    const ITEMS: usize = 10_000;
+    let server = start_with(support::Config { memory_bytes: 64 << 20, ..config() });
+    let mut client = Client::new(&server);
+    for database in [0, 3] {
+        let mut requests = format!("SELECT {database}\r\n");
+        for item in 0..ITEMS + database {
+            write!(requests, "SET item:{database}:{item} {item}\r\n").unwrap();
+        }
+        client.check(requests, "+OK\r\n".repeat(ITEMS + database + 1));
+    }
+    client.resp("DBSIZE", ":10003\r\n");
+    client.send("INFO keyspace\r\n");
+    let info = String::from_utf8(client.bulk()).expect("text");
+    assert_eq!(
+        info,
+        "# Keyspace\r\ndb0:keys=10000,expires=0,avg_ttl=0\r\ndb3:keys=10003,expires=0,avg_ttl=0\r\n"
+    );
+    client.send("KEYS item:3:*\r\n");
+    assert_eq!(client.line(), "*10003");
+    for _ in 0..10_003 {
+        assert!(client.bulk().starts_with(b"item:3:"));
+    }
+    client.send("RANDOMKEY\r\n");
+    assert!(client.bulk().starts_with(b"item:3:"));
+    client.resp("KEYS item:0:*", "*0\r\n");
+    // What follows on the same connection comes after it.
+    client.check("FLUSHDB\r\nDBSIZE\r\nSELECT 0\r\nDBSIZE\r\n", "+OK\r\n:0\r\n+OK\r\n:10000\r\n");
+    client.check(
+        "SELECT 3\r\nRANDOMKEY\r\nFLUSHALL\r\nSELECT 0\r\nDBSIZE\r\n",
+        "+OK\r\n$-1\r\n+OK\r\n+OK\r\n:0\r\n",
+    );
+}
+
+#[test]
+fn a_pattern_that_takes_too_long_is_refused() {
+    let server = start_with(support::Config { memory_bytes: 64 << 20, ..config() });
+    let mut client = Client::new(&server);
+    client.check(resp(&[b"SET", &vec![b'a'; 60_000], b"1"]), "+OK\r\n");
+    let pattern = [b"a*".repeat(5000), vec![b'a'; 5000], b"b".to_vec()].concat();
+    let refused = "-ERR the pattern takes too long to match\r\n";
+    client.check(resp(&[b"KEYS", &pattern]), refused);
+    client.check(resp(&[b"SCAN", b"0", b"MATCH", &pattern, b"COUNT", b"1000"]), refused);
+    client.check(resp(&[b"KEYS", b"*b"]), "*0\r\n");
+}
+
+/// A key may have two bytes less where it is not stored as it is, and is refused rather than cut.
+#[test]
+fn the_longest_keys() {
+    let server = start();
+    let mut client = Client::new(&server);
+    let key = vec![b'k'; 65_535];
+    client.check(resp(&[b"SET", &key, b"1"]), "+OK\r\n");
+    client.resp("SELECT 1", "+OK\r\n");
+    client.check(resp(&[b"SET", &key, b"1"]), "-ERR key is too long: it may have 65535 bytes\r\n");
+    client.check(resp(&[b"GET", &key]), "$-1\r\n");
+    client.check(resp(&[b"SET", &key[2..], b"1"]), "+OK\r\n");
+    client.check(resp(&[b"GET", &key[2..]]), "$1\r\n1\r\n");
+    client.resp("SELECT 0", "+OK\r\n");
+    client.check(resp(&[b"MOVE", &key, b"1"]), "-ERR key is too long: it may have 65535 bytes\r\n");
+    client.check(resp(&[b"EXISTS", &key]), ":1\r\n");
+}
