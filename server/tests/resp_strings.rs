@@ -55,7 +55,7 @@ fn wrong_arguments_get_the_texts_of_redis() {
     client.resp("SET a b EX 9223372036854775807", "-ERR invalid expire time in 'set' command\r\n");
     client.resp("SETEX a 0 b", "-ERR invalid expire time in 'setex' command\r\n");
     client.resp("PSETEX a x b", "-ERR value is not an integer or out of range\r\n");
-    client.resp("GETEX a EX 0", "-ERR invalid expire time in 'getex' command\r\n");
+    client.resp("GETEX a EX 0", "$-1\r\n");
     client.resp("GETEX a NOW", "-ERR syntax error\r\n");
     client.resp("MSET a b c", "-ERR wrong number of arguments for 'mset' command\r\n");
     client.resp("INCRBY a b", "-ERR value is not an integer or out of range\r\n");
@@ -177,4 +177,83 @@ fn walking_and_emptying_the_keyspace() {
     client.resp("FLUSHDB ASYNC", "+OK\r\n");
     client.resp("FLUSHALL NOW", "-ERR syntax error\r\n");
     client.resp("DBSIZE", ":0\r\n");
+}
+
+/// What Valkey added to Redis' SET.
+#[test]
+fn values_are_set_and_removed_if_they_are_as_expected() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.resp("SET k new IFEQ old", "$-1\r\n");
+    client.resp("SET k old", "+OK\r\n");
+    client.resp("SET k new IFEQ other", "$-1\r\n");
+    client.resp("SET k new IFEQ other GET", "$3\r\nold\r\n");
+    client.resp("SET k new ifeq old EX 100", "+OK\r\n");
+    client.resp("TTL k", ":100\r\n");
+    client.resp("SET k newer IFEQ new GET KEEPTTL", "$3\r\nnew\r\n");
+    client.resp("TTL k", ":100\r\n");
+    client.resp("SET k newest IFEQ newer", "+OK\r\n");
+    client.resp("TTL k", ":-1\r\n");
+    client.resp("SET none x IFEQ y GET", "$-1\r\n");
+    client.resp("SET k x IFEQ newest NX", "-ERR syntax error\r\n");
+    client.resp("SET k x XX IFEQ newest", "-ERR syntax error\r\n");
+    client.resp("SET k x IFEQ", "-ERR syntax error\r\n");
+    client.resp("DELIFEQ k x", ":0\r\n");
+    client.resp("DELIFEQ k newest", ":1\r\n");
+    client.resp("DELIFEQ k newest", ":0\r\n");
+    client.resp("SELECT 2", "+OK\r\n");
+    client.resp("SET k 1", "+OK\r\n");
+    client.resp("SET k 2 IFEQ 1", "+OK\r\n");
+    client.resp("DELIFEQ k 2", ":1\r\n");
+}
+
+/// What is read and written again loses nothing that others write in between.
+#[test]
+fn changes_by_several_workers_all_count() {
+    const ROUNDS: usize = 200;
+    let server = start();
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut client = Client::new(server);
+                for round in 0..ROUNDS {
+                    client.send(resp(&[b"INCRBYFLOAT", b"sum", b"0.25"]));
+                    client.bulk();
+                    client.send(format!("SETRANGE bytes {} x\r\n", number * ROUNDS + round));
+                    client.line();
+                    client
+                        .send(format!("MSETNX a {number} b {number}\r\nMGET a b\r\nDELIFEQ a {number}\r\n"));
+                    client.line();
+                    assert_eq!(client.line(), "*2");
+                    client.value().expect("a or nothing");
+                    client.value().expect("b or nothing");
+                    client.line();
+                }
+            });
+        }
+    });
+    let mut client = Client::new(&server);
+    client.resp("GET sum", "$3\r\n200\r\n");
+    client.check("GET bytes\r\n", format!("$800\r\n{}\r\n", "x".repeat(800)));
+}
+
+#[test]
+fn what_would_be_too_large_is_refused_and_changes_nothing() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.resp("SET k v", "+OK\r\n");
+    client.send("SETRANGE k 500000000 x\r\n");
+    assert!(client.line().starts_with("-ERR item is too large"));
+    client.resp("GET k", "$1\r\nv\r\n");
+    let long = vec![b'a'; 5000];
+    client.check(resp(&[b"MSET", b"a", &long, b"b", &long]), "+OK\r\n");
+    client.resp(
+        "LCS a b LEN",
+        "-ERR the values are too long for LCS: the product of their lengths may be about 8388608\r\n",
+    );
+    let (half, half_len) =
+        (&long[..2500], "*4\r\n$7\r\nmatches\r\n*1\r\n*2\r\n*2\r\n:0\r\n:2499\r\n*2\r\n:0\r\n:2499\r\n");
+    client.check(resp(&[b"MSET", b"a", half, b"b", half]), "+OK\r\n");
+    client.resp("LCS a b IDX", &format!("{half_len}$3\r\nlen\r\n:2500\r\n"));
 }

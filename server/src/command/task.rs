@@ -5,7 +5,7 @@ use crabcache_protocol::memcache::write as memcache;
 use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
-use super::resp::Exec;
+use super::resp::{Exec, Lcs};
 use super::walk::Walk;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
@@ -22,6 +22,8 @@ pub(crate) enum Task {
     },
     /// Walk over all items.
     Walk(Walk),
+    /// Find what two values have in common.
+    Lcs(Lcs),
     /// Carry out the requests of a transaction.
     Exec(Exec),
 }
@@ -59,6 +61,7 @@ impl Task {
         match self {
             Self::Flush { .. } => 0,
             Self::Walk(walk) => walk.held(),
+            Self::Lcs(lcs) => lcs.held(),
             Self::Exec(exec) => exec.held(),
         }
     }
@@ -69,6 +72,7 @@ impl Task {
         match self {
             Self::Exec(exec) => exec.step(connection, pass),
             Self::Walk(walk) => walk.step(pass),
+            Self::Lcs(lcs) => lcs.step(pass),
             Self::Flush { cursor, done } => {
                 pass.executor.will_remove_all();
                 if let Some(next) = pass.executor.handle.flush(now, *cursor, FLUSH_BUCKETS) {

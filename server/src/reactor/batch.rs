@@ -315,7 +315,7 @@ impl<'s> Executor<'s> {
     }
 
     /// Looks at one item at once. The batch must have been run.
-    pub(crate) fn peek<T>(&mut self, key: &[u8], look: impl Fn(&Value<'_>) -> T) -> Option<T> {
+    pub(crate) fn peek<T>(&mut self, key: &[u8], look: impl FnOnce(&Value<'_>) -> T) -> Option<T> {
         match self.handle.apply(self.now, &Op { key, action: Action::Peek }) {
             Outcome::Hit(value) => Some(look(&value)),
             _ => None,
@@ -377,6 +377,11 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         self.place = self.executor.shared.databases.place(database);
     }
 
+    /// Says that something is about to be stored where the keys of the client at hand are.
+    pub(crate) fn note_write(&self) {
+        self.executor.shared.databases.note_use(self.place);
+    }
+
     /// Where the keys of the client at hand are.
     pub(crate) fn place(&self) -> Place {
         self.place
@@ -403,7 +408,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     #[inline(never)]
     fn push_escaped(&mut self, op: Op<'_>, reply: Reply) {
         if !matches!(op.action, Action::Get | Action::Peek) {
-            self.executor.shared.databases.note_use(self.place);
+            self.note_write();
         }
         let key = self.place.stored(op.key);
         self.aside(|pass| pass.push_stored(Op { key: &key, action: op.action }, reply));
@@ -490,7 +495,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     }
 
     /// Looks at one item at once. What was pushed before must have been carried out.
-    pub(crate) fn peek<T>(&mut self, key: &[u8], look: impl Fn(&Value<'_>) -> T) -> Option<T> {
+    pub(crate) fn peek<T>(&mut self, key: &[u8], look: impl FnOnce(&Value<'_>) -> T) -> Option<T> {
         let key = self.place.stored(key);
         self.executor.peek(&key, look)
     }

@@ -48,6 +48,43 @@ impl Unit {
     }
 }
 
+/// What options of SET and GETEX say about when an item expires.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moment<'a> {
+    number: Option<(Unit, &'a [u8])>,
+    /// KEEPTTL or PERSIST was said.
+    pub(super) special: bool,
+}
+
+impl<'a> Moment<'a> {
+    /// Whether it is an option about that, and says nothing else than those before. To say the same again is fine with
+    /// Redis; the last number counts.
+    pub(super) fn take(
+        &mut self,
+        option: &[u8],
+        special: &str,
+        rest: &mut impl Iterator<Item = &'a [u8]>,
+    ) -> bool {
+        if is(option, special) && self.number.is_none() {
+            self.special = true;
+            return true;
+        }
+        let unit = Unit::of_option(option).filter(|unit| self.number.is_none_or(|(said, _)| said == *unit));
+        match unit.filter(|_| !self.special).zip(rest.next()) {
+            Some(number) => {
+                self.number = Some(number);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The moment, if one was told.
+    pub(super) fn expiry(&self, now: Millis) -> Result<Option<Expiry>, Fault> {
+        self.number.map(|(unit, number)| positive(number, unit, now)).transpose()
+    }
+}
+
 impl Fault {
     pub(super) fn answer(self, pass: &mut Pass<'_, '_, '_>, name: &str) {
         match self {

@@ -188,3 +188,18 @@ pub(super) fn scan<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
     write::array(out, search.count);
     out.extend_from_slice(&search.found);
 }
+
+/// `WAIT replicas timeout`: there are no replicas to wait for.
+pub(super) fn wait<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let (replicas, timeout) = two(&args);
+    match (parse_i64(replicas), parse_i64(timeout)) {
+        (None, _) => pass.not_an_integer(),
+        (_, None) => pass.error("ERR timeout is not an integer or out of range"),
+        (_, Some(..0)) => pass.error("ERR timeout is negative"),
+        _ => write::integer(pass.direct(), 0),
+    }
+}
+
+pub(super) fn memory_malloc_stats<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    write::bulk(pass.direct(), b"Stats not supported for the current allocator");
+}

@@ -7,7 +7,9 @@
 
 mod acl;
 mod admin;
+mod big;
 pub(crate) mod calls;
+mod change;
 mod client;
 mod config;
 mod connection;
@@ -17,6 +19,8 @@ pub(crate) mod info;
 mod introspection;
 mod keyspace;
 mod latency;
+mod lcs;
+mod long_double;
 mod pubsub;
 mod rename;
 mod reply;
@@ -28,6 +32,7 @@ use crabcache_engine::{Op, Put};
 use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, Usual, glob, inline, write};
 
+pub(crate) use lcs::Lcs;
 pub(crate) use reply::{Reply, answer};
 pub(crate) use table::ALL as COMMANDS;
 pub(crate) use transaction::{Exec, Transaction};

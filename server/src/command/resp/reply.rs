@@ -1,6 +1,7 @@
 //! How outcomes are answered in RESP.
 
 use crabcache_engine::{Outcome, StoreError, Value};
+use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Version, write};
 
 use crate::reactor::answers::{Answers, ttl_ms};
@@ -193,6 +194,19 @@ fn range(bytes: &[u8], from: i64, to: i64) -> &[u8] {
     if from > to { b"" } else { &bytes[from as usize..=to as usize] }
 }
 
+/// What OBJECT FREQ answers while the policy is not one of LFU.
+const NOT_LFU: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+                       switching between policies at runtime LRU and LFU data will take some time to adjust.";
+
+/// How Redis would keep a value that was set as it is.
+fn encoding(value: &[u8]) -> &'static str {
+    match value.len() {
+        _ if parse_i64(value).is_some() => "int",
+        ..=44 => "embstr",
+        _ => "raw",
+    }
+}
+
 fn about(to: &mut Answers<'_>, kind: Kind, version: Version, outcome: Outcome<'_>) {
     let Outcome::Hit(value) = outcome else {
         return match (kind, outcome) {
@@ -207,14 +221,15 @@ fn about(to: &mut Answers<'_>, kind: Kind, version: Version, outcome: Outcome<'_
     let left = ttl_ms(&value, to.now);
     let number = match kind {
         Kind::Type => return write::simple(&mut to.out, b"string"),
-        Kind::Encoding => return write::bulk(&mut to.out, b"raw"),
+        Kind::Encoding => return write::bulk(&mut to.out, encoding(value.bytes()).as_bytes()),
+        Kind::Freq => return to.fail(NOT_LFU),
         Kind::Ttl => left.map_or(-1, |ms| (ms.saturating_add(500) / 1000) as i64),
         Kind::Pttl => left.map_or(-1, |ms| ms as i64),
         Kind::ExpireTime => value.expires().map_or(-1, |at| (at.0 / 1000) as i64),
         Kind::PexpireTime => value.expires().map_or(-1, |at| at.0 as i64),
         Kind::Usage => (value.bytes().len() + ITEM_OVERHEAD) as i64,
         Kind::RefCount => 1,
-        Kind::IdleTime | Kind::Freq => 0,
+        Kind::IdleTime => 0,
     };
     write::integer(&mut to.out, number);
 }

@@ -4,9 +4,9 @@ use crabcache_engine::{Action, Condition, Count, Delta, End, Expiry, Op, Put, To
 use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::Args;
 
-use super::expiry::{self, Unit};
+use super::expiry::{self, Moment, Unit};
 use super::reply::Reply;
-use super::{is, one, three, two};
+use super::{change, is, one, three, two};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 use crate::shared::LargeValues;
@@ -22,38 +22,37 @@ pub(super) fn get<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_
     pass.op(Op::get(one(&args)), Reply::Value);
 }
 
-/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
+/// `SET key value [NX | XX | IFEQ comparison] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
 pub(super) fn set<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let (key, value) = two(&args);
-    let (mut condition, mut expiry, mut old) = (Condition::Always, None, false);
-    // Saying the same thing again is fine with Redis; saying two things is not.
-    let mut said = None;
+    let (mut condition, mut comparison, mut old) = (Condition::Always, None, false);
+    let mut moment = Moment::default();
     let mut options = args.iter().skip(3);
     while let Some(option) = options.next() {
-        if is(option, "NX") && condition != Condition::Present {
+        if is(option, "NX") && condition != Condition::Present && comparison.is_none() {
             condition = Condition::Absent;
-        } else if is(option, "XX") && condition != Condition::Absent {
+        } else if is(option, "XX") && condition != Condition::Absent && comparison.is_none() {
             condition = Condition::Present;
+        } else if is(option, "IFEQ")
+            && condition == Condition::Always
+            && let Some(value) = options.next()
+        {
+            comparison = Some(value);
         } else if is(option, "GET") {
             old = true;
-        } else if is(option, "KEEPTTL") && said.is_none() {
-            expiry = Some(Expiry::Keep);
-        } else if let Some(unit) = Unit::of_option(option)
-            && said.is_none_or(|said| said == unit)
-            && expiry != Some(Expiry::Keep)
-        {
-            said = Some(unit);
-            let Some(number) = options.next() else { return pass.syntax_error() };
-            match expiry::positive(number, unit, pass.now()) {
-                Ok(at) => expiry = Some(at),
-                Err(fault) => return fault.answer(pass, "set"),
-            }
-        } else {
+        } else if !moment.take(option, "KEEPTTL", &mut options) {
             return pass.syntax_error();
         }
     }
+    let expiry = match moment.expiry(pass.now()) {
+        Ok(expiry) => expiry.unwrap_or(if moment.special { Expiry::Keep } else { Expiry::Never }),
+        Err(fault) => return fault.answer(pass, "set"),
+    };
+    if let Some(comparison) = comparison {
+        return change::set_if_equal((key, value), comparison, expiry, old, pass);
+    }
     let reply = if old { Reply::Value } else { Reply::Ok };
-    put(pass, key, Put { value, flags: 0, expiry: expiry.unwrap_or_default(), condition }, reply);
+    put(pass, key, Put { value, flags: 0, expiry, condition }, reply);
 }
 
 pub(super) fn setnx<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
@@ -89,20 +88,27 @@ pub(super) fn getdel<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a,
 /// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
 pub(super) fn getex<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let key = one(&args);
+    let mut moment = Moment::default();
     let mut options = args.iter().skip(2);
-    let (expiry, condition) = match (options.next(), options.next(), options.next()) {
-        (None, ..) => return pass.op(Op::get(key), Reply::Value),
-        (Some(option), None, _) if is(option, "PERSIST") => (Expiry::Never, TouchCondition::Expiring),
-        (Some(option), Some(number), None) => {
-            let Some(unit) = Unit::of_option(option) else { return pass.syntax_error() };
-            match expiry::positive(number, unit, pass.now()) {
-                Ok(expiry) => (expiry, TouchCondition::Always),
-                Err(fault) => return fault.answer(pass, "getex"),
-            }
+    while let Some(option) = options.next() {
+        if !moment.take(option, "PERSIST", &mut options) {
+            return pass.syntax_error();
         }
-        _ => return pass.syntax_error(),
+    }
+    let action = match moment.expiry(pass.now()) {
+        Ok(Some(expiry)) => Action::Touch(expiry, TouchCondition::Always),
+        Ok(None) if moment.special => Action::Touch(Expiry::Never, TouchCondition::Expiring),
+        Ok(None) => Action::Get,
+        Err(fault) => {
+            // Redis looks for the key first.
+            pass.run();
+            if pass.peek(key, |_| ()).is_some() {
+                return fault.answer(pass, "getex");
+            }
+            Action::Get
+        }
     };
-    pass.op(Op { key, action: Action::Touch(expiry, condition) }, Reply::Value);
+    pass.op(Op { key, action }, Reply::Value);
 }
 
 pub(super) fn mget<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {

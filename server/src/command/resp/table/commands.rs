@@ -1,7 +1,8 @@
 //! The commands, in the order of their names.
 
 use super::super::{
-    admin, connection, databases, expiry, info, introspection, keyspace, pubsub, rename, strings, transaction,
+    admin, change, connection, databases, expiry, info, introspection, keyspace, lcs, pubsub, rename,
+    strings, transaction,
 };
 use super::flags::{
     ADMIN, ADMINISTER, ALLOW_BUSY, ALWAYS, CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE, DENYOOM,
@@ -61,6 +62,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .since("1.0.0", "generic", "O(N)")
         .docs("key...", "Removes keys."),
+    Command::new("delifeq", 3, WRITE | FAST, change::delifeq)
+        .keys(&[Keys::one(1, "RW delete")])
+        .since("9.0.0", "string", "O(1)")
+        .docs("key value", "Removes a key if it has this value."),
     Command::new("discard", 1, PERSONAL | FAST | ALLOW_BUSY, transaction::discard)
         .since("2.0.0", "transactions", "O(N)")
         .docs("", "Forgets what was queued."),
@@ -129,6 +134,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .keys(&[Keys::one(1, "RW access update")])
         .since("1.0.0", "string", "O(1)")
         .docs("key increment", "Adds to a number."),
+    Command::new("incrbyfloat", 3, WRITE | DENYOOM | FAST, change::incrbyfloat)
+        .keys(&[Keys::one(1, "RW access update")])
+        .since("2.6.0", "string", "O(1)")
+        .docs("key increment", "Adds to a number with a point."),
     Command::new("info", -1, ALWAYS, info::info)
         .categories(CAT_DANGEROUS)
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
@@ -142,6 +151,13 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::container("latency", subcommands::LATENCY)
         .since("2.8.13", "server", "depends on the subcommand")
         .docs("", "Commands about how long things took."),
+    Command::new("lcs", -3, READ, lcs::lcs)
+        .keys(&[Keys { last: 1, ..Keys::one(1, "RO access") }])
+        .since("7.0.0", "string", "O(N*M)")
+        .docs(
+            "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+            "Finds the longest subsequence that two values have in common.",
+        ),
     Command::new("lolwut", -1, READ | FAST, admin::lolwut)
         .since("5.0.0", "server", "O(1)")
         .docs("[VERSION version]", "Shows the version and a small picture."),
@@ -165,6 +181,11 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
         .since("1.0.1", "string", "O(N)")
         .docs("(key value)...", "Writes several values."),
+    Command::new("msetnx", -3, WRITE | DENYOOM, change::msetnx)
+        .keys(&[Keys::pairs(1, "OW insert")])
+        .tips(&["request_policy:multi_shard", "response_policy:agg_min"])
+        .since("1.0.1", "string", "O(N)")
+        .docs("(key value)...", "Writes several values if none of the keys is there."),
     Command::new("multi", 1, PERSONAL | FAST | ALLOW_BUSY, transaction::multi)
         .since("1.2.0", "transactions", "O(1)")
         .docs("", "Begins a transaction: what follows is queued."),
@@ -244,7 +265,7 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::new("set", -3, WRITE | DENYOOM, strings::set)
         .keys(&[Keys::one(1, "RW access update variable_flags")])
         .since("1.0.0", "string", "O(1)")
-        .docs("key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]", "Writes a value."),
+        .docs("key value [NX|XX|IFEQ comparison-value] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]", "Writes a value."),
     Command::new("setex", 4, WRITE | DENYOOM, strings::setex)
         .keys(&[Keys::one(1, "OW update")])
         .since("2.0.0", "string", "O(1)")
@@ -260,6 +281,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::container("slowlog", subcommands::SLOWLOG)
         .since("2.2.12", "server", "depends on the subcommand")
         .docs("", "Commands about the list of slow requests."),
+    Command::new("setrange", 4, WRITE | DENYOOM, change::setrange)
+        .keys(&[Keys::one(1, "RW update")])
+        .since("2.2.0", "string", "O(1)")
+        .docs("key offset value", "Writes a part of a value."),
     Command::new("strlen", 2, READ | FAST, strings::strlen)
         .keys(&[Keys::one(1, "RO")])
         .since("2.2.0", "string", "O(1)")
@@ -305,6 +330,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::new("unwatch", 1, PERSONAL | FAST | ALLOW_BUSY, transaction::unwatch)
         .since("2.2.0", "transactions", "O(1)")
         .docs("", "Forgets all watched keys."),
+    Command::new("wait", 3, NOSCRIPT, keyspace::wait)
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .since("3.0.0", "connection", "O(1)")
+        .docs("numreplicas timeout", "Waits for replicas, of which there are none."),
     Command::new("watch", -2, PERSONAL | FAST | ALLOW_BUSY, transaction::watch)
         .keys(&[Keys::all(1, "RO")])
         .since("2.2.0", "transactions", "O(1)")

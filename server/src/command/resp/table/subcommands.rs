@@ -184,6 +184,9 @@ pub(super) const MEMORY: &[Command] = &[
     Command::new("memory|help", 2, ALWAYS, introspection::help)
         .since("4.0.0", "server", "O(1)")
         .docs("", "Lists the subcommands."),
+    Command::new("memory|malloc-stats", 2, 0, keyspace::memory_malloc_stats)
+        .since("4.0.0", "server", "O(N)")
+        .docs("", "Tells about the allocator, which is not the one of Redis."),
     Command::new("memory|purge", 2, 0, keyspace::memory_purge)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .since("4.0.0", "server", "O(1)")

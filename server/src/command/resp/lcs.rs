@@ -1,0 +1,184 @@
+//! `LCS`: the longest subsequence that two values have in common.
+//!
+//! ```text
+//!       b1  b2  b3          lengths[i][j]: of the longest one of the first i bytes of a and the first j of b,
+//!   0   0   0   0           row by row, a slice of rows at a time; then back from the end, which gives the
+//! a1 0  .   .   .           subsequence, and the ranges that it is made of
+//! ```
+//! The table takes two bytes for each pair of bytes; so their product is bounded, and with it the time.
+
+use crabcache_engine::{Op, Outcome};
+use crabcache_protocol::number::parse_i64;
+use crabcache_protocol::resp::{Args, write};
+
+use super::{is, two};
+use crate::command::task::Task;
+use crate::connection::Connection;
+use crate::reactor::batch::Pass;
+
+/// Entries of the table: 16 MiB. The shorter value has fewer bytes than their root, so that 16 bits hold a length.
+const ENTRIES_MAX: usize = 8 << 20;
+/// Entries that are filled in a slice: less than a millisecond's work.
+const SLICE: usize = 512 << 10;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    len: bool,
+    ranges: bool,
+    match_lens: bool,
+    match_len_min: usize,
+}
+
+/// An LCS under way.
+#[derive(Debug)]
+pub(crate) struct Lcs {
+    a: Vec<u8>,
+    b: Vec<u8>,
+    asked: Asked,
+    /// Rows that are filled, one after the other.
+    lengths: Vec<u16>,
+}
+
+/// `LCS key key [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]`
+pub(super) fn lcs<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let mut asked = Asked::default();
+    let mut options = args.iter().skip(3);
+    while let Some(option) = options.next() {
+        if is(option, "IDX") {
+            asked.ranges = true;
+        } else if is(option, "LEN") {
+            asked.len = true;
+        } else if is(option, "WITHMATCHLEN") {
+            asked.match_lens = true;
+        } else if is(option, "MINMATCHLEN")
+            && let Some(len) = options.next()
+        {
+            let Some(len) = parse_i64(len) else { return pass.not_an_integer() };
+            asked.match_len_min = usize::try_from(len).unwrap_or(0);
+        } else {
+            return pass.syntax_error();
+        }
+    }
+    if asked.ranges && asked.len {
+        return pass.error("ERR If you want both the length and indexes, please just use IDX.");
+    }
+    let (a, b) = two(&args);
+    pass.run();
+    let (a, b) = (read(a, pass), read(b, pass));
+    if (a.len() + 1).saturating_mul(b.len() + 1) > ENTRIES_MAX {
+        return pass.error(&format!(
+            "ERR the values are too long for LCS: the product of their lengths may be about {ENTRIES_MAX}"
+        ));
+    }
+    let lengths = Vec::with_capacity((a.len() + 1) * (b.len() + 1));
+    connection.task = Some(Box::new(Task::Lcs(Lcs { a, b, asked, lengths })));
+}
+
+fn read(key: &[u8], pass: &mut Pass<'_, '_, '_>) -> Vec<u8> {
+    let key = pass.place().stored(key);
+    pass.executor.apply(&Op::get(&key), |outcome| match outcome {
+        Outcome::Hit(value) => value.bytes().to_vec(),
+        _ => Vec::new(),
+    })
+}
+
+impl Lcs {
+    /// Bytes of memory that it takes.
+    pub(crate) fn held(&self) -> usize {
+        self.a.capacity() + self.b.capacity() + self.lengths.capacity() * size_of::<u16>()
+    }
+
+    /// Goes on for a slice; true when it is done and answered.
+    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
+        let Self { a, b, lengths, .. } = self;
+        let width = b.len() + 1;
+        let end = (lengths.len() + SLICE).min((a.len() + 1) * width);
+        while lengths.len() < end {
+            fill_row(lengths, a, b);
+        }
+        let done = lengths.len() == (a.len() + 1) * width;
+        if done {
+            self.answer(pass);
+        }
+        done
+    }
+
+    fn answer(&self, pass: &mut Pass<'_, '_, '_>) {
+        let len = self.lengths.last().copied().map_or(0, usize::from);
+        let version = pass.version;
+        let out = pass.direct();
+        if self.asked.len {
+            return write::integer(out, len as i64);
+        }
+        let (common, ranges) = self.walk_back(len);
+        if !self.asked.ranges {
+            return write::bulk(out, &common);
+        }
+        write::map(out, 2, version);
+        write::bulk(out, b"matches");
+        let long_enough = |range: &&Range| range.len >= self.asked.match_len_min;
+        write::array(out, ranges.iter().filter(long_enough).count());
+        for range in ranges.iter().filter(long_enough) {
+            write::array(out, if self.asked.match_lens { 3 } else { 2 });
+            for start in [range.a, range.b] {
+                write::array(out, 2);
+                write::integer(out, start as i64);
+                write::integer(out, (start + range.len - 1) as i64);
+            }
+            if self.asked.match_lens {
+                write::integer(out, range.len as i64);
+            }
+        }
+        write::bulk(out, b"len");
+        write::integer(out, len as i64);
+    }
+
+    /// The subsequence, and the ranges that it is made of, the last one first.
+    fn walk_back(&self, len: usize) -> (Vec<u8>, Vec<Range>) {
+        let Self { a, b, lengths, .. } = self;
+        let at = |i: usize, j: usize| lengths[i * (b.len() + 1) + j];
+        let (mut common, mut ranges) = (vec![0; len], Vec::<Range>::new());
+        let (mut i, mut j, mut left) = (a.len(), b.len(), len);
+        while i > 0 && j > 0 {
+            if a[i - 1] == b[j - 1] {
+                match ranges.last_mut().filter(|range| (range.a, range.b) == (i, j)) {
+                    Some(range) => *range = Range { a: i - 1, b: j - 1, len: range.len + 1 },
+                    None => ranges.push(Range { a: i - 1, b: j - 1, len: 1 }),
+                }
+                (i, j, left) = (i - 1, j - 1, left - 1);
+                common[left] = a[i];
+            } else if at(i - 1, j) > at(i, j - 1) {
+                i -= 1;
+            } else {
+                j -= 1;
+            }
+        }
+        (common, ranges)
+    }
+}
+
+/// Bytes that both values have in a row.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    /// Where they begin in the first value.
+    a: usize,
+    /// Where they begin in the second.
+    b: usize,
+    len: usize,
+}
+
+/// Adds the next row.
+fn fill_row(lengths: &mut Vec<u16>, a: &[u8], b: &[u8]) {
+    let width = b.len() + 1;
+    let start = lengths.len();
+    let Some(row) = (start / width).checked_sub(1) else {
+        lengths.resize(width, 0);
+        return;
+    };
+    lengths.resize(start + width, 0);
+    let (above, this) = lengths[start - width..].split_at_mut(width);
+    for (j, &byte) in b.iter().enumerate() {
+        this[j + 1] = if byte == a[row] { above[j] + 1 } else { above[j + 1].max(this[j]) };
+    }
+}
