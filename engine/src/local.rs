@@ -6,7 +6,7 @@ use crate::arena::{Locked, NoBlock};
 use crate::config::Config;
 use crate::error::StoreError;
 use crate::evict::nursery::Nursery;
-use crate::evict::{MakeRoom, Room};
+use crate::evict::{MakeRoom, Room, is_exempt};
 use crate::index::{Failed, Memory};
 use crate::reclaim::limbo::Block;
 use crate::reclaim::{GRACE, Participant};
@@ -90,7 +90,7 @@ impl<'c> Local<'c> {
         self.allocate_from_arena(shard, granules)
     }
 
-    /// The same for a newcomer. While main has room nobody has to prove anything.
+    /// The same for a newcomer, which usually has to prove itself in the nursery.
     #[inline(always)]
     pub(crate) fn allocate_newcomer(
         &mut self,
@@ -98,8 +98,11 @@ impl<'c> Local<'c> {
         granules: u32,
         hash: KeyHash,
     ) -> Result<(u32, u32), NoBlock> {
-        if shard.free_word().load(Relaxed) > shard.shared.geometry.plenty {
-            return self.allocate(shard, granules);
+        if is_exempt(shard, granules) {
+            match self.allocate(shard, granules) {
+                Err(NoBlock::Full) => {}
+                done => return done,
+            }
         }
         self.allocate_in_nursery(shard, granules, hash)
     }

@@ -4,6 +4,7 @@
 //! - the oldest leaves the ring: used since it was a quarter of the ring old -> into main; unused -> it goes, and the **ghost**
 //!   (`ghost.rs`) remembers it; unless much of main is free again, because items expired or were deleted;
 //! - who is remembered, or too large for the ring, goes straight to main;
+//! - so does a small one, if main has a hole for it ([`is_exempt`]): a hit is a hit, and of small ones more fit;
 //! - an item of main that is overwritten stays in main, with its uses.
 //!
 //! In main a **hand** goes over the items in the order of their addresses, so that what it evicts lies side by side and
@@ -21,7 +22,7 @@ pub(crate) mod nursery;
 use crate::arch::{Kernels, Work, prefetch_read};
 use crate::arena::block::{BLOCK_GRANULES_MIN, Kind};
 use crate::arena::{Locked, NoBlock};
-use crate::config::{GRANULE, SHARD_HAND, SHARD_SWEEP};
+use crate::config::{GRANULE, SHARD_HAND, SHARD_ITEMS, SHARD_SWEEP};
 use crate::index::{Change, Failed, Lookup, Memory, image_granules};
 use crate::item::Item;
 use crate::local::Local;
@@ -45,6 +46,16 @@ const LEAVING_MAX: u32 = 256;
 
 /// Granules of survivors that are moved in one call at most: 256 KiB.
 const MOVED_MAX: u32 = 64 << 10;
+
+/// Whether an item of so many granules may enter main though nobody has asked for it again: while a good part of main is
+/// free, or if it takes at most half of what items take on average.
+#[inline]
+pub(crate) fn is_exempt(shard: Shard<'_>, granules: u32) -> bool {
+    let geometry = &shard.shared.geometry;
+    let items = shard.word(SHARD_ITEMS).load(Relaxed);
+    shard.free_word().load(Relaxed) > geometry.plenty
+        || 2 * u64::from(granules) * u64::from(items) <= u64::from(geometry.arena_end)
+}
 
 /// Where room is wanted, and how many granules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -251,8 +262,7 @@ impl<'c> Evictor<'_, 'c> {
     /// Decides about the oldest item of the nursery: true if it was evicted, an error if there is no place for it now.
     fn leave(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
         let expired = item.is_expired(self.now);
-        let plenty = self.shard().free_word().load(Relaxed) > self.shard().shared.geometry.plenty;
-        if !expired && (item.uses() > 0 || plenty) {
+        if !expired && (item.uses() > 0 || is_exempt(self.shard(), item.granules())) {
             match self.move_to_main(at, item) {
                 Err(Failed::NoMemory(_)) if item.uses() == 0 => {}
                 done => return done.map(|()| false),
