@@ -128,6 +128,7 @@ fn engine_json(shards: u32, simd: &str, stats: &Stats) -> Value {
         "items": stats.items,
         "evictions": stats.evictions,
         "copies": stats.copies,
+        "walked": stats.walked,
         "stores": stats.stores,
         "expirations": stats.expirations,
         "used_bytes": stats.used_bytes,

@@ -185,11 +185,29 @@ impl<'c> Work for Alone<'_, 'c, '_> {
         }
         let hash = KeyHash(K::hash(&local.shared.seed, op.key));
         let shard = local.shared.shard(hash.shard(local.shared.geometry.shards));
-        let target = Target { shard, hash, key: op.key, now, hint: None };
-        if let Action::Get = op.action {
-            return get::<K>(local, &target);
+        execute(local, &Target { shard, hash, key: op.key, now, hint: None }, op)
+    }
+}
+
+/// Reads one key: what is done so often that it is worth a way of its own.
+pub(crate) struct Find<'l, 'c, 'k> {
+    pub(crate) local: &'l mut Local<'c>,
+    pub(crate) now: Millis,
+    pub(crate) key: &'k [u8],
+}
+
+impl<'c> Work for Find<'_, 'c, '_> {
+    type Output = Option<Value<'c>>;
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) -> Option<Value<'c>> {
+        let Self { local, now, key } = self;
+        if key.len() > KEY_LEN_MAX {
+            return None;
         }
-        execute(local, &target, op)
+        let hash = KeyHash(K::hash(&local.shared.seed, key));
+        let shard = local.shared.shard(hash.shard(local.shared.geometry.shards));
+        get::<K>(local, &Target { shard, hash, key, now, hint: None })
     }
 }
 

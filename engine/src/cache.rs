@@ -93,6 +93,7 @@ impl<'r> Cache<'r> {
             expirations: counters.expirations,
             pressure: counters.pressure,
             copies: counters.copies,
+            walked: counters.walked,
             ..Stats::default()
         };
         let limbo = stats.limbo_bytes;

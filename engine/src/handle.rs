@@ -2,7 +2,7 @@
 
 use crate::arena::arena_ref::ArenaRef;
 use crate::arena::block::Header;
-use crate::batch::{Alone, Closure, Execute, Sink};
+use crate::batch::{Alone, Closure, Execute, Find, Sink};
 use crate::error::StoreError;
 use crate::evict::MakeRoom;
 use crate::guard::Value;
@@ -134,11 +134,13 @@ impl<'c> Handle<'c> {
     /// assert!(handle.get(Millis(0), b"fish").is_none());
     /// # Ok::<(), crabcache_engine::StoreError>(())
     /// ```
+    #[inline]
     pub fn get(&mut self, now: Millis, key: &[u8]) -> Option<Value<'_>> {
-        match self.apply(now, &Op::get(key)) {
-            Outcome::Hit(value) => Some(value),
-            _ => None,
-        }
+        self.online();
+        let level = self.local.shared.level;
+        let found = level.dispatch(Find { local: &mut self.local, now, key });
+        self.local.save_reads();
+        found
     }
 
     /// Stores `value` under `key`, for ever and in any case. For more, see [`Action::Put`](crate::Action::Put). Refused are a
@@ -238,6 +240,7 @@ impl<'c> Handle<'c> {
     }
 
     /// After sleeping.
+    #[inline]
     pub fn online(&mut self) {
         if !self.local.participant.is_online() {
             self.local.participant.online();

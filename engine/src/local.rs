@@ -41,6 +41,8 @@ pub(crate) struct Local<'c> {
     taken: u32,
     /// The most that was asked for between two of them lately.
     demand: u32,
+    /// No other handle was online at the last quiescent state: what is retired can be used again in the next turn.
+    alone: bool,
 }
 
 impl<'c> Local<'c> {
@@ -58,6 +60,7 @@ impl<'c> Local<'c> {
             grip: 0,
             taken: 0,
             demand: 0,
+            alone: false,
         };
         local.participant.online();
         Some(local)
@@ -79,6 +82,12 @@ impl<'c> Local<'c> {
 
     pub(crate) fn save_counters(&self) {
         self.counters.save(self.shared, self.participant.number());
+    }
+
+    /// The same after what can only have counted reads.
+    #[inline]
+    pub(crate) fn save_reads(&self) {
+        self.counters.save_reads(self.shared, self.participant.number());
     }
 
     /// A raw block for an item, if there is one at once: where, and how many granules it really has.
@@ -134,7 +143,8 @@ impl<'c> Local<'c> {
     /// since what is evicted now can be used that much later. More would only lie idle.
     fn ahead(&self, most: u32) -> u32 {
         let turn = self.demand.max(self.taken) / self.shared.geometry.shards;
-        turn.saturating_mul(TURNS_AHEAD).clamp(AHEAD_MIN, most.max(AHEAD_MIN))
+        let turns = if self.alone { 1 } else { TURNS_AHEAD };
+        turn.saturating_mul(turns).clamp(AHEAD_MIN, most.max(AHEAD_MIN))
     }
 
     /// That many of main.
@@ -259,12 +269,16 @@ impl<'c> Local<'c> {
     /// Lets go of everything found so far and lets a grace period pass, as far as the other handles allow.
     pub(crate) fn settle(&mut self) {
         self.grip = self.grip.wrapping_add(1);
+        self.let_grace_pass();
+        self.drain();
+    }
+
+    fn let_grace_pass(&mut self) {
         for _ in 0..GRACE {
             self.participant.announce();
             self.participant.advance();
         }
         self.participant.announce();
-        self.drain();
     }
 
     /// Gives the blocks kept for later writes back to their shards.
@@ -311,7 +325,11 @@ impl<'c> Local<'c> {
         self.demand = self.taken.max(self.demand - self.demand / 16);
         self.taken = 0;
         if !self.participant.limbo.is_empty() {
-            self.participant.advance();
+            self.alone = self.participant.advance();
+            if self.alone {
+                // Nobody else can hold anything: the grace period is over as soon as it has been announced.
+                self.let_grace_pass();
+            }
             self.drain();
         }
         if self.wants_room.iter().any(|&shards| shards != 0) {

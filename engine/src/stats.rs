@@ -41,6 +41,8 @@ pub struct Stats {
     pub pressure: u64,
     /// Items copied from one place to another to make room.
     pub copies: u64,
+    /// Blocks that were looked at to make room.
+    pub walked: u64,
 }
 
 impl Stats {
@@ -62,6 +64,7 @@ pub(crate) struct Counters {
     pub(crate) expirations: u64,
     pub(crate) pressure: u64,
     pub(crate) copies: u64,
+    pub(crate) walked: u64,
     /// Keys that came into the index, and that left it; may be less than those that came through this handle.
     pub(crate) inserted: u64,
     pub(crate) removed: u64,
@@ -70,13 +73,13 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    const LEN: usize = 11;
+    const LEN: usize = 12;
 
     /// The counters in the order in which the record has them.
     #[inline]
     fn words(&mut self) -> [&mut u64; Self::LEN] {
         let Self { hits, misses, stores, deletes, evictions, expirations, pressure, copies, .. } = self;
-        let Self { inserted, removed, limbo_granules, .. } = self;
+        let Self { walked, inserted, removed, limbo_granules, .. } = self;
         [
             hits,
             misses,
@@ -86,6 +89,7 @@ impl Counters {
             expirations,
             pressure,
             copies,
+            walked,
             inserted,
             removed,
             limbo_granules,
@@ -108,6 +112,14 @@ impl Counters {
         for (i, word) in self.words().into_iter().enumerate() {
             shared.region.word64(at + i * 8).store(*word, Relaxed);
         }
+    }
+
+    /// Shows `hits` and `misses` to everybody else: the first two words.
+    #[inline]
+    pub(crate) fn save_reads(&self, shared: &Shared, record: u32) {
+        let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
+        shared.region.word64(at).store(self.hits, Relaxed);
+        shared.region.word64(at + 8).store(self.misses, Relaxed);
     }
 
     /// Sums two handles' counters.

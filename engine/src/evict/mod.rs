@@ -178,6 +178,7 @@ impl<'c> Evictor<'_, 'c> {
             walk.steps += 1;
         }
         self.shard().word(SHARD_HAND).store(at, Relaxed);
+        self.local.counters.walked += u64::from(walk.steps);
         walk.evicted
     }
 
@@ -239,6 +240,7 @@ impl<'c> Evictor<'_, 'c> {
             if step.is_multiple_of(FORESEEN as u32) {
                 foresee(&nursery, goal - there);
             }
+            self.local.counters.walked += 1;
             let Some(at) = nursery.oldest() else { break };
             let item = match Nursery::meet(shard, at) {
                 // Its writer is at work at this moment.

@@ -47,8 +47,8 @@ impl<'c> Work for Carry<'_, 'c, '_, '_, '_> {
     fn run<K: Kernels>(self) -> Outcome<'c> {
         let Self { local, target, op } = self;
         match op.action {
-            Action::Get => read::get::<K>(local, target),
-            Action::Peek => read::peek::<K>(local, target),
+            Action::Get => read::get::<K>(local, target).map_or(Outcome::Miss, Outcome::Hit),
+            Action::Peek => read::peek::<K>(local, target).map_or(Outcome::Miss, Outcome::Hit),
             Action::Put(ref put) => store::put::<K>(local, target, put),
             Action::Delete(condition) => store::delete::<K>(local, target, condition),
             Action::Touch(expiry, condition) => store::touch::<K>(local, target, expiry, condition),

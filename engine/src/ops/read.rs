@@ -6,7 +6,6 @@ use crate::guard::Value;
 use crate::index::{Found, Lookup, Place};
 use crate::item::Item;
 use crate::local::Local;
-use crate::op::Outcome;
 use crate::shared::Shard;
 
 /// The item that was found before, if it is still there and the key is this one.
@@ -33,20 +32,17 @@ pub(crate) fn hit<'c>(local: &mut Local<'c>, item: Item<'c>) -> Value<'c> {
 }
 
 #[inline(always)]
-pub(crate) fn get<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>) -> Outcome<'c> {
+pub(crate) fn get<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>) -> Option<Value<'c>> {
     if let Some(item) = find::<K>(target) {
-        return Outcome::Hit(hit(local, item));
+        return Some(hit(local, item));
     }
     local.counters.misses += 1;
-    Outcome::Miss
+    None
 }
 
 #[inline(always)]
-pub(super) fn peek<'c, K: Kernels>(local: &Local<'c>, target: &Target<'c, '_>) -> Outcome<'c> {
-    match find::<K>(target) {
-        Some(item) => Outcome::Hit(Value::of(item, local.participant.announcement())),
-        None => Outcome::Miss,
-    }
+pub(super) fn peek<'c, K: Kernels>(local: &Local<'c>, target: &Target<'c, '_>) -> Option<Value<'c>> {
+    find::<K>(target).map(|item| Value::of(item, local.participant.announcement()))
 }
 
 /// The live item of the key.

@@ -131,23 +131,26 @@ impl<'c> Participant<'c> {
         }
     }
 
-    /// Moves the epoch on, if every online handle has announced it.
+    /// Moves the epoch on, if every online handle has announced it. Answers whether no handle but this one was online.
     #[inline]
-    pub(crate) fn advance(&self) {
+    pub(crate) fn advance(&self) -> bool {
         let shared = self.shared;
         let epoch = shared.epoch().load(Acquire);
         if !fault("advance_without_fence") {
             shared.fences.fence();
         }
         let used = shared.handles_used().load(Acquire);
+        let mut online = 0;
         for record in 0..used {
             let seen = announced(shared, record).load(unless("advance_scan_relaxed", Acquire));
             if seen != OFFLINE && seen != epoch && !fault("advance_without_scan") {
-                return;
+                return false;
             }
+            online += u32::from(seen != OFFLINE);
         }
         let release = unless("advance_relaxed", Release);
         let _ = shared.epoch().compare_exchange(epoch, epoch + 1, release, Relaxed);
+        online <= 1
     }
 
     /// Remembers a block that was just taken out of the index. There must be room: see [`Limbo::room`].
