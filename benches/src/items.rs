@@ -2,13 +2,13 @@
 //! by what the system says this process has in memory.
 
 use std::fmt;
-use std::fs;
 
 use crabcache_engine::{BATCH, Cache, Config, Handle, Millis, OpenError, Outcome, Stats, StoreError};
 use serde_json::{Value, json};
 
 use crate::bytes::{Filler, Keys, Region};
 use crate::drive;
+use crate::process;
 
 /// Bytes per item that the region is made larger by, so that all items fit whatever the engine's overhead.
 const OVERHEAD_GUESS: u64 = 40;
@@ -65,11 +65,11 @@ pub fn measure(options: Options) -> Result<Footprint, ItemsError> {
     let each = keys.len() as u64 + u64::from(value_len) + OVERHEAD_GUESS;
     let payload = u64::from(items) * each;
     let mut region = Region::new((payload + payload / 16 + SPARE) as usize);
-    let before = rss();
+    let before = process::rss();
     let cache = Cache::new(region.bytes(), Config { shards, handles_max: 2, ..Config::default() })?;
     let mut handle = cache.handle().expect("a cache that was just made has a handle");
     fill(&mut handle, items, keys, &filler, value_len)?;
-    let rss_bytes = before.zip(rss()).map(|(before, after)| after.saturating_sub(before));
+    let rss_bytes = before.zip(process::rss()).map(|(before, after)| after.saturating_sub(before));
     let stats = cache.stats();
     Ok(Footprint { items, key_len: keys.len(), value_len, stats, rss_bytes })
 }
@@ -104,13 +104,6 @@ fn fill(
         }
     }
     Ok(())
-}
-
-/// Resident memory of this process, in bytes.
-pub(crate) fn rss() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 impl Footprint {
@@ -188,10 +181,5 @@ mod tests {
             assert!((8.0..40.0).contains(&overhead), "{key_len} + {value_len}: {overhead}");
             assert_eq!(footprint.to_json()["items"], 20_000);
         }
-    }
-
-    #[test]
-    fn rss_is_known_on_linux() {
-        assert_eq!(rss().is_some(), cfg!(target_os = "linux"));
     }
 }

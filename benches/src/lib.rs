@@ -10,9 +10,12 @@
 
 pub mod bytes;
 pub mod capacity;
+pub mod draw;
 pub mod drive;
 pub mod embed;
 pub mod items;
+pub mod median;
+pub mod process;
 pub mod replay;
 pub mod report;
 pub mod setup;

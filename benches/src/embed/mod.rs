@@ -9,7 +9,6 @@
 //! not counted. Two parts: with *room* for a quarter more than all items (gets, overwrites), and *full* (new keys).
 
 pub mod engine;
-pub mod keys;
 pub mod measure;
 pub mod peers;
 pub mod report;
@@ -19,9 +18,9 @@ use std::str::FromStr;
 use crabcache_engine::OpenError;
 
 use crate::bytes::{Filler, Keys, Region};
-use crate::items::rss;
+use crate::draw::{Distribution, Random, Sampler, write_keys};
+use crate::process;
 use engine::{Engine, Mode};
-use keys::{Distribution, Random, Sampler, write_keys};
 use measure::{Contender, Operation, VALUE_SHIFTS, Work};
 use peers::PeerKind;
 use report::{Held, Report, Row, Table};
@@ -236,11 +235,11 @@ impl<'o> Bench<'o> {
     ) -> Result<(Contenders<'r>, Vec<Held>), EmbedError> {
         let (mut contenders, mut held) = (Contenders::new(), Vec::new());
         let mut add = |make: &mut dyn FnMut() -> Result<Box<dyn Contender + 'r>, EmbedError>| {
-            let before = rss();
+            let before = process::rss();
             let contender = make()?;
             progress(&format!("filling {}", contender.name()));
             self.fill(&*contender, count);
-            let grown = before.zip(rss()).map(|(before, after)| after.saturating_sub(before));
+            let grown = before.zip(process::rss()).map(|(before, after)| after.saturating_sub(before));
             held.push(Held::of(&*contender, grown));
             contenders.push(contender);
             Ok::<(), EmbedError>(())
