@@ -1,11 +1,12 @@
-//! What `crabcache-bench` is made of: traces, and what is measured with them.
+//! What `crabcache-bench` is made of.
 //!
 //! ```text
-//! trace file -> trace (all requests) -> replay (windows, misses) -> target: an engine | a server
-//!                                                                -> report: text | JSON
+//! trace file -> trace (all requests) -> replay (windows, misses) -> target: an engine | a server -> report
+//! script (requests, drawn ahead) -> load (players, histogram) -> a server -> load::report
 //! ```
-//! Where to read on: `trace` reads the files, `replay` tells how a trace is pipelined without changing its misses,
-//! `items` measures bytes per item, `embed` puts the engine beside other caches that live in a program. The criterion benches are in `benches/`, README.md says what each figure means.
+//! Where to read on: `load` is the load generator; `replay` tells how a trace is pipelined without changing its misses,
+//! `items` measures bytes per item, `embed` puts the engine beside caches that live in a program. The criterion benches are
+//! in `benches/`; README.md says what each figure means.
 #![forbid(unsafe_code)]
 
 pub mod bytes;
@@ -14,6 +15,7 @@ pub mod draw;
 pub mod drive;
 pub mod embed;
 pub mod items;
+pub mod load;
 pub mod median;
 pub mod process;
 pub mod replay;

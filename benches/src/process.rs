@@ -1,6 +1,9 @@
-//! What Linux tells of processes in `/proc`: memory, and CPU time to the nanosecond.
+//! What Linux tells of processes and threads: memory, and CPU time to the nanosecond.
 
 use std::fs;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Resident memory of this process, in bytes; none where the system does not tell.
 #[must_use]
@@ -26,6 +29,25 @@ pub fn cpu_ns_of(pid: u32) -> Option<u64> {
     Some(each.sum())
 }
 
+/// A moment of the calling thread's CPU clock.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuTime(Duration);
+
+impl CpuTime {
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Self {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Self(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+    }
+
+    /// CPU time that the calling thread has used since.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
 fn rss_in(process: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -40,6 +62,17 @@ mod tests {
     fn rss_is_known_on_linux() {
         assert_eq!(rss().is_some(), cfg!(target_os = "linux"));
         assert_eq!(rss_of(std::process::id()).is_some(), cfg!(target_os = "linux"));
+    }
+
+    #[test]
+    fn cpu_time_runs_while_working() {
+        let (start, mut sum) = (CpuTime::now(), 0_u64);
+        while start.elapsed() < Duration::from_millis(2) {
+            sum = std::hint::black_box(sum + 1);
+        }
+        let asleep = CpuTime::now();
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(asleep.elapsed() < Duration::from_millis(15));
     }
 
     #[cfg(target_os = "linux")]

@@ -1,13 +1,12 @@
 //! `embed`: the engine beside other caches of Rust programs.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
 use crabcache_bench::draw::Distribution;
 use crabcache_bench::embed::{self, Question, peers::PeerKind};
 
-use super::{Failure, print};
+use super::{Failure, announce, print};
 
 const EMBED_EXAMPLES: &str = "\
 Examples:
@@ -84,12 +83,7 @@ impl Embed {
             questions: operations,
             peers: only,
         };
-        // It takes minutes: whoever waits for it may see where it is.
-        let report = embed::measure(&options, &mut |step| {
-            if std::io::stderr().is_terminal() {
-                eprintln!("{step} ...");
-            }
-        })?;
+        let report = embed::measure(&options, &mut announce)?;
         print(if json { report.to_json().to_string() } else { report.to_string() })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -8,10 +8,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 mod embed;
 mod items;
+mod load;
 mod replay;
 
 use embed::Embed;
 use items::Items;
+use load::Load;
 use replay::Replay;
 
 /// Whatever kept a command from being carried out.
@@ -33,6 +35,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Replay a trace as a look-aside cache: get; on a miss, put.
     Replay(Replay),
+    /// Send requests to a server: how many it answers, and how long that takes.
+    Load(Load),
     /// Fill an engine and print what an item costs beyond key and value.
     Items(Items),
     /// Put the engine beside other caches and maps of Rust programs: CPU time of get, overwrite and new key.
@@ -44,20 +48,34 @@ impl Command {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Replay(replay) => replay.run(),
+            Self::Load(load) => load.run(),
             Self::Items(items) => items.run(),
             Self::Embed(embed) => embed.run(),
         }
     }
 }
 
-/// On a terminal; hidden if what is printed goes anywhere else.
-fn progress_bar(requests: u64) -> ProgressBar {
+/// On a terminal; hidden if what is printed goes anywhere else. Where the number of requests is not known beforehand, it only
+/// counts.
+fn progress_bar(requests: Option<u64>) -> ProgressBar {
     if !(std::io::stdout().is_terminal() && std::io::stderr().is_terminal()) {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} {per_sec}, {eta} left")
-        .expect("the template is one");
-    ProgressBar::new(requests).with_style(style)
+    let (bar, template) = match requests {
+        Some(requests) => {
+            let template = "{prefix} {wide_bar} {human_pos}/{human_len} {per_sec}, {eta} left";
+            (ProgressBar::new(requests), template)
+        }
+        None => (ProgressBar::new_spinner(), "{prefix} {spinner} {human_pos} requests, {per_sec}, {elapsed}"),
+    };
+    bar.with_style(ProgressStyle::with_template(template).expect("the template is one"))
+}
+
+/// It takes minutes: whoever waits for it may see where it is.
+fn announce(step: &str) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("{step} ...");
+    }
 }
 
 /// A closed pipe is the reader's wish.
@@ -90,6 +108,9 @@ mod tests {
             "b replay t --connect 127.0.0.1:7001 --batch 1",
             "b items",
             "b embed",
+            "b load",
+            "b load --protocol native --connections 1 --depth 64 --rate 1000.5 --requests 10 --verify --json",
+            "b load --key 11-20:3,40:1 --value 0-100 --ratio 1:0 --distribution zipf:1.1 --seconds 0.5",
             "b embed --threads 1,2,4 --distribution uniform,zipf:1.1 --only moka,lru --rounds 3 --ops 1000 --json",
         ] {
             assert!(parse(good).is_ok(), "{good}");
@@ -105,6 +126,12 @@ mod tests {
             "b replay t --engine --capacity 1m --batch 0",
             "b items --items 0",
             "b embed --threads 0",
+            "b load --ratio 0:0",
+            "b load --depth 0",
+            "b load --ping --ratio 1:1",
+            "b load --seconds 1 --requests 1",
+            "b load --rate 0",
+            "b load --connect 7001",
             "b embed --distribution normal",
             "b embed --only redis",
             "b embed --rounds 0",

@@ -136,7 +136,7 @@ impl Timed {
 
 fn time(arguments: &Replay, trace: &Trace, target: &mut dyn Target) -> Result<Timed, ReplayError> {
     let options = Options { batch: arguments.batch(), ttl: arguments.ttl };
-    let bar = progress_bar(trace.requests.len() as u64);
+    let bar = progress_bar(Some(trace.requests.len() as u64));
     let start = Instant::now();
     let tally = replay(trace, target, options, &mut |done| bar.set_position(done));
     let elapsed = start.elapsed();

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crabcache_engine::{Cache, Config, Handle, Millis, Op, OpenError, Outcome, Sink, StoreError, Value};
 
-use super::measure::{Contender, CpuTime, Operation, TURN, Tally, Work, first_byte};
+use super::measure::{Contender, Operation, TURN, Tally, Work, first_byte};
+use crate::process::CpuTime;
 
 /// So many times in a row a put may meet pressure before it is given up: a second at least.
 const TRIES_MAX: u32 = 10_000;

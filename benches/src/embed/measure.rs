@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::process::CpuTime;
 
 /// Values begin at different places of the buffer that they are taken from, so many bytes apart at most.
 pub const VALUE_SHIFTS: usize = 4096;
@@ -111,25 +111,6 @@ pub trait Contender: Sync {
     }
 }
 
-/// A moment of the calling thread's CPU clock.
-#[derive(Clone, Copy, Debug)]
-pub struct CpuTime(Duration);
-
-impl CpuTime {
-    /// This moment.
-    #[must_use]
-    pub fn now() -> Self {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        Self(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
-    }
-
-    /// CPU time that the calling thread has used since.
-    #[must_use]
-    pub fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
-    }
-}
-
 /// The first byte, as a number; 0 for a value without bytes.
 #[inline(always)]
 #[must_use]
@@ -161,17 +142,6 @@ pub fn run(contender: &dyn Contender, works: &[Work<'_>]) -> Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cpu_time_runs_while_working() {
-        let (start, mut sum) = (CpuTime::now(), 0_u64);
-        while start.elapsed() < Duration::from_millis(2) {
-            sum = std::hint::black_box(sum + 1);
-        }
-        let asleep = CpuTime::now();
-        thread::sleep(Duration::from_millis(20));
-        assert!(asleep.elapsed() < Duration::from_millis(15));
-    }
 
     #[test]
     fn values_have_their_length_wherever_they_begin() {

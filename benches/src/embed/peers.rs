@@ -8,7 +8,8 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::measure::{Contender, CpuTime, Operation, TURN, Tally, Work, first_byte};
+use super::measure::{Contender, Operation, TURN, Tally, Work, first_byte};
+use crate::process::CpuTime;
 
 type Key = Box<[u8]>;
 type Shared = Arc<[u8]>;
