@@ -3,8 +3,10 @@
 //! ```text
 //! trace file -> trace (all requests) -> replay (windows, misses) -> target: an engine | a server -> report
 //! script (requests, drawn ahead) -> load (players, histogram) -> a server -> load::report
+//!                                   peers (rounds over servers that it starts) -> Markdown, JSON, SVG
 //! ```
-//! Where to read on: `load` is the load generator; `replay` tells how a trace is pipelined without changing its misses,
+//! Where to read on: `load` is the load generator; `peers` puts servers side by side, `seed` too, `floor` is the one that
+//! stores nothing, `instructions` counts under valgrind; `replay` tells how a trace is pipelined without changing its misses,
 //! `items` measures bytes per item, `embed` puts the engine beside caches that live in a program. The criterion benches are
 //! in `benches/`; README.md says what each figure means.
 #![forbid(unsafe_code)]
@@ -14,11 +16,15 @@ pub mod capacity;
 pub mod draw;
 pub mod drive;
 pub mod embed;
+pub mod floor;
+pub mod instructions;
 pub mod items;
 pub mod load;
 pub mod median;
+pub mod peers;
 pub mod process;
 pub mod replay;
 pub mod report;
+pub mod seed;
 pub mod setup;
 pub mod trace;

@@ -7,14 +7,22 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 mod embed;
+mod floor;
+mod instructions;
 mod items;
 mod load;
+mod peers;
 mod replay;
+mod seed;
 
 use embed::Embed;
+use floor::Floor;
+use instructions::Instructions;
 use items::Items;
 use load::Load;
+use peers::Peers;
 use replay::Replay;
+use seed::Seed;
 
 /// Whatever kept a command from being carried out.
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -37,6 +45,14 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Send requests to a server: how many it answers, and how long that takes.
     Load(Load),
+    /// Put servers side by side, all alive at once, in interleaved rounds: CPU time per request, latencies, memory.
+    Peers(Peers),
+    /// The table that the project began with: requests per second of small operations at few connections, beside Redis.
+    Seed(Seed),
+    /// Count the instructions of a GET and a SET in the server, under valgrind.
+    Instructions(Instructions),
+    /// Serve canned answers and store nothing: what any server on a reactor costs.
+    Floor(Floor),
     /// Fill an engine and print what an item costs beyond key and value.
     Items(Items),
     /// Put the engine beside other caches and maps of Rust programs: CPU time of get, overwrite and new key.
@@ -49,6 +65,10 @@ impl Command {
         match self {
             Self::Replay(replay) => replay.run(),
             Self::Load(load) => load.run(),
+            Self::Peers(peers) => peers.run(),
+            Self::Seed(seed) => seed.run(),
+            Self::Instructions(instructions) => instructions.run(),
+            Self::Floor(floor) => floor.run(),
             Self::Items(items) => items.run(),
             Self::Embed(embed) => embed.run(),
         }
