@@ -15,6 +15,7 @@ pub mod bytes;
 pub mod capacity;
 pub mod draw;
 pub mod drive;
+#[cfg(feature = "embed")]
 pub mod embed;
 pub mod floor;
 pub mod instructions;

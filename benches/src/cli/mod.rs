@@ -1,11 +1,13 @@
 //! The command line.
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+#[cfg(feature = "embed")]
 mod embed;
 mod floor;
 mod instructions;
@@ -15,6 +17,7 @@ mod peers;
 mod replay;
 mod seed;
 
+#[cfg(feature = "embed")]
 use embed::Embed;
 use floor::Floor;
 use instructions::Instructions;
@@ -56,6 +59,7 @@ pub(crate) enum Command {
     /// Fill an engine and print what an item costs beyond key and value.
     Items(Items),
     /// Put the engine beside other caches and maps of Rust programs: CPU time of get, overwrite and new key.
+    #[cfg(feature = "embed")]
     Embed(Embed),
 }
 
@@ -70,6 +74,7 @@ impl Command {
             Self::Instructions(instructions) => instructions.run(),
             Self::Floor(floor) => floor.run(),
             Self::Items(items) => items.run(),
+            #[cfg(feature = "embed")]
             Self::Embed(embed) => embed.run(),
         }
     }
@@ -83,12 +88,16 @@ fn progress_bar(requests: Option<u64>) -> ProgressBar {
     }
     let (bar, template) = match requests {
         Some(requests) => {
-            let template = "{prefix} {wide_bar} {human_pos}/{human_len} {per_sec}, {eta} left";
+            let template = "{prefix} {wide_bar} {human_pos}/{human_len} {rate}, {eta} left";
             (ProgressBar::new(requests), template)
         }
-        None => (ProgressBar::new_spinner(), "{prefix} {spinner} {human_pos} requests, {per_sec}, {elapsed}"),
+        None => (ProgressBar::new_spinner(), "{prefix} {spinner} {human_pos} requests, {rate}, {elapsed}"),
     };
-    bar.with_style(ProgressStyle::with_template(template).expect("the template is one"))
+    let style = ProgressStyle::with_template(template).expect("the template is one");
+    bar.with_style(style.with_key("rate", |state: &ProgressState, text: &mut dyn fmt::Write| {
+        // A line that cannot be written is not shown.
+        let _ = write!(text, "{:.0}/s", state.per_sec());
+    }))
 }
 
 /// It takes minutes: whoever waits for it may see where it is.
@@ -99,7 +108,7 @@ fn announce(step: &str) {
 }
 
 /// A closed pipe is the reader's wish.
-fn print(text: impl std::fmt::Display) -> std::io::Result<()> {
+fn print(text: impl fmt::Display) -> std::io::Result<()> {
     match writeln!(std::io::stdout(), "{}", text.to_string().trim_end()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
@@ -121,17 +130,19 @@ mod tests {
     }
 
     #[test]
-    fn replays_need_one_target() {
+    fn arguments_that_make_sense_and_others() {
         for good in [
             "b replay t --engine --capacity 10%",
             "b replay t --engine --capacity 64m --shards 4 --ttl --json --batch 32",
             "b replay t --connect 127.0.0.1:7001 --batch 1",
             "b items",
-            "b embed",
             "b load",
+            "b peers --workloads G1,S64 --peer redis=/x/redis-server --no-pinning --limit 5",
+            "b seed --long --peer redis=/x",
+            "b floor --listen 127.0.0.1:0 --key 11 --value 0",
+            "b instructions --server x --get-max 530.5",
             "b load --protocol native --connections 1 --depth 64 --rate 1000.5 --requests 10 --verify --json",
             "b load --key 11-20:3,40:1 --value 0-100 --ratio 1:0 --distribution zipf:1.1 --seconds 0.5",
-            "b embed --threads 1,2,4 --distribution uniform,zipf:1.1 --only moka,lru --rounds 3 --ops 1000 --json",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -145,13 +156,33 @@ mod tests {
             "b replay t --connect a:1 --ttl",
             "b replay t --engine --capacity 1m --batch 0",
             "b items --items 0",
-            "b embed --threads 0",
             "b load --ratio 0:0",
             "b load --depth 0",
             "b load --ping --ratio 1:1",
             "b load --seconds 1 --requests 1",
             "b load --rate 0",
+            "b peers --workloads X1",
+            "b peers --peer redis",
+            "b peers --no-pinning --server-cpu 1",
+            "b floor --listen 7",
+            "b instructions --requests 0",
             "b load --connect 7001",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[cfg(feature = "embed")]
+    #[test]
+    fn arguments_of_embed() {
+        for good in [
+            "b embed",
+            "b embed --threads 1,2,4 --distribution uniform,zipf:1.1 --only moka,lru --rounds 3 --ops 1000 --json",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "b embed --threads 0",
             "b embed --distribution normal",
             "b embed --only redis",
             "b embed --rounds 0",

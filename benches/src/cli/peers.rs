@@ -35,7 +35,7 @@ pub(crate) struct Pinning {
     client_cpu: usize,
 
     /// Let all run wherever the system wants.
-    #[arg(long, conflicts_with_all = ["server_cpu", "client_cpu"])]
+    #[arg(long = "no-pinning", conflicts_with_all = ["server_cpu", "client_cpu"])]
     unpinned: bool,
 
     /// End everything after so many seconds.
