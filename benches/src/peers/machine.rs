@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A machine, a day and a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     /// The day, in UTC: YYYY-MM-DD.
     pub date: String,
@@ -14,6 +14,8 @@ pub struct Machine {
     pub cpu: String,
     /// Cores that this program may use.
     pub cores: usize,
+    /// Threads that ran or wanted to, on average over the minute before: other work that disturbs.
+    pub load: f64,
     /// Version of the kernel.
     pub kernel: String,
     /// Short name of the commit, with a `+` if files differ from it; `unknown` outside a repository.
@@ -27,11 +29,13 @@ impl Machine {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+        let loadavg = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
             date: date(seconds / 86_400),
             cpu: model.map_or("unknown", |model| model.trim_start_matches([' ', '\t', ':'])).to_owned(),
             cores: available_parallelism().map_or(1, usize::from),
+            load: loadavg.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
             kernel: kernel.trim().to_owned(),
             commit: commit().unwrap_or_else(|| "unknown".to_owned()),
         }
@@ -87,6 +91,12 @@ mod tests {
     #[test]
     fn this_machine_is_known() {
         let machine = Machine::this();
-        assert!(machine.cores > 0 && machine.date.len() == 10 && !machine.kernel.is_empty(), "{machine:?}");
+        assert!(
+            machine.cores > 0
+                && machine.load >= 0.0
+                && machine.date.len() == 10
+                && !machine.kernel.is_empty(),
+            "{machine:?}"
+        );
     }
 }

@@ -83,9 +83,10 @@ impl Report {
 
     fn markdown(&self, stem: &str) -> String {
         let Options { items, rounds, distribution, server_cpu, workloads, .. } = &self.options;
-        let Machine { date, cpu, cores, kernel, commit } = &self.machine;
+        let Machine { date, cpu, cores, load, kernel, commit } = &self.machine;
         let mut text = format!(
-            "# Servers side by side, {date}\n\n{cpu}, {cores} cores, Linux {kernel}; commit {commit}.\n"
+            "# Servers side by side, {date}\n\n{cpu}, {cores} cores, Linux {kernel}; load average {load} before it began; commit \
+             {commit}.\n"
         );
         let connections = workloads.first().map_or(0, |workload| workload.connections);
         let pinned =
@@ -134,7 +135,7 @@ impl Report {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let Options { items, rounds, distribution, workloads, .. } = &self.options;
-        let Machine { date, cpu, cores, kernel, commit } = &self.machine;
+        let Machine { date, cpu, cores, load, kernel, commit } = &self.machine;
         let round = |round: &Round| {
             json!({
                 "cpu_ns": round.cpu_ns,
@@ -164,6 +165,7 @@ impl Report {
             "date": date,
             "cpu": cpu,
             "cores": cores,
+            "load_average": load,
             "kernel": kernel,
             "commit": commit,
             "items": items.count,
