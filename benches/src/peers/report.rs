@@ -117,7 +117,7 @@ impl Report {
             let rounds = || outcome.rounds.iter().flatten();
             let saturated = rounds().filter(|round| round.saturated).count();
             if saturated > 0 {
-                let (name, all) = (display_name(outcome), rounds().count());
+                let (name, all) = (&outcome.name, rounds().count());
                 warnings.push(format!(
                     "{name}: in {saturated} of {all} measurements the load generator had no CPU time left, so requests per second \
                      are its limit, not the server's"
@@ -125,7 +125,7 @@ impl Report {
             }
             let misses: u64 = rounds().map(|round| round.misses).sum();
             if misses > 0 {
-                warnings.push(format!("{}: {misses} GETs found nothing", display_name(outcome)));
+                warnings.push(format!("{}: {misses} GETs found nothing", &outcome.name));
             }
         }
         warnings
@@ -200,7 +200,7 @@ impl Report {
         let machine = format!("{}, {} cores, {}", self.machine.cpu, self.machine.cores, stem);
         let files = [
             (format!("{stem}.md"), self.markdown(&stem)),
-            (format!("{stem}.json"), serde_json::to_string_pretty(&self.to_json())? + "\n"),
+            (format!("{stem}.json"), self.to_json().to_string() + "\n"),
             (
                 format!("{stem}-cpu.svg"),
                 bars("Server CPU time per request, nanoseconds: shorter is better", &machine, &cpu),
