@@ -101,6 +101,11 @@ impl Databases {
         }
     }
 
+    /// Whether nothing was ever stored in a place.
+    pub(crate) fn is_unused(&self, place: Place) -> bool {
+        place.0 > 0 && self.used.load(Ordering::Relaxed) & 1 << place.0 == 0
+    }
+
     /// Whether all items there are belong to place 0: nothing was ever stored elsewhere.
     pub(crate) fn only_first(&self) -> bool {
         self.used.load(Ordering::Relaxed) == 0

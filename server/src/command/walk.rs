@@ -13,7 +13,7 @@ const SLICE_ITEMS: usize = 4096;
 /// Items that are looked at between two looks at what it took.
 const CHUNK_ITEMS: usize = 256;
 /// Chunks of a slice, however few items there are in the buckets.
-const CHUNKS: usize = 64;
+const CHUNKS: usize = 32;
 /// Steps of matching keys with patterns in a slice, and in a chunk.
 const STEPS: usize = 1 << 20;
 /// The longest answer to KEYS.

@@ -78,7 +78,11 @@ pub(super) fn flushall<'a>(args: Args<'a>, connection: &mut Connection, pass: &m
 pub(super) fn flushdb<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     if flushes(args, pass) {
         let place = pass.place();
-        let is_all = place.index() == 0 && pass.shared().databases.only_first();
+        let databases = &pass.shared().databases;
+        if databases.is_unused(place) {
+            return pass.direct().extend_from_slice(write::OK);
+        }
+        let is_all = place.index() == 0 && databases.only_first();
         let task = if is_all { Task::flush(Done::Resp) } else { Task::Walk(Walk::clear(place)) };
         connection.task = Some(Box::new(task));
     }

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 
 /// The most items that one SCAN looks at: about a millisecond.
-const SCAN_COUNT_MAX: usize = 16_384;
+const SCAN_COUNT_MAX: usize = 8192;
 
 /// An operation per key, and the number of those that found it.
 fn tally<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>, action: Action<'a>) {
@@ -121,6 +121,10 @@ pub(super) fn keys<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
 }
 
 pub(super) fn randomkey<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if pass.shared().databases.is_unused(pass.place()) {
+        let version = pass.version;
+        return write::nil(pass.direct(), version);
+    }
     // Where there is no randomness to be had, any key will do.
     let choice = getrandom::u64().unwrap_or_default();
     let buckets = pass.shared().cache.stats().buckets;
