@@ -21,6 +21,7 @@ use heapless::Vec as Fixed;
 
 use super::access::Access;
 use super::answers::Answers;
+use super::scratch::Scratch;
 use crate::command::Reply;
 use crate::database::Place;
 use crate::shared::{LargeValues, Seat, Shared};
@@ -339,6 +340,7 @@ fn changes(outcome: &Outcome<'_>) -> bool {
 #[derive(Debug)]
 pub(crate) struct Pass<'a, 'e, 's> {
     batch: Batch<'a>,
+    scratch: &'a Scratch,
     pub(crate) executor: &'e mut Executor<'s>,
     /// The version of RESP that the client at hand speaks.
     pub(crate) version: Version,
@@ -349,9 +351,10 @@ pub(crate) struct Pass<'a, 'e, 's> {
 
 impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     /// Begins.
-    pub(crate) fn new(executor: &'e mut Executor<'s>) -> Self {
+    pub(crate) fn new(executor: &'e mut Executor<'s>, scratch: &'a Scratch) -> Self {
         Self {
             batch: Batch::default(),
+            scratch,
             executor,
             version: Version::Resp2,
             segment: 0,
@@ -403,15 +406,17 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         self.push_stored(op, reply);
     }
 
-    /// Carries out an operation on a key that is not stored as it is.
+    /// Adds an operation on a key that is not stored as it is. Where the turn can keep no more such keys, carries it out.
     #[cold]
     #[inline(never)]
-    fn push_escaped(&mut self, op: Op<'_>, reply: Reply) {
+    fn push_escaped(&mut self, op: Op<'a>, reply: Reply) {
         if !matches!(op.action, Action::Get | Action::Peek) {
             self.note_write();
         }
-        let key = self.place.stored(op.key);
-        self.aside(|pass| pass.push_stored(Op { key: &key, action: op.action }, reply));
+        match self.scratch.keep(self.place.stored(op.key).into_owned()) {
+            Ok(key) => self.push_stored(Op { key, ..op }, reply),
+            Err(key) => self.aside(|pass| pass.push_stored(Op { key: &key, action: op.action }, reply)),
+        }
     }
 
     /// Adds an operation whose key is as it is stored.
@@ -434,10 +439,14 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     }
 
     /// A pass over bytes that do not live as long as this one's, for the same client.
-    pub(crate) fn aside<'b, T>(&mut self, work: impl FnOnce(&mut Pass<'b, '_, 's>) -> T) -> T {
+    pub(crate) fn aside<'b, T>(&mut self, work: impl FnOnce(&mut Pass<'b, '_, 's>) -> T) -> T
+    where
+        'a: 'b,
+    {
         self.run();
         let mut aside = Pass {
             batch: Batch::default(),
+            scratch: self.scratch,
             executor: &mut *self.executor,
             version: self.version,
             segment: self.segment,

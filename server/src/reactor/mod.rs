@@ -13,5 +13,6 @@ pub(crate) mod access;
 pub(crate) mod answers;
 pub(crate) mod batch;
 pub(crate) mod budget;
+pub(crate) mod scratch;
 pub(crate) mod turn;
 pub(crate) mod worker;

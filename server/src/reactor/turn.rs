@@ -18,6 +18,7 @@ use slab::Slab;
 
 use super::batch::{Executor, Pass};
 use super::budget::{self, Budget};
+use super::scratch::Scratch;
 use crate::command;
 use crate::connection::{Connection, Phase};
 use crate::stats::Counters;
@@ -60,6 +61,7 @@ pub(crate) struct Turn {
     visiting: Vec<usize>,
     buffer: Box<[u8]>,
     segments: Vec<Segment>,
+    scratch: Scratch,
     owned: Vec<Vec<u8>>,
     budget: Budget,
     /// Clients to let go at the end of the turn.
@@ -77,6 +79,7 @@ impl Turn {
             visiting: Vec::new(),
             buffer: vec![0; GATHER_LEN + SCRATCH_LEN].into_boxed_slice(),
             segments: Vec::new(),
+            scratch: Scratch::new(),
             owned: Vec::new(),
             budget: Budget::new(client_memory),
             gone: Vec::new(),
@@ -260,7 +263,7 @@ impl Turn {
             return;
         }
         executor.enter();
-        let mut pass = Pass::new(executor);
+        let mut pass = Pass::new(executor, &self.scratch);
         let buffer: &[u8] = &self.buffer;
         let owned: &[Vec<u8>] = &self.owned;
         for (at, segment) in self.segments.iter_mut().enumerate() {
@@ -273,7 +276,9 @@ impl Turn {
             pass.leave();
         }
         pass.run();
+        drop(pass);
         executor.leave();
+        self.scratch.clear();
     }
 
     /// Sends the answers, and keeps what is left over.

@@ -99,7 +99,9 @@ fn serve_usual<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass
 /// The one request at the head of `bytes`, whatever it is; gives 0 if it has to stay there.
 fn serve_other<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
     let limits = &pass.shared().bounds.resp;
-    match resp::parse_other(bytes, limits, &mut connection.input.progress) {
+    // Whose requests are ordinary has come from `serve_usual`, where this one was looked at.
+    let parse = if pass.is_ordinary() { resp::parse_other } else { resp::parse };
+    match parse(bytes, limits, &mut connection.input.progress) {
         Ok(Parsed::Complete { value, consumed }) => {
             if !connection.queues() && pass.is_too_much(values_shown(value)) {
                 connection.hold_back();
