@@ -12,7 +12,11 @@ use crate::clock;
 use crate::config::{Config, Endpoint, Listen, Pin};
 use crate::connection::client::{Client, Clients};
 use crate::database::Databases;
+use crate::mail::Message;
+use crate::monitor::Monitors;
 use crate::net::stream::Stream;
+use crate::pause::Pause;
+use crate::pubsub::Channels;
 use crate::settings::Settings;
 use crate::shutdown::Control;
 use crate::slowlog::SlowLog;
@@ -50,6 +54,14 @@ pub(crate) struct Shared<'r> {
     pub(crate) databases: Databases,
     /// Keys that clients watch.
     pub(crate) watches: Arc<Watches>,
+    /// Who subscribed to what.
+    pub(crate) channels: Arc<Channels>,
+    /// Clients that are shown every request.
+    pub(crate) monitors: Arc<Monitors>,
+    /// Whether requests have to wait.
+    pub(crate) pause: Pause,
+    /// How many times all workers were asked about their clients.
+    pub(crate) surveys: AtomicU64,
     /// What requests may look like.
     pub(crate) bounds: Bounds,
     /// What may be changed.
@@ -90,7 +102,9 @@ pub(crate) struct Seat {
     pub(crate) load: AtomicUsize,
     /// Held by the worker while it carries out the requests of a turn (`reactor/access.rs`).
     pub(crate) turn: Mutex<()>,
-    inbox: Mutex<Vec<Newcomer>>,
+    /// The last question about its clients that it has answered.
+    pub(crate) surveyed: AtomicU64,
+    inbox: Mutex<Vec<Message>>,
     waker: Waker,
 }
 
@@ -111,20 +125,26 @@ impl Seat {
             counters: Counters::default(),
             load: AtomicUsize::new(0),
             turn: Mutex::default(),
+            surveyed: AtomicU64::new(0),
             inbox: Mutex::default(),
             waker,
         }
     }
 
     /// Hands a client over.
-    pub(crate) fn send(&self, newcomer: Newcomer) {
+    pub(crate) fn welcome(&self, newcomer: Newcomer) {
         self.load.fetch_add(1, Ordering::Relaxed);
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(newcomer);
+        self.send(Message::Newcomer(newcomer));
+    }
+
+    /// Puts a message into its inbox.
+    pub(crate) fn send(&self, message: Message) {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(message);
         self.wake();
     }
 
-    /// The clients that were handed over.
-    pub(crate) fn receive(&self) -> Vec<Newcomer> {
+    /// Takes the messages out of its inbox.
+    pub(crate) fn receive(&self) -> Vec<Message> {
         std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -161,6 +181,10 @@ impl<'r> Shared<'r> {
             large: LargeValues::default(),
             databases: Databases::new(),
             watches: Arc::new(Watches::new()),
+            channels: Arc::default(),
+            monitors: Arc::default(),
+            pause: Pause::default(),
+            surveys: AtomicU64::new(0),
             bounds,
             run_id,
             rates: Rates::default(),

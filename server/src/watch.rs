@@ -132,6 +132,11 @@ impl Watching {
         self.changed.load(Ordering::Relaxed) || self.keys.iter().any(|(key, &was)| was && !is_present(key))
     }
 
+    /// How many keys.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Bytes of memory that it takes.
     pub(crate) fn held(&self) -> usize {
         self.held

@@ -17,6 +17,8 @@ use crabcache_protocol::detect::{Speaker, detect};
 use crabcache_protocol::native as wire;
 use crabcache_protocol::resp::{Version, write};
 
+use task::Task;
+
 use crate::clock;
 use crate::connection::{Connection, Dialect, Phase};
 use crate::reactor::batch::Pass;
@@ -49,23 +51,10 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     let mut at = 0;
     pass.use_database(connection.database);
     loop {
-        if let Some(mut task) = connection.task.take() {
-            pass.run();
-            let mut lasting = connection.lasting.take();
-            let start = clock::monotonic();
-            let done = task.step(connection, pass);
-            if let Some(lasting) = &mut lasting {
-                lasting.add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-            }
-            if !done {
-                connection.lasting = lasting;
-                connection.task = Some(task);
-                connection.input.postpone();
-                return at;
-            }
-            if let Some(lasting) = lasting {
-                lasting.end(connection, pass);
-            }
+        if let Some(task) = connection.task.take()
+            && !go_on(task, connection, pass)
+        {
+            return at;
         }
         if connection.phase != Phase::Open {
             return bytes.len();
@@ -99,6 +88,27 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
             return at;
         }
     }
+}
+
+/// Goes on with what takes more than one turn; true if that is done.
+fn go_on(mut task: Box<Task>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
+    pass.run();
+    let answer = resp::begin_answer(connection, pass);
+    let mut lasting = connection.lasting.take();
+    let start = clock::monotonic();
+    let done = task.step(connection, pass);
+    if let Some(lasting) = &mut lasting {
+        lasting.add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    }
+    if !done {
+        connection.lasting = lasting;
+        connection.task = Some(task);
+        connection.input.postpone();
+    } else if let Some(lasting) = lasting {
+        lasting.end(connection, pass);
+    }
+    resp::end_answer(answer, connection, pass);
+    done
 }
 
 /// What a client is told that is closed because all of them together hold too much memory.

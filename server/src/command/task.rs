@@ -5,7 +5,7 @@ use crabcache_protocol::memcache::write as memcache;
 use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
-use super::resp::{Exec, Lcs};
+use super::resp::{ClientList, Exec, Lcs};
 use super::walk::Walk;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
@@ -24,6 +24,8 @@ pub(crate) enum Task {
     Walk(Walk),
     /// Find what two values have in common.
     Lcs(Lcs),
+    /// Tell about the clients.
+    Clients(ClientList),
     /// Carry out the requests of a transaction.
     Exec(Exec),
 }
@@ -59,7 +61,7 @@ impl Task {
     /// Bytes of memory that it holds.
     pub(crate) fn held(&self) -> usize {
         match self {
-            Self::Flush { .. } => 0,
+            Self::Flush { .. } | Self::Clients(_) => 0,
             Self::Walk(walk) => walk.held(),
             Self::Lcs(lcs) => lcs.held(),
             Self::Exec(exec) => exec.held(),
@@ -70,6 +72,7 @@ impl Task {
     pub(crate) fn step(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
         let now = pass.now();
         match self {
+            Self::Clients(list) => list.step(pass),
             Self::Exec(exec) => exec.step(connection, pass),
             Self::Walk(walk) => walk.step(pass),
             Self::Lcs(lcs) => lcs.step(pass),

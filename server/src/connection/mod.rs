@@ -20,11 +20,14 @@ use crabcache_protocol::resp::Version;
 
 use crate::command::resp::Transaction;
 use crate::command::resp::calls::Lasting;
+use crate::command::resp::{self};
 use crate::command::task::Task;
 use crate::config::Pin;
+use crate::monitor::Monitoring;
 use crate::net::stream::Stream;
+use crate::pubsub::Subscriptions;
 use crate::reactor::budget::Charge;
-use client::Client;
+use client::{Client, Seen};
 use input::Input;
 use output::Output;
 
@@ -50,6 +53,19 @@ pub(crate) enum Phase {
     Closing,
     /// All is sent; what arrives is dropped until the client closes.
     Lingering,
+}
+
+/// Which requests are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replies {
+    /// All.
+    On,
+    /// None.
+    Off,
+    /// All but the next one.
+    SkipNext,
+    /// All but the one at hand.
+    SkipThis,
 }
 
 /// One client.
@@ -83,6 +99,16 @@ pub(crate) struct Connection {
     pub(crate) half_closed: bool,
     /// It is on the worker's list for the next turn.
     pub(crate) queued: bool,
+    /// Its requests have to be looked at one by one before they are carried out.
+    pub(crate) attended: bool,
+    /// Which requests are answered.
+    pub(crate) replies: Replies,
+    /// What it subscribed to.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// It is shown all requests.
+    pub(crate) monitoring: Option<Monitoring>,
+    /// Its next request waits for the end of a pause.
+    pub(crate) paused: bool,
     /// It waits for memory.
     pub(crate) waits: bool,
     /// Its last answers were large, and the next ones may be.
@@ -117,13 +143,18 @@ impl Connection {
             input: Input::default(),
             output: Output::default(),
             phase: Phase::Open,
-            last: 0,
+            last: u16::MAX,
             lasting: None,
             task: None,
             transaction: None,
             readable: false,
             half_closed: false,
             queued: false,
+            attended: false,
+            replies: Replies::On,
+            subscriptions: None,
+            monitoring: None,
+            paused: false,
             waits: false,
             heavy: false,
             seen,
@@ -136,6 +167,47 @@ impl Connection {
     pub(crate) fn close(&mut self) {
         if self.phase == Phase::Open {
             self.phase = Phase::Closing;
+        }
+    }
+
+    /// Lets the request at hand wait for the end of a pause.
+    #[cold]
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
+        self.input.postpone();
+    }
+
+    /// Finds out whether its requests have to be looked at one by one.
+    pub(crate) fn attend(&mut self) {
+        self.attended =
+            self.replies != Replies::On || self.subscriptions.is_some() || self.monitoring.is_some();
+    }
+
+    /// Whether GETs and SETs can go straight to the batch.
+    #[inline]
+    #[must_use]
+    pub(crate) fn takes_usual(&self) -> bool {
+        !self.attended && !self.queues()
+    }
+
+    /// What reports tell about it.
+    #[must_use]
+    pub(crate) fn seen_as(&self) -> Seen {
+        let transaction = self.transaction.as_ref();
+        let queued = transaction.and_then(|transaction| transaction.queued());
+        let flags =
+            [(queued.is_some(), 'x'), (self.monitoring.is_some(), 'O'), (self.phase != Phase::Open, 'c')];
+        Seen {
+            last: self.seen,
+            command: resp::name_of(self.last.into()).unwrap_or("NULL"),
+            database: self.database,
+            input: self.input.kept().len(),
+            output: self.output.len(),
+            held: self.held(),
+            queued,
+            watched: transaction.map_or(0, |transaction| transaction.watched()),
+            flags: flags.iter().filter(|(has, _)| *has).map(|(_, letter)| *letter).collect(),
+            redirect: -1,
         }
     }
 
@@ -165,6 +237,7 @@ impl Connection {
     pub(crate) fn has_work(&self) -> bool {
         self.output.is_empty()
             && !self.waits
+            && !self.paused
             && (self.readable || self.task.is_some() || self.input.is_whole())
     }
 
@@ -183,6 +256,7 @@ impl Connection {
             + self.output.held()
             + self.task.as_ref().map_or(0, |task| task.held())
             + self.transaction.as_ref().map_or(0, |transaction| transaction.held())
+            + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.held())
     }
 
     /// Sends what waits, as far as the socket takes it.

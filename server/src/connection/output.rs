@@ -44,6 +44,11 @@ impl Output {
         self.bytes.extend_from_slice(rest);
     }
 
+    /// Adds a message, of which many may follow.
+    pub(crate) fn push(&mut self, message: &[u8]) {
+        self.bytes.extend_from_slice(message);
+    }
+
     /// Keeps these from `sent` on until the socket takes them. Nothing else waits.
     pub(crate) fn adopt(&mut self, bytes: Vec<u8>, sent: usize) {
         debug_assert!(self.is_empty());

@@ -130,9 +130,10 @@ fn welcome(stream: Stream, pin: Pin, shared: &Shared<'_>) {
         return;
     }
     shared.accepted.fetch_add(1, Ordering::Relaxed);
-    let client = shared.clients.add(stream.peer(), clock::now().0);
-    if let Some(seat) = shared.seats.iter().min_by_key(|seat| load(seat)) {
-        seat.send(Newcomer { stream, client, pin });
+    let seats = shared.seats.iter().enumerate();
+    if let Some((number, seat)) = seats.min_by_key(|(_, seat)| load(seat)) {
+        let client = shared.clients.add(stream.peer(), stream.local(), clock::now().0, number);
+        seat.welcome(Newcomer { stream, client, pin });
     }
 }
 

@@ -7,6 +7,8 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use crate::connection::client::UNIX;
+
 /// A client's socket. Nonblocking.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -50,7 +52,18 @@ impl Stream {
             Self::Tcp(stream) => {
                 stream.peer_addr().map_or_else(|_| "?:0".to_owned(), |peer| peer.to_string())
             }
-            Self::Unix(_) => "unix:0".to_owned(),
+            Self::Unix(_) => UNIX.to_owned(),
+        }
+    }
+
+    /// Where it connects to, as the reports name it.
+    #[must_use]
+    pub(crate) fn local(&self) -> String {
+        match self {
+            Self::Tcp(stream) => {
+                stream.local_addr().map_or_else(|_| "?:0".to_owned(), |local| local.to_string())
+            }
+            Self::Unix(_) => UNIX.to_owned(),
         }
     }
 }

@@ -24,6 +24,7 @@ use super::answers::Answers;
 use super::scratch::Scratch;
 use crate::command::Reply;
 use crate::database::Place;
+use crate::pause::Paused;
 use crate::shared::{LargeValues, Seat, Shared};
 use crate::stats::Counters;
 
@@ -54,6 +55,14 @@ pub(crate) struct Executor<'s> {
     access: Access<'s>,
     /// Whether any key is watched, and so writes have to be looked at.
     watched: bool,
+    /// Requests have to be looked at one by one, since there is a monitor or a pause.
+    pub(crate) attended: bool,
+    /// There is a monitor.
+    pub(crate) monitored: bool,
+    /// What a pause lets wait.
+    pub(crate) paused: Option<Paused>,
+    /// Lines for the monitors.
+    pub(crate) shown: Vec<u8>,
     /// The moment of this turn.
     pub(crate) now: Millis,
     /// The answers of this turn, all clients one after the other.
@@ -135,6 +144,10 @@ impl<'s> Executor<'s> {
             seat,
             access: Access::new(&shared.seats, seat),
             watched: false,
+            attended: false,
+            monitored: false,
+            paused: None,
+            shown: Vec::new(),
             now: Millis::default(),
             answers: Answers::new(&shared.large),
             ends: Vec::new(),
@@ -167,6 +180,14 @@ impl<'s> Executor<'s> {
     pub(crate) fn enter(&mut self) {
         self.access.enter(&mut self.handle);
         self.watched = self.shared.watches.any();
+        self.look_around();
+    }
+
+    /// Finds out whether requests have to be looked at one by one.
+    pub(crate) fn look_around(&mut self) {
+        self.monitored = self.shared.monitors.any();
+        self.paused = self.shared.pause.paused(self.now);
+        self.attended = self.monitored || self.paused.is_some();
     }
 
     /// Has touched them.

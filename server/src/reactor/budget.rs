@@ -160,6 +160,8 @@ impl Budget {
         connection.output.take();
         connection.task = None;
         connection.transaction = None;
+        connection.subscriptions = None;
+        connection.monitoring = None;
         self.charge(connection);
     }
 

@@ -11,6 +11,7 @@
 //! socket is drained. Who was not drained, or did not fit, stays on the list, and the next poll does not wait.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use crabcache_engine::Millis;
 use mio::Registry;
@@ -20,7 +21,9 @@ use super::batch::{Executor, Pass};
 use super::budget::{self, Budget};
 use super::scratch::Scratch;
 use crate::command;
+use crate::connection::client::Client;
 use crate::connection::{Connection, Phase};
+use crate::mail;
 use crate::stats::Counters;
 
 /// Bytes that a turn reads from all clients together.
@@ -417,6 +420,29 @@ impl Turn {
         }
     }
 
+    /// Where a client is, if it is still here.
+    pub(crate) fn find(&self, client: &Arc<Client>) -> Option<usize> {
+        let connection = self.connections.get(client.place())?;
+        Arc::ptr_eq(&connection.client, client).then(|| client.place())
+    }
+
+    /// Adds a message to what a client is sent. If too much waits for it already, it goes.
+    pub(crate) fn push(&mut self, client: &Arc<Client>, bytes: &[u8], counters: &Counters) {
+        let Some(key) = self.find(client) else { return };
+        let connection = &mut self.connections[key];
+        if connection.phase != Phase::Open {
+            return;
+        }
+        if connection.output.len() + bytes.len() > mail::WAITING_MAX {
+            counters.memory_closes.add(1);
+            self.gone.push(key);
+            return;
+        }
+        connection.output.push(bytes);
+        self.budget.charge(connection);
+        self.enqueue(key);
+    }
+
     /// Lets clients go that have sent nothing since `since`, and wait for nothing.
     pub(crate) fn drop_idle(&mut self, since: Millis) {
         let idle = self.connections.iter().filter(|(_, connection)| {
@@ -424,6 +450,9 @@ impl Turn {
                 && connection.takes_requests()
                 && connection.output.is_empty()
                 && !connection.waits
+                && !connection.paused
+                && connection.subscriptions.is_none()
+                && connection.monitoring.is_none()
         });
         self.gone.extend(idle.map(|(key, _)| key));
     }

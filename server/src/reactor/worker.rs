@@ -14,7 +14,9 @@ use super::turn::Turn;
 use crate::clock;
 use crate::command::resp::calls;
 use crate::connection::{Connection, Dialect};
-use crate::shared::{Seat, Shared};
+use crate::mail::Message;
+use crate::monitor;
+use crate::shared::{Newcomer, Seat, Shared};
 use crate::shutdown::Level;
 use crate::stats::calls::SAMPLE;
 
@@ -52,6 +54,8 @@ pub(crate) struct Worker<'s> {
     sweep_every_ms: u64,
     /// Turns in which somebody had something to say.
     turns: u64,
+    /// Clients may wait for the end of a pause.
+    pausing: bool,
     /// When idle clients were last looked for.
     looked_for_idle: Millis,
     /// Wakes in which nothing had happened, one after the other.
@@ -73,6 +77,7 @@ impl<'s> Worker<'s> {
             lingering: Vec::new(),
             sweeps: number == 0,
             turns: 0,
+            pausing: false,
             looked_for_idle: Millis::default(),
             quiet: 0,
             swept: clock::now(),
@@ -99,7 +104,7 @@ impl<'s> Worker<'s> {
                 }
             }
             if woken {
-                self.welcome();
+                self.read_mail();
             }
             self.turn(now);
             self.upkeep(now);
@@ -150,30 +155,59 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// Takes the clients that the acceptor has handed over.
-    fn welcome(&mut self) {
-        for newcomer in self.seat.receive() {
-            let mut connection = Connection::new(newcomer.stream, newcomer.client, newcomer.pin);
-            let counters = &self.seat.counters;
-            match connection.dialect {
-                Dialect::Unknown => {}
-                Dialect::Native => counters.native.add(1),
-                Dialect::Resp(_) => counters.resp.add(1),
-                Dialect::Memcache => counters.memcache.add(1),
+    /// Reads the messages in the inbox.
+    fn read_mail(&mut self) {
+        for message in self.seat.receive() {
+            match message {
+                Message::Newcomer(newcomer) => self.welcome(newcomer),
+                Message::Push(client, bytes) => {
+                    let counters = &self.seat.counters;
+                    self.turn.push(&client, &bytes, counters);
+                }
+                Message::Kill(client) => {
+                    if let Some(key) = self.turn.find(&client) {
+                        self.turn.drop_client(key);
+                    }
+                }
+                Message::Survey(number) => self.answer(number),
+                Message::Look => {}
             }
-            let entry = self.turn.connections.vacant_entry();
-            let key = entry.key();
-            let interests = Interest::READABLE | Interest::WRITABLE;
-            if self.poll.registry().register(&mut connection.stream, Token(key), interests).is_err() {
-                self.shared.clients.remove(connection.client.id);
-                self.seat.load.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-                continue;
-            }
-            counters.connections.add(1);
-            entry.insert(connection);
-            if self.draining.is_some() {
-                self.turn.enqueue(key);
-            }
+        }
+        self.let_go();
+    }
+
+    /// Notes how all clients are.
+    fn answer(&self, number: u64) {
+        for (_, connection) in &self.turn.connections {
+            connection.client.note(connection.seen_as());
+        }
+        // Release: what was noted. Pairs with the Acquire loads of `ClientList::step`.
+        self.seat.surveyed.fetch_max(number, std::sync::atomic::Ordering::Release);
+    }
+
+    /// Takes a client that the acceptor has handed over.
+    fn welcome(&mut self, newcomer: Newcomer) {
+        let mut connection = Connection::new(newcomer.stream, newcomer.client, newcomer.pin);
+        let counters = &self.seat.counters;
+        match connection.dialect {
+            Dialect::Unknown => {}
+            Dialect::Native => counters.native.add(1),
+            Dialect::Resp(_) => counters.resp.add(1),
+            Dialect::Memcache => counters.memcache.add(1),
+        }
+        let entry = self.turn.connections.vacant_entry();
+        let key = entry.key();
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut connection.stream, Token(key), interests).is_err() {
+            self.shared.clients.remove(connection.client.id);
+            self.seat.load.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            return;
+        }
+        counters.connections.add(1);
+        connection.client.settle(key);
+        entry.insert(connection);
+        if self.draining.is_some() {
+            self.turn.enqueue(key);
         }
     }
 
@@ -197,6 +231,11 @@ impl<'s> Worker<'s> {
             counters.errors.add(errors);
             counters.note_codes(&mut self.executor.answers.codes);
         }
+        if !self.executor.shown.is_empty() {
+            monitor::show(self.shared, &self.executor.shown);
+            self.executor.shown.clear();
+        }
+        self.pausing |= self.executor.paused.is_some();
         self.let_go();
         if self.turn.has_waiting() {
             self.turn.relieve(now, &self.seat.counters);
@@ -234,6 +273,10 @@ impl<'s> Worker<'s> {
                 here && until > instant
             });
             self.let_go();
+        }
+        if self.pausing && self.shared.pause.paused(now).is_none() {
+            self.pausing = false;
+            self.enqueue_all(|connection| std::mem::take(&mut connection.paused));
         }
         let idle_ms = self.shared.settings.idle_seconds_max().saturating_mul(1000);
         if idle_ms > 0 && now.0.saturating_sub(self.looked_for_idle.0) >= IDLE_LOOK_MS {
@@ -280,6 +323,9 @@ impl<'s> Worker<'s> {
         let mut ms = if self.quiet < QUIET_WAKES || self.turn.has_waiting() { QUIET_MS } else { u64::MAX };
         if self.sweeps {
             ms = (self.swept.0 + self.sweep_every_ms).saturating_sub(now.0).clamp(1, SWEEP_IDLE_MS);
+        }
+        if self.pausing {
+            ms = ms.min(self.shared.pause.until().0.saturating_sub(now.0).max(1));
         }
         if self.shared.settings.idle_seconds_max() > 0 {
             ms = ms.min(IDLE_LOOK_MS);
@@ -332,9 +378,12 @@ impl<'s> Worker<'s> {
 
     /// Closes what is left.
     fn leave(&mut self) {
-        for newcomer in self.seat.receive() {
-            self.shared.clients.remove(newcomer.client.id);
+        for message in self.seat.receive() {
+            if let Message::Newcomer(newcomer) = message {
+                self.shared.clients.remove(newcomer.client.id);
+            }
         }
+        self.answer(u64::MAX);
         let keys: Vec<usize> = self.turn.connections.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.turn.drop_client(key);

@@ -1,7 +1,8 @@
 //! A command is carried out: counted, and timed where it takes longer than a look at the clock.
 
-use crabcache_protocol::resp::Args;
+use crabcache_protocol::resp::{Args, Usual};
 
+use super::attend;
 use super::table::{Found, Run, number_of};
 use crate::clock;
 use crate::connection::Connection;
@@ -9,8 +10,16 @@ use crate::reactor::batch::{Executor, Pass};
 use crate::slowlog::{self, Entry};
 
 /// The numbers of the two commands that do not come by here.
-const GET: usize = number_of("get");
-const SET: usize = number_of("set");
+pub(super) const GET: usize = number_of("get");
+pub(super) const SET: usize = number_of("set");
+
+/// The number of a GET or SET.
+pub(super) fn number_of_usual(usual: Usual<'_>) -> usize {
+    match usual {
+        Usual::Get { .. } => GET,
+        Usual::Set { .. } => SET,
+    }
+}
 
 /// Counts the requests that went straight through in this turn.
 pub(crate) fn count_usual(executor: &mut Executor<'_>) {
@@ -48,6 +57,9 @@ pub(super) fn carry_out<'a>(
     pass: &mut Pass<'a, '_, '_>,
 ) {
     connection.last = found.number as u16;
+    if (connection.attended || pass.executor.attended) && !attend::command(found, args, connection, pass) {
+        return;
+    }
     let refused = pass.executor.refused;
     if found.command.is_timed() {
         let start = clock::monotonic();

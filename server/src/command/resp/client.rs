@@ -1,10 +1,14 @@
 //! CLIENT: who is connected, and how it wants to be treated.
 
+use crabcache_engine::Millis;
+use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Args, write};
 
 use super::is;
 use crate::clock;
-use crate::connection::Connection;
+use crate::connection::{Connection, Replies};
+use crate::monitor::Monitoring;
+use crate::pause::Paused;
 use crate::reactor::batch::Pass;
 
 /// `CLIENT ID`
@@ -24,17 +28,10 @@ pub(super) fn getname<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut P
 
 /// `CLIENT INFO`
 pub(super) fn info<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    connection.client.note(connection.seen_as());
     let line = connection.client.line(clock::now().0) + "\n";
     let version = pass.version;
     write::verbatim(pass.direct(), *b"txt", line.as_bytes(), version);
-}
-
-/// `CLIENT LIST`
-pub(super) fn list<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let now = clock::now().0;
-    let lines: String = pass.shared().clients.all().iter().map(|client| client.line(now) + "\n").collect();
-    let version = pass.version;
-    write::verbatim(pass.direct(), *b"txt", lines.as_bytes(), version);
 }
 
 /// `CLIENT SETNAME name`
@@ -42,6 +39,82 @@ pub(super) fn setname<'a>(args: Args<'a>, connection: &mut Connection, pass: &mu
     if set_name(args.get(2).unwrap_or_default(), connection, pass) {
         pass.direct().extend_from_slice(write::OK);
     }
+}
+
+/// `CLIENT REPLY ON | OFF | SKIP`
+pub(super) fn reply<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    match args.get(2) {
+        Some(on) if is(on, "ON") => {
+            connection.replies = Replies::On;
+            pass.direct().extend_from_slice(write::OK);
+        }
+        Some(off) if is(off, "OFF") => connection.replies = Replies::Off,
+        // Who is not answered at all stays so.
+        Some(skip) if is(skip, "SKIP") => {
+            if connection.replies != Replies::Off {
+                connection.replies = Replies::SkipNext;
+            }
+        }
+        _ => return pass.syntax_error(),
+    }
+    connection.attend();
+}
+
+/// `CLIENT PAUSE milliseconds [WRITE | ALL]`
+pub(super) fn pause<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() > 4 {
+        return pass.wrong_subcommand(args);
+    }
+    let what = match args.get(3) {
+        Some(what) if is(what, "WRITE") => Paused::Writes,
+        Some(what) if !is(what, "ALL") => return pass.error("ERR CLIENT PAUSE mode must be WRITE or ALL"),
+        _ => Paused::All,
+    };
+    let Some(ms) = parse_i64(args.get(2).unwrap_or_default()) else {
+        return pass.error("ERR timeout is not an integer or out of range");
+    };
+    let Ok(ms) = u64::try_from(ms) else { return pass.error("ERR timeout is negative") };
+    let (shared, now) = (pass.shared(), pass.now());
+    // Nobody else carries anything out while this begins, and whoever begins after that knows.
+    pass.alone(|_| shared.pause.begin(Millis(now.0.saturating_add(ms)), what, now));
+    pass.executor.look_around();
+    shared.wake_all();
+    pass.direct().extend_from_slice(write::OK);
+}
+
+/// `CLIENT UNPAUSE`
+pub(super) fn unpause<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let shared = pass.shared();
+    shared.pause.end();
+    pass.executor.look_around();
+    shared.wake_all();
+    pass.direct().extend_from_slice(write::OK);
+}
+
+/// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`: no command blocks, so there is nobody to unblock.
+pub(super) fn unblock<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    match args.get(3) {
+        Some(why) if !is(why, "TIMEOUT") && !is(why, "ERROR") => {
+            return pass.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        }
+        _ => {}
+    }
+    match parse_i64(args.get(2).unwrap_or_default()) {
+        Some(_) => write::integer(pass.direct(), 0),
+        None => pass.not_an_integer(),
+    }
+}
+
+/// `MONITOR`
+pub(super) fn monitor<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let shared = pass.shared();
+    if connection.monitoring.is_none() {
+        let client = &connection.client;
+        connection.monitoring = Some(pass.alone(|_| Monitoring::new(&shared.monitors, client)));
+        pass.executor.look_around();
+        connection.attend();
+    }
+    pass.direct().extend_from_slice(write::OK);
 }
 
 /// `CLIENT NO-EVICT ON | OFF`: memory is given back by rules that know no favourites.

@@ -122,7 +122,7 @@ const PARAMETERS: &[Parameter] = &[
         |shared, seconds| {
             shared.settings.set_idle_seconds_max(seconds.unsigned_abs());
             // Workers that sleep without an end look again.
-            shared.seats.iter().for_each(crate::shared::Seat::wake);
+            shared.wake_all();
             Ok(())
         },
     ),

@@ -7,11 +7,18 @@ use crabcache_protocol::resp::{Args, Version, write};
 
 use super::client::set_name;
 use super::{is, one, speak};
-use crate::connection::Connection;
+use crate::connection::{Connection, Replies};
 use crate::reactor::batch::Pass;
 
-pub(super) fn ping<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+pub(super) fn ping<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     match args.get(1) {
+        text if connection.subscriptions.is_some() && pass.version == Version::Resp2 && args.len() < 3 => {
+            // Among messages it has to look like one.
+            let out = pass.direct();
+            write::array(out, 2);
+            write::bulk(out, b"pong");
+            write::bulk(out, text.unwrap_or_default());
+        }
         None => pass.direct().extend_from_slice(b"+PONG\r\n"),
         Some(text) if args.len() == 2 => write::bulk(pass.direct(), text),
         Some(_) => pass.wrong_arity("ping"),
@@ -106,6 +113,10 @@ pub(super) fn reset<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pas
     connection.transaction = None;
     connection.database = 0;
     pass.use_database(0);
+    connection.subscriptions = None;
+    connection.monitoring = None;
+    connection.replies = Replies::On;
+    connection.attend();
     connection.client.resp.store(2, Ordering::Relaxed);
     connection.client.rename(|names| names.client.clear());
     pass.direct().extend_from_slice(b"+RESET\r\n");

@@ -12,6 +12,7 @@ use crate::command::walk::{Counted, Items, Walk};
 use crate::config::{Endpoint, size};
 use crate::connection::Connection;
 use crate::database::DATABASES;
+use crate::pubsub::Kind;
 use crate::reactor::batch::Pass;
 use crate::shared::{Report, Shared};
 use crate::sys::usage::{Usage, usage};
@@ -251,8 +252,9 @@ fn stats(facts: &Facts<'_>, text: &mut String) {
         "evicted_clients": totals.memory_closes,
         "keyspace_hits": stats.hits,
         "keyspace_misses": stats.misses,
-        "pubsub_channels": 0,
-        "pubsub_patterns": 0,
+        "pubsub_channels": shared.channels.len(Kind::Channel),
+        "pubsub_patterns": shared.channels.len(Kind::Pattern),
+        "pubsubshard_channels": shared.channels.len(Kind::Shard),
         "latest_fork_usec": 0,
         "total_forks": 0,
         "migrate_cached_sockets": 0,

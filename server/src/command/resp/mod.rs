@@ -7,10 +7,12 @@
 
 mod acl;
 mod admin;
+mod attend;
 mod big;
 pub(crate) mod calls;
 mod change;
 mod client;
+mod client_list;
 mod config;
 mod connection;
 mod databases;
@@ -32,9 +34,11 @@ use crabcache_engine::{Op, Put};
 use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, Usual, glob, inline, write};
 
+pub(crate) use attend::{begin_answer, end_answer};
+pub(crate) use client_list::ClientList;
 pub(crate) use lcs::Lcs;
 pub(crate) use reply::{Reply, answer};
-pub(crate) use table::ALL as COMMANDS;
+pub(crate) use table::{ALL as COMMANDS, name_of};
 pub(crate) use transaction::{Exec, Transaction};
 
 use super::Reply as AnyReply;
@@ -47,7 +51,7 @@ use crate::shared::LargeValues;
 pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
     let mut at = 0;
     loop {
-        if pass.is_ordinary() && !connection.queues() {
+        if pass.is_ordinary() && !pass.executor.attended && connection.takes_usual() {
             at += serve_usual(connection, &bytes[at..], pass);
         }
         if at == bytes.len() || pass.is_full() || connection.input.is_whole() {
@@ -93,6 +97,9 @@ fn serve_usual<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass
     pass.executor.commands += commands;
     pass.executor.gets += commands - sets;
     pass.executor.sets += sets;
+    if commands > 0 {
+        connection.last = if sets > 0 { calls::SET } else { calls::GET } as u16;
+    }
     at
 }
 
@@ -107,16 +114,23 @@ fn serve_other<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass
                 connection.hold_back();
                 return 0;
             }
+            if pass.executor.attended && attend::is_paused(value, connection, pass) {
+                connection.pause();
+                return 0;
+            }
             pass.executor.commands += u64::from(value != Request::Nothing);
+            let answer = begin_answer(connection, pass);
             match value {
-                Request::Usual(_) if connection.queues() => {
+                Request::Usual(usual) if connection.queues() => {
+                    connection.last = calls::number_of_usual(usual) as u16;
                     transaction::queue(&bytes[..consumed], connection, pass);
                 }
-                Request::Usual(usual) => push(usual, pass),
+                Request::Usual(usual) => self::usual(usual, connection, pass),
                 Request::Command(args) => table::run(args, connection, pass),
                 Request::Inline(line) => retype(line, connection, pass),
                 Request::Nothing => {}
             }
+            end_answer(answer, connection, pass);
             consumed
         }
         Ok(Parsed::Incomplete { at_least }) => {
@@ -135,9 +149,12 @@ fn serve_other<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass
     }
 }
 
-/// A usual request with any key.
-#[inline(never)]
-fn push<'a>(usual: Usual<'a>, pass: &mut Pass<'a, '_, '_>) {
+/// A GET or SET that does not go straight through.
+fn usual<'a>(usual: Usual<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let attended = connection.attended || pass.executor.attended;
+    if attended && !attend::usual(usual, connection, pass) {
+        return;
+    }
     match usual {
         Usual::Get { key } => {
             pass.executor.gets += 1;
@@ -193,7 +210,7 @@ fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>)
     pass.aside(|pass| match resp::parse(&typed, &limits, &mut resp::Progress::default()) {
         Ok(Parsed::Complete { value, .. }) => match value {
             Request::Usual(_) if connection.queues() => transaction::queue(&typed, connection, pass),
-            Request::Usual(usual) => push(usual, pass),
+            Request::Usual(usual) => self::usual(usual, connection, pass),
             Request::Command(args) => table::run(args, connection, pass),
             Request::Inline(_) | Request::Nothing => {}
         },

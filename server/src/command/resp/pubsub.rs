@@ -1,48 +1,167 @@
-//! Channels can be subscribed to, since some clients insist on it at the start; nothing is ever published.
+//! Commands about channels. Who receives what is told in `crate::pubsub`.
 
-use crabcache_protocol::resp::{Args, write};
+use crabcache_protocol::resp::{Args, Version, write};
 
 use super::connection::ECHOED_MAX;
+use super::{glob, two};
 use crate::connection::Connection;
+use crate::pubsub::{self, Kind, Subscriptions};
 use crate::reactor::batch::Pass;
 
-pub(super) fn subscribe<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    subscription(args, pass, true);
+/// `SUBSCRIBE channel ...`
+pub(super) fn subscribe<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    begin(Kind::Channel, "subscribe", args, connection, pass);
 }
 
-pub(super) fn psubscribe<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    subscription(args, pass, true);
+/// `PSUBSCRIBE pattern ...`
+pub(super) fn psubscribe<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    begin(Kind::Pattern, "psubscribe", args, connection, pass);
 }
 
-pub(super) fn punsubscribe<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    subscription(args, pass, false);
+/// `SSUBSCRIBE shardchannel ...`
+pub(super) fn ssubscribe<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    begin(Kind::Shard, "ssubscribe", args, connection, pass);
 }
 
-pub(super) fn unsubscribe<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    subscription(args, pass, false);
+/// `UNSUBSCRIBE [channel ...]`
+pub(super) fn unsubscribe<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    end(Kind::Channel, "unsubscribe", args, connection, pass);
 }
 
-fn subscription(args: Args<'_>, pass: &mut Pass<'_, '_, '_>, on: bool) {
+/// `PUNSUBSCRIBE [pattern ...]`
+pub(super) fn punsubscribe<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    end(Kind::Pattern, "punsubscribe", args, connection, pass);
+}
+
+/// `SUNSUBSCRIBE [shardchannel ...]`
+pub(super) fn sunsubscribe<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    end(Kind::Shard, "sunsubscribe", args, connection, pass);
+}
+
+/// How many subscriptions the answers count: shard channels by themselves.
+fn counted(kind: Kind, subscriptions: Option<&Subscriptions>) -> usize {
+    let count = |kind| subscriptions.map_or(0, |subscriptions| subscriptions.len(kind));
+    if kind == Kind::Shard { count(kind) } else { count(Kind::Channel) + count(Kind::Pattern) }
+}
+
+fn confirm(out: &mut Vec<u8>, verb: &str, name: Option<&[u8]>, count: usize, version: Version) {
+    write::push(out, 3, version);
+    write::bulk(out, verb.as_bytes());
+    match name {
+        Some(name) => write::bulk(out, name),
+        None => write::nil(out, version),
+    }
+    write::integer(out, count as i64);
+}
+
+fn begin(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     if args.len() > ECHOED_MAX {
         return pass.error("ERR too many channels at once");
     }
-    let name = args.name().to_ascii_lowercase();
+    let (shared, version) = (pass.shared(), pass.version);
+    let client = &connection.client;
+    let subscriptions = connection
+        .subscriptions
+        .get_or_insert_with(|| Box::new(Subscriptions::new(&shared.channels, client)));
+    let out = pass.direct();
+    for name in args.iter().skip(1) {
+        subscriptions.add(kind, name);
+        confirm(out, verb, Some(name), counted(kind, Some(subscriptions)), version);
+    }
+    connection.attend();
+}
+
+fn end(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+    if args.len() > ECHOED_MAX {
+        return pass.error("ERR too many channels at once");
+    }
     let version = pass.version;
     let out = pass.direct();
-    for (at, channel) in args.iter().skip(1).enumerate() {
-        write::push(out, 3, version);
-        write::bulk(out, &name);
-        write::bulk(out, channel);
-        write::integer(out, if on { at as i64 + 1 } else { 0 });
+    let named: Vec<Box<[u8]>> = if args.len() > 1 {
+        args.iter().skip(1).map(Box::from).collect()
+    } else {
+        connection.subscriptions.as_ref().map_or(Vec::new(), |subscriptions| subscriptions.names(kind))
+    };
+    if named.is_empty() {
+        confirm(out, verb, None, counted(kind, connection.subscriptions.as_deref()), version);
     }
-    if args.len() == 1 {
-        write::push(out, 3, version);
-        write::bulk(out, &name);
-        write::nil(out, version);
-        write::integer(out, 0);
+    for name in named {
+        if let Some(subscriptions) = &mut connection.subscriptions {
+            subscriptions.remove(kind, &name);
+        }
+        confirm(out, verb, Some(&name), counted(kind, connection.subscriptions.as_deref()), version);
+    }
+    connection.subscriptions.take_if(|subscriptions| subscriptions.is_empty());
+    connection.attend();
+}
+
+/// `PUBLISH channel message`
+pub(super) fn publish<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    send(Kind::Channel, args, pass);
+}
+
+/// `SPUBLISH shardchannel message`
+pub(super) fn spublish<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    send(Kind::Shard, args, pass);
+}
+
+fn send(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
+    // What was asked before is done before the message is seen.
+    pass.run();
+    let (channel, message) = two(&args);
+    let receivers = pubsub::publish(pass.shared(), kind, channel, message);
+    write::integer(pass.direct(), receivers as i64);
+}
+
+/// `PUBSUB CHANNELS [pattern]`
+pub(super) fn channels<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    list(Kind::Channel, args, pass);
+}
+
+/// `PUBSUB SHARDCHANNELS [pattern]`
+pub(super) fn shardchannels<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    list(Kind::Shard, args, pass);
+}
+
+fn list(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
+    if args.len() > 3 {
+        return pass.wrong_subcommand(args);
+    }
+    let pattern = args.get(2).unwrap_or(b"*");
+    let names: Vec<_> = pass.shared().channels.names(kind);
+    let names: Vec<_> = names.iter().filter(|name| glob::matches(pattern, name)).collect();
+    let out = pass.direct();
+    write::array(out, names.len());
+    for name in names {
+        write::bulk(out, name);
     }
 }
 
-pub(super) fn publish<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    write::integer(pass.direct(), 0);
+/// `PUBSUB NUMSUB [channel ...]`
+pub(super) fn numsub<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    count(Kind::Channel, args, pass);
+}
+
+/// `PUBSUB SHARDNUMSUB [shardchannel ...]`
+pub(super) fn shardnumsub<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    count(Kind::Shard, args, pass);
+}
+
+fn count(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
+    if args.len() > ECHOED_MAX {
+        return pass.error("ERR too many channels at once");
+    }
+    let channels = &pass.shared().channels;
+    let out = pass.direct();
+    write::array(out, 2 * (args.len() - 2));
+    for name in args.iter().skip(2) {
+        write::bulk(out, name);
+        write::integer(out, channels.subscribers(kind, name) as i64);
+    }
+}
+
+/// `PUBSUB NUMPAT`
+pub(super) fn numpat<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let count = pass.shared().channels.len(Kind::Pattern);
+    write::integer(pass.direct(), count as i64);
 }

@@ -11,7 +11,7 @@
 use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, write};
 
-use super::{push, table, values_shown};
+use super::{attend, table, values_shown};
 use crate::command::task::Task;
 use crate::connection::{Connection, Phase};
 use crate::reactor::batch::Pass;
@@ -38,6 +38,16 @@ impl Transaction {
     /// Whether requests wait for EXEC.
     pub(crate) fn queues(&self) -> bool {
         self.queue.is_some()
+    }
+
+    /// How many requests wait for EXEC; none without MULTI.
+    pub(crate) fn queued(&self) -> Option<usize> {
+        self.queue.as_ref().map(|queue| queue.count)
+    }
+
+    /// How many keys are watched.
+    pub(crate) fn watched(&self) -> usize {
+        self.watching.as_ref().map_or(0, Watching::len)
     }
 
     /// Bytes of memory that it takes.
@@ -124,7 +134,7 @@ pub(super) fn abort(connection: &mut Connection, pass: &mut Pass<'_, '_, '_>, wh
     pass.error(&format!("EXECABORT Transaction discarded because {why}"));
 }
 
-pub(super) fn exec<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+pub(super) fn exec<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let Some(Transaction { watching, queue: Some(queue) }) =
         connection.transaction.take_if(|transaction| transaction.queues()).map(|transaction| *transaction)
     else {
@@ -133,7 +143,8 @@ pub(super) fn exec<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass
     if queue.spoilt {
         return abort(connection, pass, "of previous errors.");
     }
-    connection.task = Some(Box::new(Task::Exec(Exec { watching, queue, at: 0, task: None })));
+    connection.task =
+        Some(Box::new(Task::Exec(Exec { watching, queue, at: 0, task: None, name: args.name().into() })));
 }
 
 /// A transaction that is being carried out.
@@ -145,6 +156,8 @@ pub(crate) struct Exec {
     at: usize,
     /// A request of it that takes more than one turn.
     task: Option<Box<Task>>,
+    /// How it was asked for.
+    name: Box<[u8]>,
 }
 
 impl Exec {
@@ -166,7 +179,11 @@ impl Exec {
             self.task = None;
         }
         pass.alone(|pass| self.go_on(connection, pass));
-        self.task.is_none()
+        let done = self.task.is_none();
+        if done {
+            attend::executed(&self.name, connection, pass);
+        }
+        done
     }
 
     fn go_on(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
@@ -184,7 +201,7 @@ impl Exec {
             for (request, consumed) in requests(&queue.bytes[*at..], pass) {
                 *at += consumed;
                 match request {
-                    Request::Usual(usual) => push(usual, pass),
+                    Request::Usual(usual) => super::usual(usual, connection, pass),
                     Request::Command(args) => table::run(args, connection, pass),
                     Request::Inline(_) | Request::Nothing => {}
                 }

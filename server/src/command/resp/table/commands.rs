@@ -1,7 +1,7 @@
 //! The commands, in the order of their names.
 
 use super::super::{
-    admin, change, connection, databases, expiry, info, introspection, keyspace, lcs, pubsub, rename,
+    admin, change, client, connection, databases, expiry, info, introspection, keyspace, lcs, pubsub, rename,
     strings, transaction,
 };
 use super::flags::{
@@ -172,6 +172,9 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::container("module", subcommands::MODULE)
         .since("4.0.0", "server", "depends on the subcommand")
         .docs("", "Commands about modules."),
+    Command::new("monitor", 1, ADMINISTER, client::monitor)
+        .since("1.0.0", "server", "O(1)")
+        .docs("", "Shows every request that the server carries out, as it comes."),
     Command::new("move", 3, WRITE | FAST, rename::r#move)
         .keys(&[Keys::one(1, "RW access update")])
         .since("1.0.0", "generic", "O(1)")
@@ -227,6 +230,9 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::new("publish", 3, PUBSUB | ALWAYS | FAST, pubsub::publish)
         .since("2.0.0", "pubsub", "O(N+M)")
         .docs("channel message", "Sends a message to those who subscribed to a channel."),
+    Command::container("pubsub", subcommands::PUBSUB)
+        .since("2.8.0", "pubsub", "depends on the subcommand")
+        .docs("", "Commands about channels."),
     Command::new("punsubscribe", -1, PUBSUB | PERSONAL, pubsub::punsubscribe)
         .since("2.0.0", "pubsub", "O(N+M)")
         .docs("[pattern...]", "Ends subscriptions to patterns."),
@@ -285,6 +291,14 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .keys(&[Keys::one(1, "RW update")])
         .since("2.2.0", "string", "O(1)")
         .docs("key offset value", "Writes a part of a value."),
+    Command::new("spublish", 3, PUBSUB | ALWAYS | FAST, pubsub::spublish)
+        .keys(&[Keys::one(1, "not_key")])
+        .since("7.0.0", "pubsub", "O(N)")
+        .docs("shardchannel message", "Sends a message to those who subscribed to a shard channel."),
+    Command::new("ssubscribe", -2, PUBSUB | PERSONAL, pubsub::ssubscribe)
+        .keys(&[Keys::all(1, "not_key")])
+        .since("7.0.0", "pubsub", "O(N)")
+        .docs("shardchannel...", "Receives what is published to shard channels."),
     Command::new("strlen", 2, READ | FAST, strings::strlen)
         .keys(&[Keys::one(1, "RO")])
         .since("2.2.0", "string", "O(1)")
@@ -297,6 +311,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .since("1.0.0", "string", "O(N)")
         .deprecated("2.0.0", "GETRANGE")
         .docs("key start end", "Reads a part of a value."),
+    Command::new("sunsubscribe", -1, PUBSUB | PERSONAL, pubsub::sunsubscribe)
+        .keys(&[Keys::all(1, "not_key")])
+        .since("7.0.0", "pubsub", "O(N)")
+        .docs("[shardchannel...]", "Ends subscriptions to shard channels."),
     Command::new("swapdb", 3, WRITE | FAST, databases::swapdb)
         .categories(CAT_KEYSPACE | CAT_DANGEROUS)
         .since("4.0.0", "server", "O(N)")

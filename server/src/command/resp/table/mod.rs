@@ -235,6 +235,11 @@ pub(super) fn all() -> impl Iterator<Item = Found> {
     })
 }
 
+/// The name of a command by its number.
+pub(crate) fn name_of(number: usize) -> Option<&'static str> {
+    all().find(|found| found.number == number).map(|found| found.command.name)
+}
+
 /// The number of a command that there is.
 pub(crate) const fn number_of(name: &str) -> usize {
     let mut at = 0;
@@ -251,6 +256,7 @@ pub(crate) const fn number_of(name: &str) -> usize {
 pub(super) fn run<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     match resolve(args) {
         Ok(found) if connection.queues() && !transaction::is_done_at_once(found.command.name) => {
+            connection.last = found.number as u16;
             transaction::queue_args(args, connection, pass);
         }
         Ok(found) => calls::carry_out(found, found.command.run, args, connection, pass),

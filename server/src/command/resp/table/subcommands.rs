@@ -1,7 +1,7 @@
 //! The subcommands, container by container.
 
-use super::super::{acl, admin, client, config, introspection, keyspace, latency};
-use super::flags::{ADMIN, ADMINISTER, ALWAYS, CAT_CONNECTION, NOSCRIPT, PERSONAL, READ, STALE};
+use super::super::{acl, admin, client, client_list, config, introspection, keyspace, latency, pubsub};
+use super::flags::{self, ADMIN, ADMINISTER, ALWAYS, CAT_CONNECTION, NOSCRIPT, PERSONAL, READ, STALE};
 use super::{Command, Keys};
 
 pub(super) const ACL: &[Command] = &[
@@ -39,7 +39,10 @@ pub(super) const CLIENT: &[Command] = &[
         .tips(&["nondeterministic_output"])
         .since("6.2.0", "connection", "O(1)")
         .docs("", "Describes this connection."),
-    Command::new("client|list", -2, ADMINISTER, client::list)
+    Command::new("client|kill", -3, ADMINISTER, client_list::kill)
+        .since("2.4.0", "connection", "O(N)")
+        .docs("ip:port|[ID client-id] [TYPE (NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)] [USER username] [ADDR ip:port] [LADDR ip:port] [SKIPME (YES|NO)] [MAXAGE maxage]", "Closes connections."),
+    Command::new("client|list", -2, ADMINISTER, client_list::list)
         .tips(&["nondeterministic_output"])
         .since("2.4.0", "connection", "O(N)")
         .docs("[TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID client-id...]", "Describes connections."),
@@ -49,12 +52,24 @@ pub(super) const CLIENT: &[Command] = &[
     Command::new("client|no-touch", 3, PERSONAL, client::no_touch)
         .since("7.2.0", "connection", "O(1)")
         .docs("ON|OFF", "Accepted; reads count as uses all the same."),
+    Command::new("client|pause", -3, ADMINISTER, client::pause)
+        .since("2.9.50", "connection", "O(1)")
+        .docs("timeout [WRITE|ALL]", "Lets clients wait for some milliseconds."),
+    Command::new("client|reply", 3, PERSONAL, client::reply)
+        .since("3.2.0", "connection", "O(1)")
+        .docs("ON|OFF|SKIP", "Decides whether this connection is answered."),
     Command::new("client|setinfo", 4, PERSONAL, client::setinfo)
         .since("7.2.0", "connection", "O(1)")
         .docs("LIB-NAME libname|LIB-VER libver", "Tells the name or version of the client's library."),
     Command::new("client|setname", 3, PERSONAL, client::setname)
         .since("2.6.9", "connection", "O(1)")
         .docs("connection-name", "Names this connection."),
+    Command::new("client|unblock", -3, ADMINISTER, client::unblock)
+        .since("5.0.0", "connection", "O(log N)")
+        .docs("client-id [TIMEOUT|ERROR]", "Ends the wait of a blocked client."),
+    Command::new("client|unpause", 2, ADMINISTER, client::unpause)
+        .since("6.2.0", "connection", "O(N)")
+        .docs("", "Ends a pause."),
 ];
 
 pub(super) const CLUSTER: &[Command] = &[
@@ -235,6 +250,27 @@ pub(super) const OBJECT: &[Command] = &[
         .tips(&["nondeterministic_output"])
         .since("2.2.3", "generic", "O(1)")
         .docs("key", "Tells how often a value is shared."),
+];
+
+pub(super) const PUBSUB: &[Command] = &[
+    Command::new("pubsub|channels", -2, flags::PUBSUB | ALWAYS, pubsub::channels)
+        .since("2.8.0", "pubsub", "O(N)")
+        .docs("[pattern]", "Lists the channels somebody subscribed to."),
+    Command::new("pubsub|help", 2, ALWAYS, introspection::help)
+        .since("6.2.0", "pubsub", "O(1)")
+        .docs("", "Lists the subcommands."),
+    Command::new("pubsub|numpat", 2, flags::PUBSUB | ALWAYS, pubsub::numpat)
+        .since("2.8.0", "pubsub", "O(1)")
+        .docs("", "Counts the patterns somebody subscribed to."),
+    Command::new("pubsub|numsub", -2, flags::PUBSUB | ALWAYS, pubsub::numsub)
+        .since("2.8.0", "pubsub", "O(N)")
+        .docs("[channel...]", "Counts the subscribers of channels."),
+    Command::new("pubsub|shardchannels", -2, flags::PUBSUB | ALWAYS, pubsub::shardchannels)
+        .since("7.0.0", "pubsub", "O(N)")
+        .docs("[pattern]", "Lists the shard channels somebody subscribed to."),
+    Command::new("pubsub|shardnumsub", -2, flags::PUBSUB | ALWAYS, pubsub::shardnumsub)
+        .since("7.0.0", "pubsub", "O(N)")
+        .docs("[shardchannel...]", "Counts the subscribers of shard channels."),
 ];
 
 pub(super) const SLOWLOG: &[Command] = &[

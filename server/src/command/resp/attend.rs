@@ -1,0 +1,169 @@
+//! What is looked at before a request is carried out, while somebody wants that: a client in a mode of its own, MONITOR, or
+//! a pause. Otherwise no request comes by here.
+
+use crabcache_protocol::resp::{Args, Request, Usual, Version};
+
+use super::table::flags::{ADMIN, READ, SKIP_MONITOR, WRITE};
+use super::table::{self, Found};
+use super::{calls, is};
+use crate::connection::{Connection, Replies};
+use crate::monitor;
+use crate::pause::Paused;
+use crate::reactor::batch::Pass;
+
+/// Whether a request has to wait for the end of a pause.
+pub(super) fn is_paused(request: Request<'_>, connection: &Connection, pass: &Pass<'_, '_, '_>) -> bool {
+    let Some(paused) = pass.executor.paused else { return false };
+    let name = match request {
+        Request::Usual(Usual::Get { .. }) => b"get",
+        Request::Usual(Usual::Set { .. }) => b"set",
+        Request::Command(args) => args.name(),
+        Request::Inline(line) => {
+            line.split(u8::is_ascii_whitespace).find(|word| !word.is_empty()).unwrap_or_default()
+        }
+        Request::Nothing => return false,
+    };
+    paused == Paused::All
+        || table::find(name).is_some_and(|Found { command, .. }| match command.name {
+            "exec" => connection.queues(),
+            "publish" | "spublish" => true,
+            _ => command.is(WRITE) && !connection.queues(),
+        })
+}
+
+/// Looks at a GET or SET; false if it was refused.
+pub(super) fn usual(usual: Usual<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
+    let (name, key, value) = match usual {
+        Usual::Get { key } => (&b"GET"[..], key, None),
+        Usual::Set { key, value } => (&b"SET"[..], key, Some(value)),
+    };
+    let Some(found) = table::find(name) else { return true };
+    connection.last = found.number as u16;
+    look(found, [name, key].into_iter().chain(value), connection, pass)
+}
+
+/// Looks at a command; false if it was refused.
+pub(super) fn command(
+    found: Found,
+    args: Args<'_>,
+    connection: &mut Connection,
+    pass: &mut Pass<'_, '_, '_>,
+) -> bool {
+    look(found, args.iter(), connection, pass)
+}
+
+fn look<'w>(
+    found: Found,
+    words: impl Iterator<Item = &'w [u8]>,
+    connection: &mut Connection,
+    pass: &mut Pass<'_, '_, '_>,
+) -> bool {
+    if connection.subscriptions.is_some() && pass.version == Version::Resp2 && !is_for_subscribers(found) {
+        calls::reject(found, pass);
+        let name = found.command.name;
+        pass.error(&format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+             this context"
+        ));
+        return false;
+    }
+    if connection.monitoring.is_some() && found.command.is(READ | WRITE) {
+        calls::reject(found, pass);
+        pass.error("ERR Replica can't interact with the keyspace");
+        return false;
+    }
+    // EXEC is shown behind what it carries out.
+    if pass.executor.monitored && found.command.name != "exec" && !found.command.is(ADMIN | SKIP_MONITOR) {
+        let secret = Secret::of(found.command.name);
+        let mut hidden = 0_u32;
+        let words = words.enumerate().map(|(at, word)| match secret {
+            Secret::Nothing => word,
+            Secret::Arguments => {
+                if at > 0 {
+                    REDACTED
+                } else {
+                    word
+                }
+            }
+            Secret::Password => {
+                let shown = if hidden > 0 { REDACTED } else { word };
+                hidden = if is(word, "AUTH") && hidden == 0 { 2 } else { hidden.saturating_sub(1) };
+                shown
+            }
+        });
+        monitor::line(&mut pass.executor.shown, &connection.client.peer, connection.database, words);
+    }
+    true
+}
+
+/// Shows an EXEC, in the letters that came, to the monitors.
+pub(super) fn executed(name: &[u8], connection: &Connection, pass: &mut Pass<'_, '_, '_>) {
+    if pass.executor.monitored {
+        monitor::line(
+            &mut pass.executor.shown,
+            &connection.client.peer,
+            connection.database,
+            std::iter::once(name),
+        );
+    }
+}
+
+const REDACTED: &[u8] = b"(redacted)";
+
+/// What MONITOR does not show.
+#[derive(Clone, Copy)]
+enum Secret {
+    Nothing,
+    /// All arguments.
+    Arguments,
+    /// The two behind AUTH.
+    Password,
+}
+
+impl Secret {
+    fn of(name: &str) -> Self {
+        match name {
+            "auth" => Self::Arguments,
+            "hello" => Self::Password,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+fn is_for_subscribers(found: Found) -> bool {
+    matches!(
+        found.command.name,
+        "subscribe"
+            | "psubscribe"
+            | "ssubscribe"
+            | "unsubscribe"
+            | "punsubscribe"
+            | "sunsubscribe"
+            | "ping"
+            | "quit"
+            | "reset"
+    )
+}
+
+/// Where the answer to the next request begins, if it may have to be taken back.
+pub(crate) fn begin_answer(connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> Option<usize> {
+    if connection.replies == Replies::On {
+        return None;
+    }
+    if connection.replies == Replies::SkipNext {
+        connection.replies = Replies::SkipThis;
+    }
+    Some(pass.direct().len())
+}
+
+/// Takes the answer back, if the client does not want it.
+pub(crate) fn end_answer(start: Option<usize>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+    let Some(start) = start else { return };
+    if connection.replies != Replies::On {
+        pass.direct().truncate(start);
+    }
+    if connection.replies == Replies::SkipThis && connection.task.is_none() {
+        connection.replies = Replies::On;
+        connection.attend();
+    }
+}

@@ -1,0 +1,204 @@
+//! CLIENT LIST and CLIENT KILL: which clients, and what about them.
+//!
+//! How a client is doing only its worker knows. So a list begins with a question to all workers, and is told by a task
+//! that waits until each has noted the answers; no request pays for that.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crabcache_protocol::number::parse_i64;
+use crabcache_protocol::resp::{Args, write};
+
+use super::acl::USER;
+use super::is;
+use crate::clock;
+use crate::command::task::Task;
+use crate::connection::Connection;
+use crate::connection::client::Client;
+use crate::mail::Message;
+use crate::reactor::batch::Pass;
+
+/// What a client is to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Normal,
+    PubSub,
+    /// A server that copies from or to this one: there are none.
+    Server,
+}
+
+impl Type {
+    fn parse(name: &[u8]) -> Option<Self> {
+        let known = [
+            ("NORMAL", Self::Normal),
+            ("PUBSUB", Self::PubSub),
+            ("MASTER", Self::Server),
+            ("REPLICA", Self::Server),
+            ("SLAVE", Self::Server),
+        ];
+        known.iter().find(|(word, _)| is(name, word)).map(|(_, kind)| *kind)
+    }
+
+    fn of(client: &Client) -> Self {
+        if client.is_subscriber() { Self::PubSub } else { Self::Normal }
+    }
+}
+
+/// A question to all workers, and what to tell of the answers.
+#[derive(Debug)]
+pub(crate) struct ClientList {
+    number: u64,
+    kind: Option<Type>,
+    ids: Option<Vec<u64>>,
+}
+
+impl ClientList {
+    /// Tells, if all have answered.
+    pub(crate) fn step(&self, pass: &mut Pass<'_, '_, '_>) -> bool {
+        let shared = pass.shared();
+        // Acquire: what the workers noted before, in `Worker::answer`.
+        if !shared.seats.iter().all(|seat| seat.surveyed.load(Ordering::Acquire) >= self.number) {
+            // Nothing else may be going on here, and they need a core.
+            std::thread::yield_now();
+            return false;
+        }
+        let now = clock::now().0;
+        let wanted = shared.clients.all().into_iter().filter(|client| {
+            self.kind.is_none_or(|kind| kind == Type::of(client))
+                && self.ids.as_ref().is_none_or(|ids| ids.contains(&client.id))
+        });
+        let lines = wanted.fold(String::new(), |lines, client| lines + &client.line(now) + "\n");
+        let version = pass.version;
+        write::verbatim(pass.direct(), *b"txt", lines.as_bytes(), version);
+        true
+    }
+}
+
+/// `CLIENT LIST [TYPE type] [ID id ...]`
+pub(super) fn list<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let mut options = args.iter().skip(2);
+    let (mut kind, mut ids) = (None, None);
+    match (options.next(), options.next()) {
+        (None, _) => {}
+        (Some(option), Some(name)) if is(option, "TYPE") && args.len() == 4 => {
+            kind = Type::parse(name);
+            if kind.is_none() {
+                return pass.error(&format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name)));
+            }
+        }
+        (Some(option), Some(first)) if is(option, "ID") => {
+            let numbers =
+                std::iter::once(first).chain(options).map(|id| parse_i64(id).map(i64::cast_unsigned));
+            ids = numbers.collect::<Option<Vec<u64>>>();
+            if ids.is_none() {
+                return pass.error("ERR Invalid client ID");
+            }
+        }
+        _ => return pass.syntax_error(),
+    }
+    let shared = pass.shared();
+    let number = shared.surveys.fetch_add(1, Ordering::Relaxed) + 1;
+    for seat in &shared.seats {
+        seat.send(Message::Survey(number));
+    }
+    connection.task = Some(Box::new(Task::Clients(ClientList { number, kind, ids })));
+}
+
+/// Which clients are to be closed.
+#[derive(Debug, Default)]
+struct Filter<'a> {
+    id: Option<u64>,
+    address: Option<&'a [u8]>,
+    local: Option<&'a [u8]>,
+    kind: Option<Type>,
+    /// Longest age in milliseconds.
+    age_ms: Option<u64>,
+    spares_self: bool,
+}
+
+impl<'a> Filter<'a> {
+    /// Reads `option value ...`; the error is the text of the answer.
+    fn parse(args: Args<'a>) -> Result<Self, String> {
+        const SYNTAX: &str = "ERR syntax error";
+        let mut filter = Self { spares_self: true, ..Self::default() };
+        let mut options = args.iter().skip(2);
+        while let Some(option) = options.next() {
+            let value = options.next().ok_or(SYNTAX)?;
+            if is(option, "ID") {
+                let id =
+                    parse_i64(value).filter(|id| *id > 0).ok_or("ERR client-id should be greater than 0")?;
+                filter.id = Some(id.cast_unsigned());
+            } else if is(option, "MAXAGE") {
+                let age = parse_i64(value).ok_or("ERR maxage is not an integer or out of range")?;
+                let age = u64::try_from(age)
+                    .ok()
+                    .filter(|age| *age > 0)
+                    .ok_or("ERR maxage should be greater than 0")?;
+                filter.age_ms = Some(age.saturating_mul(1000));
+            } else if is(option, "TYPE") {
+                let unknown = || format!("ERR Unknown client type '{}'", String::from_utf8_lossy(value));
+                filter.kind = Some(Type::parse(value).ok_or_else(unknown)?);
+            } else if is(option, "ADDR") {
+                filter.address = Some(value);
+            } else if is(option, "LADDR") {
+                filter.local = Some(value);
+            } else if is(option, "USER") {
+                if value != USER.as_bytes() {
+                    return Err(format!("ERR No such user '{}'", String::from_utf8_lossy(value)));
+                }
+            } else if is(option, "SKIPME") {
+                filter.spares_self = if is(value, "YES") {
+                    true
+                } else if is(value, "NO") {
+                    false
+                } else {
+                    return Err(SYNTAX.to_owned());
+                };
+            } else {
+                return Err(SYNTAX.to_owned());
+            }
+        }
+        Ok(filter)
+    }
+
+    fn wants(&self, client: &Client, now_ms: u64) -> bool {
+        self.id.is_none_or(|id| id == client.id)
+            && self.address.is_none_or(|address| address == client.peer.as_bytes())
+            && self.local.is_none_or(|local| local == client.local.as_bytes())
+            && self.kind.is_none_or(|kind| kind == Type::of(client))
+            && self.age_ms.is_none_or(|age| now_ms.saturating_sub(client.since_ms) >= age)
+    }
+}
+
+/// `CLIENT KILL address | [option value ...]`
+pub(super) fn kill<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let old = args.len() == 3;
+    let filter = if old {
+        Filter { address: args.get(2), ..Filter::default() }
+    } else {
+        match Filter::parse(args) {
+            Ok(filter) => filter,
+            Err(text) => return pass.error(&text),
+        }
+    };
+    let (shared, now) = (pass.shared(), pass.now().0);
+    let mut killed = 0;
+    for client in shared.clients.all().iter().filter(|client| filter.wants(client, now)) {
+        let own = Arc::ptr_eq(client, &connection.client);
+        if own && filter.spares_self {
+            continue;
+        }
+        killed += 1;
+        if own {
+            // It is answered first.
+            connection.close();
+        } else {
+            shared.kill(client);
+        }
+    }
+    match (old, killed) {
+        (true, 0) => pass.error("ERR No such client"),
+        (true, _) => pass.direct().extend_from_slice(write::OK),
+        (false, _) => write::integer(pass.direct(), killed),
+    }
+}
