@@ -32,6 +32,7 @@ mod shutdown;
 mod slowlog;
 mod stats;
 mod sys;
+mod tracking;
 mod watch;
 
 pub use config::{Config, ConfigError, Endpoint, Listen, Pin};

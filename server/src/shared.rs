@@ -23,6 +23,7 @@ use crate::slowlog::SlowLog;
 use crate::stats::calls::AllCalls;
 use crate::stats::rates::Rates;
 use crate::stats::{Codes, Counters, Totals};
+use crate::tracking::Tracking;
 use crate::watch::Watches;
 
 /// One server.
@@ -56,6 +57,8 @@ pub(crate) struct Shared<'r> {
     pub(crate) watches: Arc<Watches>,
     /// Who subscribed to what.
     pub(crate) channels: Arc<Channels>,
+    /// Keys of which clients keep copies.
+    pub(crate) tracking: Arc<Tracking>,
     /// Clients that are shown every request.
     pub(crate) monitors: Arc<Monitors>,
     /// Whether requests have to wait.
@@ -182,6 +185,7 @@ impl<'r> Shared<'r> {
             databases: Databases::new(),
             watches: Arc::new(Watches::new()),
             channels: Arc::default(),
+            tracking: Arc::default(),
             monitors: Arc::default(),
             pause: Pause::default(),
             surveys: AtomicU64::new(0),

@@ -82,6 +82,7 @@ impl Task {
                     *cursor = next;
                     return false;
                 }
+                pass.shared().tracking.flushed(pass.shared());
                 let out = pass.direct();
                 match *done {
                     Done::Resp => out.extend_from_slice(write::OK),

@@ -104,6 +104,11 @@ impl Clients {
         self.table(|table| table.remove(&id));
     }
 
+    /// The one with this number.
+    pub(crate) fn find(&self, id: u64) -> Option<Arc<Client>> {
+        self.table(|table| table.get(&id).cloned())
+    }
+
     /// All of them, in the order in which they came.
     #[must_use]
     pub(crate) fn all(&self) -> Vec<Arc<Client>> {

@@ -27,6 +27,7 @@ use crate::monitor::Monitoring;
 use crate::net::stream::Stream;
 use crate::pubsub::Subscriptions;
 use crate::reactor::budget::Charge;
+use crate::tracking::Tracked;
 use client::{Client, Seen};
 use input::Input;
 use output::Output;
@@ -105,6 +106,8 @@ pub(crate) struct Connection {
     pub(crate) replies: Replies,
     /// What it subscribed to.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// It is told of changes to keys.
+    pub(crate) tracked: Option<Box<Tracked>>,
     /// It is shown all requests.
     pub(crate) monitoring: Option<Monitoring>,
     /// Its next request waits for the end of a pause.
@@ -153,6 +156,7 @@ impl Connection {
             attended: false,
             replies: Replies::On,
             subscriptions: None,
+            tracked: None,
             monitoring: None,
             paused: false,
             waits: false,
@@ -179,8 +183,10 @@ impl Connection {
 
     /// Finds out whether its requests have to be looked at one by one.
     pub(crate) fn attend(&mut self) {
-        self.attended =
-            self.replies != Replies::On || self.subscriptions.is_some() || self.monitoring.is_some();
+        self.attended = self.replies != Replies::On
+            || self.subscriptions.is_some()
+            || self.monitoring.is_some()
+            || self.tracked.is_some();
     }
 
     /// Whether GETs and SETs can go straight to the batch.
@@ -195,8 +201,14 @@ impl Connection {
     pub(crate) fn seen_as(&self) -> Seen {
         let transaction = self.transaction.as_ref();
         let queued = transaction.and_then(|transaction| transaction.queued());
-        let flags =
-            [(queued.is_some(), 'x'), (self.monitoring.is_some(), 'O'), (self.phase != Phase::Open, 'c')];
+        let flags = [
+            (queued.is_some(), 'x'),
+            (self.monitoring.is_some(), 'O'),
+            (self.phase != Phase::Open, 'c'),
+            (self.tracked.is_some(), 't'),
+            (self.tracked.as_ref().is_some_and(|tracked| tracked.is_broken()), 'R'),
+            (self.tracked.as_ref().is_some_and(|tracked| tracked.options.broadcast), 'B'),
+        ];
         Seen {
             last: self.seen,
             command: resp::name_of(self.last.into()).unwrap_or("NULL"),
@@ -207,7 +219,7 @@ impl Connection {
             queued,
             watched: transaction.map_or(0, |transaction| transaction.watched()),
             flags: flags.iter().filter(|(has, _)| *has).map(|(_, letter)| *letter).collect(),
-            redirect: -1,
+            redirect: resp::redirection(self.tracked.as_deref()),
         }
     }
 

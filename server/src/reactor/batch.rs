@@ -23,7 +23,7 @@ use super::access::Access;
 use super::answers::Answers;
 use super::scratch::Scratch;
 use crate::command::Reply;
-use crate::database::Place;
+use crate::database::{self, Place};
 use crate::pause::Paused;
 use crate::shared::{LargeValues, Seat, Shared};
 use crate::stats::Counters;
@@ -55,6 +55,10 @@ pub(crate) struct Executor<'s> {
     access: Access<'s>,
     /// Whether any key is watched, and so writes have to be looked at.
     watched: bool,
+    /// Whether any client keeps copies, and so has to be told of writes.
+    tracked: bool,
+    /// The clients of this turn's segments, while some keep copies.
+    pub(crate) authors: Vec<u64>,
     /// Requests have to be looked at one by one, since there is a monitor or a pause.
     pub(crate) attended: bool,
     /// There is a monitor.
@@ -144,6 +148,8 @@ impl<'s> Executor<'s> {
             seat,
             access: Access::new(&shared.seats, seat),
             watched: false,
+            tracked: false,
+            authors: Vec::new(),
             attended: false,
             monitored: false,
             paused: None,
@@ -179,8 +185,19 @@ impl<'s> Executor<'s> {
     /// Begins to touch the items.
     pub(crate) fn enter(&mut self) {
         self.access.enter(&mut self.handle);
-        self.watched = self.shared.watches.any();
+        self.look_for_watchers();
         self.look_around();
+    }
+
+    /// Finds out whether writes have to be looked at.
+    fn look_for_watchers(&mut self) {
+        self.tracked = self.shared.tracking.any();
+        self.watched = self.tracked || self.shared.watches.any();
+    }
+
+    /// Whether somebody has to be told of writes, and who made them.
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.tracked
     }
 
     /// Finds out whether requests have to be looked at one by one.
@@ -240,7 +257,8 @@ impl<'s> Executor<'s> {
     #[cold]
     fn may_change_watched(&self, ops: &[Op<'_>]) -> bool {
         let watches = &self.shared.watches;
-        ops.iter().any(|op| !matches!(op.action, Action::Get | Action::Peek) && watches.may_have(op.key))
+        let mut writes = ops.iter().filter(|op| !matches!(op.action, Action::Get | Action::Peek));
+        writes.any(|op| self.tracked || watches.may_have(op.key))
     }
 
     /// As `execute`, one by one: what came of each has to be known.
@@ -255,7 +273,8 @@ impl<'s> Executor<'s> {
             self.answers.answer(op, plan, outcome);
             self.ends[plan.segment as usize] = self.answers.out.len();
             if changed {
-                self.shared.watches.changed(op.key);
+                let author = self.authors.get(plan.segment as usize).copied();
+                tell_of_change(self.shared, self.tracked, op.key, author);
             }
         }
         batch.ops.len()
@@ -324,7 +343,7 @@ impl<'s> Executor<'s> {
             let outcome = self.handle.apply(self.now, op);
             if !matches!(outcome, Outcome::Refused(StoreError::Pressure)) {
                 if self.watched && changes(&outcome) {
-                    self.shared.watches.changed(op.key);
+                    tell_of_change(self.shared, self.tracked, op.key, None);
                 }
                 return look(outcome);
             }
@@ -342,6 +361,16 @@ impl<'s> Executor<'s> {
             Outcome::Hit(value) => Some(look(&value)),
             _ => None,
         }
+    }
+}
+
+/// Tells those who watch a stored key, and those who may keep copies of it, that it has changed. No author is a stranger.
+fn tell_of_change(shared: &Shared<'_>, tracked: bool, stored: &[u8], author: Option<u64>) {
+    shared.watches.changed(stored);
+    if tracked {
+        // Copies are told of by their names, whatever the database, as with Redis.
+        let (_, key) = database::split(stored);
+        shared.tracking.changed(shared, key, author.unwrap_or(0));
     }
 }
 
@@ -491,7 +520,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
             self.executor.access.end_alone(&mut self.executor.handle);
         }
         // While this worker waited or was alone, somebody may have begun to watch.
-        self.executor.watched = self.executor.shared.watches.any();
+        self.executor.look_for_watchers();
         done
     }
 

@@ -162,6 +162,7 @@ impl Budget {
         connection.transaction = None;
         connection.subscriptions = None;
         connection.monitoring = None;
+        connection.tracked = None;
         self.charge(connection);
     }
 

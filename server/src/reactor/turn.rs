@@ -266,6 +266,12 @@ impl Turn {
             return;
         }
         executor.enter();
+        executor.authors.clear();
+        // Whoever begins to track within this turn is told of its own writes as of a stranger's: that is safe.
+        if executor.is_tracked() {
+            let ids = self.segments.iter().map(|segment| self.connections[segment.key].client.id);
+            executor.authors.extend(ids);
+        }
         let mut pass = Pass::new(executor, &self.scratch);
         let buffer: &[u8] = &self.buffer;
         let owned: &[Vec<u8>] = &self.owned;

@@ -312,6 +312,9 @@ impl<'s> Worker<'s> {
             self.executor.will_remove_all();
             self.flushing = self.executor.handle.flush(now, cursor, FLUSH_BUCKETS);
             self.executor.leave();
+            if self.flushing.is_none() {
+                self.shared.tracking.flushed(self.shared);
+            }
             self.executor.handle.quiescent(now);
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn usual(usual: Usual<'_>, connection: &mut Connection, pass: &mut Pa
     };
     let Some(found) = table::find(name) else { return true };
     connection.last = found.number as u16;
-    look(found, [name, key].into_iter().chain(value), connection, pass)
+    look(found, [name, key].into_iter().chain(value), std::iter::once(key), connection, pass)
 }
 
 /// Looks at a command; false if it was refused.
@@ -49,12 +49,14 @@ pub(super) fn command(
     connection: &mut Connection,
     pass: &mut Pass<'_, '_, '_>,
 ) -> bool {
-    look(found, args.iter(), connection, pass)
+    let keys = if connection.tracked.is_some() { found.command.keys_of(args) } else { Vec::new() };
+    look(found, args.iter(), keys.iter().map(|(key, _)| *key), connection, pass)
 }
 
 fn look<'w>(
     found: Found,
     words: impl Iterator<Item = &'w [u8]>,
+    keys: impl Iterator<Item = &'w [u8]>,
     connection: &mut Connection,
     pass: &mut Pass<'_, '_, '_>,
 ) -> bool {
@@ -92,6 +94,18 @@ fn look<'w>(
             }
         });
         monitor::line(&mut pass.executor.shown, &connection.client.peer, connection.database, words);
+    }
+    if let Some(tracked) = &mut connection.tracked {
+        if found.command.is(READ) && tracked.notes_keys() {
+            let shared = pass.shared();
+            for key in keys {
+                shared.tracking.read(shared, connection.client.id, key, shared.settings.tracked_keys_max());
+            }
+        }
+        // It is about the next command that is not about the client itself; one of a transaction comes later.
+        if !found.command.name.starts_with("client|") && !matches!(found.command.name, "multi" | "exec") {
+            tracked.caching = false;
+        }
     }
     true
 }

@@ -115,6 +115,7 @@ pub(super) fn reset<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pas
     pass.use_database(0);
     connection.subscriptions = None;
     connection.monitoring = None;
+    connection.tracked = None;
     connection.replies = Replies::On;
     connection.attend();
     connection.client.resp.store(2, Ordering::Relaxed);

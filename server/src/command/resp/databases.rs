@@ -61,6 +61,7 @@ pub(super) fn swapdb<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut
             let places = [databases.place(first), databases.place(second)];
             pass.executor.will_change(|stored| places.contains(&database::split(stored).0));
             databases.swap(first, second);
+            pass.shared().tracking.flushed(pass.shared());
         }
     });
     pass.use_database(connection.database);

@@ -16,6 +16,7 @@ use crate::pubsub::Kind;
 use crate::reactor::batch::Pass;
 use crate::shared::{Report, Shared};
 use crate::sys::usage::{Usage, usage};
+use crate::tracking::Figures;
 
 /// The version of Redis whose commands and answers these are; clients choose by it what they dare to send.
 pub(super) const REDIS_VERSION: &str = "7.4.0";
@@ -27,6 +28,7 @@ struct Facts<'a> {
     usage: Usage,
     /// Items of each place.
     items: &'a Items,
+    tracking: Figures,
     now: Millis,
 }
 
@@ -91,7 +93,8 @@ fn has(wanted: &[&[u8]], section: &Section) -> bool {
 }
 
 fn text(shared: &Shared<'_>, now: Millis, wanted: &[&[u8]], items: &Items) -> String {
-    let facts = Facts { shared, report: shared.report(), usage: usage(), items, now };
+    let tracking = shared.tracking.figures();
+    let facts = Facts { shared, report: shared.report(), usage: usage(), items, tracking, now };
     let mut text = String::with_capacity(4096);
     for section in SECTIONS {
         if has(wanted, &section) {
@@ -148,13 +151,13 @@ fn server(facts: &Facts<'_>, text: &mut String) {
 }
 
 fn clients(facts: &Facts<'_>, text: &mut String) {
-    let Facts { shared, report, .. } = facts;
+    let Facts { shared, report, tracking, .. } = facts;
     fields!(text,
         "connected_clients": report.totals.connections,
         "cluster_connections": 0,
         "maxclients": shared.settings.connections_max(),
         "blocked_clients": 0,
-        "tracking_clients": 0,
+        "tracking_clients": tracking.clients,
         "clients_in_timeout_table": 0,
         "resp_clients_received": report.totals.resp,
         "memcache_clients_received": report.totals.memcache,
@@ -231,7 +234,7 @@ fn persistence(_: &Facts<'_>, text: &mut String) {
 }
 
 fn stats(facts: &Facts<'_>, text: &mut String) {
-    let Facts { shared, now, report: Report { stats, totals, codes, .. }, .. } = facts;
+    let Facts { shared, now, report: Report { stats, totals, codes, .. }, tracking, .. } = facts;
     let rates = shared.rates.at(*now);
     fields!(text,
         "total_connections_received": facts.report.accepted,
@@ -259,9 +262,9 @@ fn stats(facts: &Facts<'_>, text: &mut String) {
         "total_forks": 0,
         "migrate_cached_sockets": 0,
         "slave_expires_tracked_keys": 0,
-        "tracking_total_keys": 0,
-        "tracking_total_items": 0,
-        "tracking_total_prefixes": 0,
+        "tracking_total_keys": tracking.keys,
+        "tracking_total_items": tracking.items,
+        "tracking_total_prefixes": tracking.prefixes,
         "unexpected_error_replies": 0,
         "total_error_replies": totals.errors.max(codes.values().sum()),
         "client_output_buffer_limit_disconnections": totals.memory_closes,

@@ -13,6 +13,7 @@ pub(crate) mod calls;
 mod change;
 mod client;
 mod client_list;
+mod client_tracking;
 mod config;
 mod connection;
 mod databases;
@@ -36,6 +37,7 @@ use crabcache_protocol::resp::{self, Args, Request, Usual, glob, inline, write};
 
 pub(crate) use attend::{begin_answer, end_answer};
 pub(crate) use client_list::ClientList;
+pub(crate) use client_tracking::redirection;
 pub(crate) use lcs::Lcs;
 pub(crate) use reply::{Reply, answer};
 pub(crate) use table::{ALL as COMMANDS, name_of};

@@ -1,6 +1,8 @@
 //! The subcommands, container by container.
 
-use super::super::{acl, admin, client, client_list, config, introspection, keyspace, latency, pubsub};
+use super::super::{
+    acl, admin, client, client_list, client_tracking, config, introspection, keyspace, latency, pubsub,
+};
 use super::flags::{self, ADMIN, ADMINISTER, ALWAYS, CAT_CONNECTION, NOSCRIPT, PERSONAL, READ, STALE};
 use super::{Command, Keys};
 
@@ -26,9 +28,15 @@ pub(super) const ACL: &[Command] = &[
 ];
 
 pub(super) const CLIENT: &[Command] = &[
+    Command::new("client|caching", 3, PERSONAL, client_tracking::caching)
+        .since("6.0.0", "connection", "O(1)")
+        .docs("YES|NO", "Decides about tracking the keys of the next command."),
     Command::new("client|getname", 2, PERSONAL, client::getname)
         .since("2.6.9", "connection", "O(1)")
         .docs("", "Tells the name of this connection."),
+    Command::new("client|getredir", 2, PERSONAL, client_tracking::getredir)
+        .since("6.0.0", "connection", "O(1)")
+        .docs("", "Tells the client that receives the invalidations of this one."),
     Command::new("client|help", 2, ALWAYS, introspection::help)
         .since("5.0.0", "connection", "O(1)")
         .docs("", "Lists the subcommands."),
@@ -64,6 +72,12 @@ pub(super) const CLIENT: &[Command] = &[
     Command::new("client|setname", 3, PERSONAL, client::setname)
         .since("2.6.9", "connection", "O(1)")
         .docs("connection-name", "Names this connection."),
+    Command::new("client|tracking", -3, PERSONAL, client_tracking::tracking)
+        .since("6.0.0", "connection", "O(1)")
+        .docs("(ON|OFF) [REDIRECT client-id] [PREFIX prefix]... [BCAST] [OPTIN] [OPTOUT] [NOLOOP]", "Tells this client when keys change that it has read."),
+    Command::new("client|trackinginfo", 2, PERSONAL, client_tracking::trackinginfo)
+        .since("6.2.0", "connection", "O(1)")
+        .docs("", "Tells how this connection tracks keys."),
     Command::new("client|unblock", -3, ADMINISTER, client::unblock)
         .since("5.0.0", "connection", "O(log N)")
         .docs("client-id [TIMEOUT|ERROR]", "Ends the wait of a blocked client."),

@@ -1,0 +1,291 @@
+//! Keys of which clients keep copies (CLIENT TRACKING), and who is told when they change.
+//!
+//! ```text
+//! read by a client that tracks --> keys: key -> numbers of clients      told once, then forgotten
+//! BCAST, with or without prefixes --> trackers                          told of every change
+//! ```
+//! While nobody tracks, a turn asks that once. Who begins to track is alone with the items (`reactor/access.rs`), so a turn
+//! of another worker either is over or knows. A key is noted before it is read, and looked up after it was written: a
+//! change that the read has not seen finds the note.
+//!
+//! The engine removes items on its own, to make room or since their time has come; nobody is told of that.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ahash::RandomState;
+use crabcache_protocol::resp::{Version, write};
+use hashbrown::HashMap;
+
+use crate::connection::client::Client;
+use crate::shared::Shared;
+
+/// The channel on which a client of RESP2 receives what another one redirects to it.
+const CHANNEL: &[u8] = b"__redis__:invalidate";
+
+/// What a client has asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Who is told instead.
+    pub(crate) redirect: Option<u64>,
+    /// Of all changes, whether it has read the key or not.
+    pub(crate) broadcast: bool,
+    /// Only of keys that begin so; all if there are none.
+    pub(crate) prefixes: Vec<Box<[u8]>>,
+    /// Only keys read after CLIENT CACHING YES.
+    pub(crate) opt_in: bool,
+    /// Not those read after CLIENT CACHING NO.
+    pub(crate) opt_out: bool,
+    /// Not of changes that it makes itself.
+    pub(crate) no_loop: bool,
+}
+
+#[derive(Debug)]
+struct Tracker {
+    client: Arc<Client>,
+    options: Options,
+    /// The client that it redirects to is gone.
+    broken: bool,
+}
+
+/// All that is tracked.
+#[derive(Debug, Default)]
+pub(crate) struct Tracking {
+    clients: AtomicUsize,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    trackers: HashMap<u64, Tracker, RandomState>,
+    /// The numbers of the clients in order.
+    keys: HashMap<Arc<[u8]>, Vec<u64>, RandomState>,
+    /// Keys as they came, the oldest first; some are no longer in `keys`.
+    order: VecDeque<Arc<[u8]>>,
+}
+
+/// How much is tracked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    /// Clients that track.
+    pub(crate) clients: usize,
+    /// Keys that will be told of.
+    pub(crate) keys: usize,
+    /// Clients that will be told, summed over the keys.
+    pub(crate) items: usize,
+    /// Prefixes.
+    pub(crate) prefixes: usize,
+}
+
+/// A key of which several are told at once, or all keys.
+#[derive(Clone, Copy)]
+enum What<'k> {
+    Key(&'k [u8]),
+    All,
+}
+
+impl Tracking {
+    /// Whether anybody tracks. Who asks within a turn is right until its end.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        // Relaxed: the locks of the turns order it.
+        self.clients.load(Ordering::Relaxed) > 0
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Table) -> T) -> T {
+        // The table is whole between any two calls.
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = work(&mut table);
+        self.clients.store(table.trackers.len(), Ordering::Relaxed);
+        done
+    }
+
+    /// Notes that a client reads `key`; beyond `max` keys the oldest counts as changed.
+    pub(crate) fn read(&self, shared: &Shared<'_>, id: u64, key: &[u8], max: usize) {
+        self.with(|table| {
+            if let Some(readers) = table.keys.get_mut(key) {
+                if let Err(place) = readers.binary_search(&id) {
+                    readers.insert(place, id);
+                }
+                return;
+            }
+            let key: Arc<[u8]> = key.into();
+            table.keys.insert(Arc::clone(&key), vec![id]);
+            table.order.push_back(key);
+            while max > 0 && table.keys.len() > max {
+                let Some(oldest) = table.order.pop_front() else { break };
+                table.forget(shared, &oldest, None);
+            }
+            if table.order.len() > 2 * table.keys.len() + ORDER_SLACK {
+                let Table { keys, order, .. } = table;
+                order.retain(|key| keys.contains_key(key));
+            }
+        });
+    }
+
+    /// Tells those who keep copies of `key` that `author` has changed it.
+    pub(crate) fn changed(&self, shared: &Shared<'_>, key: &[u8], author: u64) {
+        self.with(|table| {
+            table.forget(shared, key, Some(author));
+            for tracker in table.trackers.values_mut() {
+                let Options { broadcast, prefixes, no_loop, .. } = &tracker.options;
+                let concerns = prefixes.is_empty() || prefixes.iter().any(|prefix| key.starts_with(prefix));
+                if *broadcast && concerns && !(*no_loop && tracker.client.id == author) {
+                    tracker.tell(shared, What::Key(key));
+                }
+            }
+        });
+    }
+
+    /// Tells all that every key has changed.
+    pub(crate) fn flushed(&self, shared: &Shared<'_>) {
+        if !self.any() {
+            return;
+        }
+        self.with(|table| {
+            table.keys.clear();
+            table.order.clear();
+            for tracker in table.trackers.values_mut() {
+                tracker.tell(shared, What::All);
+            }
+        });
+    }
+
+    /// Whether the client that this one redirects to is gone.
+    pub(crate) fn is_broken(&self, id: u64) -> bool {
+        self.with(|table| table.trackers.get(&id).is_some_and(|tracker| tracker.broken))
+    }
+
+    /// How much is tracked.
+    pub(crate) fn figures(&self) -> Figures {
+        self.with(|table| Figures {
+            clients: table.trackers.len(),
+            keys: table.keys.len(),
+            items: table.keys.values().map(Vec::len).sum(),
+            prefixes: table.trackers.values().map(|tracker| tracker.options.prefix_count()).sum(),
+        })
+    }
+}
+
+/// `order` may have so many more entries than twice those that count.
+const ORDER_SLACK: usize = 1024;
+
+impl Options {
+    fn prefix_count(&self) -> usize {
+        if self.broadcast { self.prefixes.len().max(1) } else { 0 }
+    }
+}
+
+impl Table {
+    /// Tells those who have read `key`, and forgets that they have.
+    fn forget(&mut self, shared: &Shared<'_>, key: &[u8], author: Option<u64>) {
+        for id in self.keys.remove(key).unwrap_or_default() {
+            if let Some(tracker) = self.trackers.get_mut(&id)
+                && !(tracker.options.no_loop && author == Some(id))
+            {
+                tracker.tell(shared, What::Key(key));
+            }
+        }
+    }
+}
+
+impl Tracker {
+    fn tell(&mut self, shared: &Shared<'_>, what: What<'_>) {
+        let Some(redirect) = self.options.redirect else {
+            // RESP2 has no place for it.
+            if self.client.version() == Version::Resp3 {
+                shared.push(&self.client, &what.pushed());
+            }
+            return;
+        };
+        match shared.clients.find(redirect) {
+            Some(client) if client.version() == Version::Resp3 => shared.push(&client, &what.pushed()),
+            Some(client) if client.is_subscriber() => shared.push(&client, &what.published()),
+            Some(_) => {}
+            None => self.break_off(shared, redirect),
+        }
+    }
+
+    fn break_off(&mut self, shared: &Shared<'_>, redirect: u64) {
+        if !self.broken && self.client.version() == Version::Resp3 {
+            let mut text = Vec::new();
+            write::push(&mut text, 2, Version::Resp3);
+            write::bulk(&mut text, b"tracking-redir-broken");
+            write::integer(&mut text, redirect.cast_signed());
+            shared.push(&self.client, &text.into());
+        }
+        self.broken = true;
+    }
+}
+
+impl What<'_> {
+    fn pushed(self) -> Arc<[u8]> {
+        let mut text = Vec::new();
+        write::push(&mut text, 2, Version::Resp3);
+        write::bulk(&mut text, b"invalidate");
+        self.write(&mut text, Version::Resp3);
+        text.into()
+    }
+
+    fn published(self) -> Arc<[u8]> {
+        let mut text = Vec::new();
+        write::push(&mut text, 3, Version::Resp2);
+        write::bulk(&mut text, b"message");
+        write::bulk(&mut text, CHANNEL);
+        self.write(&mut text, Version::Resp2);
+        text.into()
+    }
+
+    fn write(self, out: &mut Vec<u8>, version: Version) {
+        match self {
+            Self::Key(key) => {
+                write::array(out, 1);
+                write::bulk(out, key);
+            }
+            Self::All => write::nil_array(out, version),
+        }
+    }
+}
+
+/// A client tracks, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    tracking: Arc<Tracking>,
+    id: u64,
+    /// What it has asked for.
+    pub(crate) options: Options,
+    /// What CLIENT CACHING has said about the next command.
+    pub(crate) caching: bool,
+}
+
+impl Tracked {
+    /// Begins, or goes on in another way.
+    pub(crate) fn new(tracking: &Arc<Tracking>, client: &Arc<Client>, options: Options) -> Self {
+        let tracker = Tracker { client: Arc::clone(client), options: options.clone(), broken: false };
+        tracking.with(|table| table.trackers.insert(client.id, tracker));
+        Self { tracking: Arc::clone(tracking), id: client.id, options, caching: false }
+    }
+
+    /// Whether the keys that the command at hand reads are to be noted.
+    pub(crate) fn notes_keys(&self) -> bool {
+        let Options { broadcast, opt_in, opt_out, .. } = self.options;
+        !broadcast && (!opt_in || self.caching) && (!opt_out || !self.caching)
+    }
+
+    /// Whether the client that this one redirects to is gone.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.tracking.is_broken(self.id)
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.tracking.with(|table| {
+            table.trackers.remove(&self.id);
+            if table.trackers.is_empty() {
+                *table = Table::default();
+            }
+        });
+    }
+}
