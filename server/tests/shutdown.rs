@@ -49,6 +49,23 @@ fn exit_codes() {
 }
 
 #[test]
+fn a_command_stops_it_only_where_that_is_allowed() {
+    let mut program = start();
+    let mut client = Client::to(program.address);
+    client.resp("SHUTDOWN", "-ERR SHUTDOWN is not allowed here; start the server with --allow-shutdown\r\n");
+    client.resp("SHUTDOWN NOSAVE SAVE", "-ERR syntax error\r\n");
+    client.resp("SHUTDOWN ABORT", "-ERR No shutdown in progress.\r\n");
+    client.resp("PING", "+PONG\r\n");
+    program.signal("-TERM");
+    assert_eq!(program.code(), Some(0));
+    let mut program = Program::start(&["--memory", "16mb", "--allow-shutdown"]);
+    let mut client = Client::to(program.address);
+    client.send([resp(&[b"SET", b"a", b"1"]), resp(&[b"SHUTDOWN", b"NOSAVE"])].concat());
+    assert_eq!(client.rest(), b"+OK\r\n");
+    assert_eq!(program.code(), Some(0));
+}
+
+#[test]
 fn sigterm_under_load_loses_no_answer() {
     let mut program = start();
     let address = program.address;

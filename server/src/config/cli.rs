@@ -49,6 +49,10 @@ pub struct Arguments {
     /// Most clients at once; further ones are refused with a message.
     #[arg(long, value_name = "N", env = "CRABCACHE_MAX_CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..), default_value_t = 10_000)]
     max_connections: u32,
+
+    /// Let clients stop the server with the command SHUTDOWN.
+    #[arg(long, env = "CRABCACHE_ALLOW_SHUTDOWN")]
+    allow_shutdown: bool,
 }
 
 impl Arguments {
@@ -62,6 +66,7 @@ impl Arguments {
             workers: self.workers.map_or(0, usize::from),
             connections_max: self.max_connections as usize,
             signals: true,
+            shutdown_command: self.allow_shutdown,
             ..Config::default()
         }
     }

@@ -28,6 +28,8 @@ pub struct Config {
     pub drain_ms_max: u64,
     /// Whether SIGTERM and SIGINT stop the server. Default no: a program that embeds a server keeps its signals.
     pub signals: bool,
+    /// Whether the command SHUTDOWN stops the server. Default no: whoever can connect could.
+    pub shutdown_command: bool,
 }
 
 impl Config {
@@ -70,6 +72,7 @@ impl Default for Config {
             connections_max: Self::CONNECTIONS_DEFAULT,
             drain_ms_max: 5000,
             signals: false,
+            shutdown_command: false,
         }
     }
 }

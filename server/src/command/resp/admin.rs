@@ -35,6 +35,28 @@ pub(super) fn replicaof<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<
     }
 }
 
+/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]`: nothing is ever saved, so that these differ in nothing. Answers of
+/// other clients are sent before the end, as with SIGTERM.
+pub(super) fn shutdown<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let has = |word| args.iter().skip(1).any(|option| is(option, word));
+    let known = ["NOSAVE", "SAVE", "NOW", "FORCE", "ABORT"];
+    let all_known = args.iter().skip(1).all(|option| known.iter().any(|word| is(option, word)));
+    if !all_known || (has("SAVE") && has("NOSAVE")) || (has("ABORT") && args.len() > 2) {
+        return pass.syntax_error();
+    }
+    if has("ABORT") {
+        return pass.error("ERR No shutdown in progress.");
+    }
+    let shared = pass.shared();
+    if !shared.config.shutdown_command {
+        return pass.error("ERR SHUTDOWN is not allowed here; start the server with --allow-shutdown");
+    }
+    // What was asked before is answered; this is not.
+    pass.run();
+    shared.control.request();
+    connection.close();
+}
+
 /// `DEBUG`
 pub(super) fn debug<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     pass.error(

@@ -6,7 +6,7 @@ use super::super::{
 };
 use super::flags::{
     ADMIN, ADMINISTER, ALLOW_BUSY, ALWAYS, CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE, DENYOOM,
-    FAST, GREETING, NO_ASYNC_LOADING, NOSCRIPT, PERSONAL, PUBSUB, READ, SKIP_SLOWLOG, STALE, WRITE,
+    FAST, GREETING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, PERSONAL, PUBSUB, READ, SKIP_SLOWLOG, STALE, WRITE,
 };
 use super::{Command, Keys, subcommands};
 
@@ -280,6 +280,9 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .keys(&[Keys::one(1, "OW insert")])
         .since("1.0.0", "string", "O(1)")
         .docs("key value", "Writes a value where there is none."),
+    Command::new("shutdown", -1, ADMINISTER | NO_MULTI | ALLOW_BUSY, admin::shutdown)
+        .since("1.0.0", "server", "O(N)")
+        .docs("[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]", "Stops the server, where that is allowed."),
     Command::new("slaveof", 3, ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING, admin::replicaof)
         .since("1.0.0", "server", "O(1)")
         .deprecated("5.0.0", "REPLICAOF")
