@@ -8,13 +8,16 @@
 //! of another worker either is over or knows. A key is noted before it is read, and looked up after it was written: a
 //! change that the read has not seen finds the note.
 //!
-//! The engine removes items on its own, to make room or since their time has come; nobody is told of that.
+//! When a key that was read expires, is noted with it, so that its readers are told then, within a second. Who asked for all
+//! changes is not; and of items that the engine removes to make room nobody is: their copies are right.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::RandomState;
+use crabcache_engine::Millis;
 use crabcache_protocol::resp::{Version, write};
 use hashbrown::HashMap;
 
@@ -59,10 +62,20 @@ pub(crate) struct Tracking {
 #[derive(Debug, Default)]
 struct Table {
     trackers: HashMap<u64, Tracker, RandomState>,
-    /// The numbers of the clients in order.
-    keys: HashMap<Arc<[u8]>, Vec<u64>, RandomState>,
+    keys: HashMap<Arc<[u8]>, Readers, RandomState>,
     /// Keys as they came, the oldest first; some are no longer in `keys`.
     order: VecDeque<Arc<[u8]>>,
+    /// Keys that expire, the next one first; some are no longer in `keys`, or expire at another time.
+    deadlines: BinaryHeap<Reverse<(Millis, Arc<[u8]>)>>,
+}
+
+/// Who has read a key.
+#[derive(Debug)]
+struct Readers {
+    /// The numbers of the clients in order.
+    ids: Vec<u64>,
+    /// When the key expires.
+    expires: Option<Millis>,
 }
 
 /// How much is tracked.
@@ -105,21 +118,55 @@ impl Tracking {
     pub(crate) fn read(&self, shared: &Shared<'_>, id: u64, key: &[u8], max: usize) {
         self.with(|table| {
             if let Some(readers) = table.keys.get_mut(key) {
-                if let Err(place) = readers.binary_search(&id) {
-                    readers.insert(place, id);
+                if let Err(place) = readers.ids.binary_search(&id) {
+                    readers.ids.insert(place, id);
                 }
                 return;
             }
             let key: Arc<[u8]> = key.into();
-            table.keys.insert(Arc::clone(&key), vec![id]);
+            table.keys.insert(Arc::clone(&key), Readers { ids: vec![id], expires: None });
             table.order.push_back(key);
             while max > 0 && table.keys.len() > max {
                 let Some(oldest) = table.order.pop_front() else { break };
                 table.forget(shared, &oldest, None);
             }
-            if table.order.len() > 2 * table.keys.len() + ORDER_SLACK {
+            if table.order.len() > 2 * table.keys.len() + SLACK {
                 let Table { keys, order, .. } = table;
                 order.retain(|key| keys.contains_key(key));
+            }
+        });
+    }
+
+    /// Notes when a key that was read expires.
+    pub(crate) fn expires(&self, key: &[u8], at: Millis) {
+        self.with(|table| {
+            let Some((key, readers)) = table.keys.get_key_value(key) else { return };
+            if readers.expires == Some(at) {
+                return;
+            }
+            let key = Arc::clone(key);
+            if let Some(readers) = table.keys.get_mut(&key) {
+                readers.expires = Some(at);
+            }
+            table.deadlines.push(Reverse((at, key)));
+            if table.deadlines.len() > 2 * table.keys.len() + SLACK {
+                let Table { keys, deadlines, .. } = table;
+                deadlines.retain(|Reverse((at, key))| is_current(keys, key, *at));
+            }
+        });
+    }
+
+    /// Tells those who keep copies of keys that have expired.
+    pub(crate) fn expire(&self, shared: &Shared<'_>, now: Millis) {
+        if !self.any() {
+            return;
+        }
+        self.with(|table| {
+            while table.deadlines.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+                let Some(Reverse((at, key))) = table.deadlines.pop() else { break };
+                if is_current(&table.keys, &key, at) {
+                    table.forget(shared, &key, None);
+                }
             }
         });
     }
@@ -146,6 +193,7 @@ impl Tracking {
         self.with(|table| {
             table.keys.clear();
             table.order.clear();
+            table.deadlines.clear();
             for tracker in table.trackers.values_mut() {
                 tracker.tell(shared, What::All);
             }
@@ -162,14 +210,19 @@ impl Tracking {
         self.with(|table| Figures {
             clients: table.trackers.len(),
             keys: table.keys.len(),
-            items: table.keys.values().map(Vec::len).sum(),
+            items: table.keys.values().map(|readers| readers.ids.len()).sum(),
             prefixes: table.trackers.values().map(|tracker| tracker.options.prefix_count()).sum(),
         })
     }
 }
 
-/// `order` may have so many more entries than twice those that count.
-const ORDER_SLACK: usize = 1024;
+/// `order` and `deadlines` may have so many more entries than twice those that count.
+const SLACK: usize = 1024;
+
+/// Whether `key` was read, and expires at this time as far as is known.
+fn is_current(keys: &HashMap<Arc<[u8]>, Readers, RandomState>, key: &[u8], at: Millis) -> bool {
+    keys.get(key).is_some_and(|readers| readers.expires == Some(at))
+}
 
 impl Options {
     fn prefix_count(&self) -> usize {
@@ -180,7 +233,7 @@ impl Options {
 impl Table {
     /// Tells those who have read `key`, and forgets that they have.
     fn forget(&mut self, shared: &Shared<'_>, key: &[u8], author: Option<u64>) {
-        for id in self.keys.remove(key).unwrap_or_default() {
+        for id in self.keys.remove(key).map(|readers| readers.ids).unwrap_or_default() {
             if let Some(tracker) = self.trackers.get_mut(&id)
                 && !(tracker.options.no_loop && author == Some(id))
             {

@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{Client, Started, resp, start};
 
@@ -176,4 +176,20 @@ fn the_table_is_bounded() {
         }
     }
     assert!(text.contains("tracking_total_keys:2\r\ntracking_total_items:2\r\n"), "{text}");
+}
+
+#[test]
+fn copies_of_keys_that_expire_go_with_them() {
+    let server = start();
+    let (mut reader, mut writer) = (third(&server), Client::new(&server));
+    writer.resp("SET a 1 PX 300", "+OK\r\n");
+    writer.resp("SET b 1 PX 100000", "+OK\r\n");
+    reader.resp("CLIENT TRACKING ON", "+OK\r\n");
+    reader.resp("MGET a b", "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    let begun = Instant::now();
+    reader.expect(invalidation("a"));
+    assert!(begun.elapsed() >= Duration::from_millis(200));
+    expect_nothing(&mut reader);
+    writer.resp("PERSIST b", ":1\r\n");
+    reader.expect(invalidation("b"));
 }

@@ -293,6 +293,7 @@ impl<'s> Worker<'s> {
         }
         if self.sweeps && (now.0.saturating_sub(self.swept.0) >= self.sweep_every_ms || now < self.swept) {
             self.swept = now;
+            self.shared.tracking.expire(self.shared, now);
             self.shared.rates.measure(now, || self.shared.totals());
             let freed = handle.sweep(now, SWEEP_BLOCKS);
             // Many expired items among those looked at: there are more, so come back soon.

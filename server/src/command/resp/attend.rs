@@ -98,8 +98,15 @@ fn look<'w>(
     if let Some(tracked) = &mut connection.tracked {
         if found.command.is(READ) && tracked.notes_keys() {
             let shared = pass.shared();
+            // What was asked before may change when they expire.
+            pass.run();
             for key in keys {
                 shared.tracking.read(shared, connection.client.id, key, shared.settings.tracked_keys_max());
+                let mut expires = None;
+                pass.peek(key, |value| expires = value.expires());
+                if let Some(at) = expires {
+                    shared.tracking.expires(key, at);
+                }
             }
         }
         // It is about the next command that is not about the client itself; one of a transaction comes later.

@@ -239,9 +239,6 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::new("quit", -1, GREETING, connection::quit)
         .since("1.0.0", "connection", "O(1)")
         .docs("", "Ends the connection."),
-    Command::new("replicaof", 3, ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING, admin::replicaof)
-        .since("5.0.0", "server", "O(1)")
-        .docs("host port", "Makes the server a copy of another; refused here."),
     Command::new("randomkey", 1, READ, keyspace::randomkey)
         .tips(&["request_policy:all_shards", "nondeterministic_output"])
         .since("1.0.0", "generic", "O(1)")
@@ -254,6 +251,9 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .keys(&[Keys::one(1, "RW access delete"), Keys::one(2, "OW insert")])
         .since("1.0.0", "generic", "O(1)")
         .docs("key newkey", "Puts a value under another key if that is not there."),
+    Command::new("replicaof", 3, ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING, admin::replicaof)
+        .since("5.0.0", "server", "O(1)")
+        .docs("host port", "Makes the server a copy of another; refused here."),
     Command::new("reset", 1, GREETING, connection::reset)
         .since("6.2.0", "connection", "O(1)")
         .docs("", "Makes the connection as it was when it was new."),
@@ -280,6 +280,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .keys(&[Keys::one(1, "OW insert")])
         .since("1.0.0", "string", "O(1)")
         .docs("key value", "Writes a value where there is none."),
+    Command::new("setrange", 4, WRITE | DENYOOM, change::setrange)
+        .keys(&[Keys::one(1, "RW update")])
+        .since("2.2.0", "string", "O(1)")
+        .docs("key offset value", "Writes a part of a value."),
     Command::new("shutdown", -1, ADMINISTER | NO_MULTI | ALLOW_BUSY, admin::shutdown)
         .since("1.0.0", "server", "O(N)")
         .docs("[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]", "Stops the server, where that is allowed."),
@@ -290,10 +294,6 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::container("slowlog", subcommands::SLOWLOG)
         .since("2.2.12", "server", "depends on the subcommand")
         .docs("", "Commands about the list of slow requests."),
-    Command::new("setrange", 4, WRITE | DENYOOM, change::setrange)
-        .keys(&[Keys::one(1, "RW update")])
-        .since("2.2.0", "string", "O(1)")
-        .docs("key offset value", "Writes a part of a value."),
     Command::new("spublish", 3, PUBSUB | ALWAYS | FAST, pubsub::spublish)
         .keys(&[Keys::one(1, "not_key")])
         .since("7.0.0", "pubsub", "O(N)")

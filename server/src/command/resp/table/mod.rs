@@ -16,7 +16,7 @@ use super::{calls, transaction};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 pub(super) use commands::COMMANDS;
-use flags::{CONTAINER, FAST, categories_of};
+use flags::{CONTAINER, FAST, NO_MULTI, categories_of};
 
 /// Carries a command out; its arity was checked.
 pub(super) type Run = for<'a, 'e, 's> fn(Args<'a>, &mut Connection, &mut Pass<'a, 'e, 's>);
@@ -255,6 +255,11 @@ pub(crate) const fn number_of(name: &str) -> usize {
 /// Carries out the command that `args` begins with, or queues it.
 pub(super) fn run<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     match resolve(args) {
+        Ok(found) if connection.queues() && found.command.is(NO_MULTI) => {
+            calls::reject(found, pass);
+            pass.error("ERR Command not allowed inside a transaction");
+            transaction::spoil(connection);
+        }
         Ok(found) if connection.queues() && !transaction::is_done_at_once(found.command.name) => {
             connection.last = found.number as u16;
             transaction::queue_args(args, connection, pass);
@@ -449,6 +454,14 @@ mod tests {
             "|",
         ] {
             assert!(find_any(name.as_bytes()).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_are_in_order() {
+        assert!(COMMANDS.is_sorted_by(|one, next| one.name < next.name));
+        for command in COMMANDS {
+            assert!(command.subcommands.is_sorted_by(|one, next| one.name < next.name), "{}", command.name);
         }
     }
 

@@ -214,6 +214,7 @@ pub(super) const MEMORY: &[Command] = &[
         .since("4.0.0", "server", "O(1)")
         .docs("", "Lists the subcommands."),
     Command::new("memory|malloc-stats", 2, 0, keyspace::memory_malloc_stats)
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .since("4.0.0", "server", "O(N)")
         .docs("", "Tells about the allocator, which is not the one of Redis."),
     Command::new("memory|purge", 2, 0, keyspace::memory_purge)
