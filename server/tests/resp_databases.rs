@@ -108,6 +108,21 @@ fn a_pattern_that_takes_too_long_is_refused() {
     client.check(resp(&[b"KEYS", b"*b"]), "*0\r\n");
 }
 
+#[test]
+fn clients_are_listed_with_their_databases() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.resp("SELECT 7", "+OK\r\n");
+    for (request, database) in [("CLIENT INFO\r\n", " db=7 "), ("RESET\r\nCLIENT INFO\r\n", " db=0 ")] {
+        client.send(request);
+        if request.starts_with("RESET") {
+            client.expect("+RESET\r\n");
+        }
+        let line = String::from_utf8(client.bulk()).expect("text");
+        assert!(line.contains(database), "{line}");
+    }
+}
+
 /// A key may have two bytes less where it is not stored as it is, and is refused rather than cut.
 #[test]
 fn the_longest_keys() {

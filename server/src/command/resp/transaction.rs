@@ -206,6 +206,8 @@ impl Exec {
                     Request::Inline(_) | Request::Nothing => {}
                 }
                 *task = connection.task.take();
+                // How long it takes is part of how long EXEC does.
+                connection.lasting = None;
                 if task.is_some() || connection.phase != Phase::Open {
                     break;
                 }

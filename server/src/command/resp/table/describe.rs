@@ -2,7 +2,7 @@
 
 use crabcache_protocol::resp::{Version, write};
 
-use super::super::{flags, names};
+use super::super::flags;
 use super::flags::{CATEGORIES, FLAGS};
 use super::syntax::{self, pair};
 use super::{Command, Keys};
@@ -21,12 +21,13 @@ impl Command {
         }
         let categories: Vec<_> = self.category_names().collect();
         flags(out, &categories.iter().map(String::as_str).collect::<Vec<_>>(), version);
-        names(out, self.tips);
-        write::array(out, self.keys.len());
+        write::set(out, self.tips.len(), version);
+        self.tips.iter().for_each(|tip| write::bulk(out, tip.as_bytes()));
+        write::set(out, self.keys.len(), version);
         for keys in self.keys {
             keys.describe(out, version);
         }
-        write::array(out, self.subcommands.len());
+        write::set(out, self.subcommands.len(), version);
         for command in self.subcommands {
             command.describe(out, version);
         }
