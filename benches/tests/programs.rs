@@ -1,0 +1,121 @@
+//! The program as it is run: servers as processes of their own, the load generator against them, exit codes.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use crabcache_bench::draw::Distribution;
+use crabcache_bench::load::script::Items;
+use crabcache_bench::load::sizes::Sizes;
+use crabcache_bench::peers::peer::{Given, floor};
+use crabcache_bench::peers::workload::{Shape, Workload};
+use crabcache_bench::peers::{Options, measure};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_crabcache-bench");
+
+/// A floor that runs until the test is over.
+struct Floor {
+    child: Child,
+    address: String,
+}
+
+impl Floor {
+    fn start() -> Self {
+        let mut command = Command::new(PROGRAM);
+        let mut child =
+            command.args(["floor", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().rsplit(' ').next().unwrap().to_owned();
+        Self { child, address }
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        // Whether it has ended already does not matter.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn load(address: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(["load", "--connect", address, "--warm-up", "0", "--connections", "3"]).args(arguments);
+    command.output().unwrap()
+}
+
+#[test]
+fn load_prints_what_it_counted() {
+    let floor = Floor::start();
+    let pid = floor.child.id().to_string();
+    let all =
+        ["--items", "100", "--requests", "1000", "--depth", "4", "--ratio", "1:1", "--pid", &pid, "--json"];
+    let output = load(&floor.address, &all);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["requests"], 1000);
+    assert_eq!(json["hits"].as_u64().unwrap() + json["misses"].as_u64().unwrap(), 1000 - sets(&json));
+    assert!(json["server_cpu_ns"].as_f64().unwrap() > 0.0);
+    assert!(json["latency_us"]["max"].as_f64() >= json["latency_us"]["p50"].as_f64());
+}
+
+/// SETs, by what was received: `+OK\r\n` for each, and 39 bytes for a value of 32.
+fn sets(json: &serde_json::Value) -> u64 {
+    let (requests, bytes) = (json["requests"].as_u64().unwrap(), json["bytes_in"].as_u64().unwrap());
+    (requests * 39 - bytes) / (39 - 5)
+}
+
+#[test]
+fn load_does_not_take_canned_values_for_what_it_stored() {
+    let output = load(&Floor::start().address, &["--items", "100", "--requests", "500", "--verify"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("WRONG            500 values"), "{output:?}");
+}
+
+#[test]
+fn what_does_not_work_is_told() {
+    let address = {
+        let floor = Floor::start();
+        floor.address.clone()
+    };
+    let output = load(&address, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("no connection to {address}")));
+    let output = load(&address, &["--items", "1000", "--key", "2"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("need keys of at least 3 bytes"), "{output:?}");
+    assert_eq!(load(&address, &["--protocol", "http"]).status.code(), Some(2));
+}
+
+#[test]
+fn servers_are_measured_side_by_side() {
+    let other: Given =
+        format!("other={PROGRAM} floor --listen 127.0.0.1:{{port}} --value 100").parse().unwrap();
+    let (mut peers, _) = crabcache_bench::peers::peer::find(&[other], PROGRAM.as_ref());
+    peers.retain(|peer| peer.name == "other");
+    peers.push(floor(PROGRAM.as_ref()));
+    let workload = |text: &str| {
+        let shape: Shape = text.parse().unwrap();
+        let Shape { mix, depth } = shape;
+        Workload { name: shape.name(), mix, depth, connections: 4, requests: 2000 }
+    };
+    let options = Options {
+        peers,
+        workloads: vec![workload("G1"), workload("M16")],
+        rounds: 3,
+        items: Items::new(500, Sizes::fixed(11), Sizes::fixed(100)).unwrap(),
+        distribution: Distribution::Zipf(0.99),
+        server_cpu: None,
+        client_cpu: None,
+        limit: Duration::from_mins(1),
+    };
+    let mut steps = Vec::new();
+    let outcomes = measure(&options, &mut |step| steps.push(step.to_owned())).unwrap();
+    assert_eq!(outcomes.iter().map(|outcome| outcome.name.as_str()).collect::<Vec<_>>(), ["other", "floor"]);
+    for round in outcomes.iter().flat_map(|outcome| &outcome.rounds).flatten() {
+        assert!(round.cpu_ns > 0.0 && round.per_second > 0.0 && round.misses == 0);
+        assert!(round.latency_us.is_sorted() && round.latency_us[0] > 0.0);
+    }
+    assert!(outcomes.iter().all(|outcome| outcome.rounds.iter().all(|rounds| rounds.len() == 3)));
+    assert_eq!(steps.len(), 2 + 3 * 2);
+}
