@@ -92,7 +92,7 @@ impl PeerKind {
                 Box::new(Single { name, peer: Mutex::new(lru::LruCache::new(capacity)) })
             }
             Self::DashMap => Box::new(Single { name, peer: DashMap::default() }),
-            Self::Papaya => Box::new(Single { name, peer: Papaya::default() }),
+            Self::Papaya => Box::new(Pinned(Papaya::default())),
             Self::Scc => Box::new(Single { name, peer: Scc::default() }),
         }
     }
@@ -106,30 +106,23 @@ impl FromStr for PeerKind {
     }
 }
 
-/// How a peer is used.
-trait Peer: Sync {
-    /// What a thread holds during a turn of operations.
-    type Session<'s>
-    where
-        Self: 's;
-
-    fn session(&self) -> Self::Session<'_>;
-
+/// What is done with a peer.
+trait Map {
     /// Looks at the value of a key, if it is there.
-    fn get<R>(session: &Self::Session<'_>, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R>;
+    fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R>;
 
-    fn put(session: &Self::Session<'_>, key: &[u8], value: &[u8]);
+    fn put(&self, key: &[u8], value: &[u8]);
 
     fn items(&self) -> u64;
 }
 
 /// A peer that takes part: its operations are carried out one by one.
-struct Single<P> {
+struct Single<M> {
     name: &'static str,
-    peer: P,
+    peer: M,
 }
 
-impl<P: Peer> Contender for Single<P> {
+impl<M: Map + Sync> Contender for Single<M> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -139,46 +132,67 @@ impl<P: Peer> Contender for Single<P> {
     }
 
     fn run(&self, work: &Work<'_>, start: &dyn Fn() -> CpuTime) -> Tally {
-        let mut tally = Tally { operations: work.len() as u64, ..Tally::default() };
-        let mut number = 0;
-        let start = start();
-        for turn in work.keys.chunks(TURN * work.key_len) {
-            let session = self.peer.session();
+        run(work, start, |turn| turn(&self.peer))
+    }
+
+    fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.peer.get(key, <[u8]>::to_vec)
+    }
+}
+
+/// Papaya is pinned once a turn, which is what the engine's `quiescent` is: it may not give back memory in between.
+struct Pinned(Papaya);
+
+impl Contender for Pinned {
+    fn name(&self) -> &'static str {
+        PeerKind::Papaya.name()
+    }
+
+    fn items(&self) -> u64 {
+        self.0.pin().items()
+    }
+
+    fn run(&self, work: &Work<'_>, start: &dyn Fn() -> CpuTime) -> Tally {
+        run(work, start, |turn| turn(&self.0.pin()))
+    }
+
+    fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
+        Map::get(&self.0.pin(), key, <[u8]>::to_vec)
+    }
+}
+
+/// Carries out the work of one thread; `hold` hands the peer to each turn of it.
+fn run<M: Map>(work: &Work<'_>, start: &dyn Fn() -> CpuTime, hold: impl Fn(&mut dyn FnMut(&M))) -> Tally {
+    let mut tally = Tally { operations: work.len() as u64, ..Tally::default() };
+    let mut number = 0;
+    let start = start();
+    for turn in work.keys.chunks(TURN * work.key_len) {
+        hold(&mut |peer| {
             let keys = turn.chunks_exact(work.key_len);
             match work.operation {
                 Operation::Get => keys.for_each(|key| {
-                    if let Some(byte) = P::get(&session, key, first_byte) {
+                    if let Some(byte) = peer.get(key, first_byte) {
                         tally.hits += 1;
                         tally.sum += byte;
                     }
                 }),
                 Operation::Put => keys.for_each(|key| {
-                    P::put(&session, key, work.value(number));
+                    peer.put(key, work.value(number));
                     number += 1;
                 }),
             }
-        }
-        Tally { cpu: start.elapsed(), ..tally }
+        });
     }
-
-    fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
-        P::get(&self.peer.session(), key, <[u8]>::to_vec)
-    }
+    Tally { cpu: start.elapsed(), ..tally }
 }
 
-impl Peer for QuickCache {
-    type Session<'s> = &'s Self;
-
-    fn session(&self) -> &Self {
-        self
+impl Map for QuickCache {
+    fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        Self::get(self, key).map(|value| look(&value))
     }
 
-    fn get<R>(cache: &&Self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        Self::get(cache, key).map(|value| look(&value))
-    }
-
-    fn put(cache: &&Self, key: &[u8], value: &[u8]) {
-        cache.insert(key.into(), value.into());
+    fn put(&self, key: &[u8], value: &[u8]) {
+        self.insert(key.into(), value.into());
     }
 
     fn items(&self) -> u64 {
@@ -186,19 +200,13 @@ impl Peer for QuickCache {
     }
 }
 
-impl Peer for Foyer {
-    type Session<'s> = &'s Self;
-
-    fn session(&self) -> &Self {
-        self
+impl Map for Foyer {
+    fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        Self::get(self, key).map(|entry| look(entry.value()))
     }
 
-    fn get<R>(cache: &&Self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        Self::get(cache, key).map(|entry| look(entry.value()))
-    }
-
-    fn put(cache: &&Self, key: &[u8], value: &[u8]) {
-        cache.insert(key.into(), value.into());
+    fn put(&self, key: &[u8], value: &[u8]) {
+        self.insert(key.into(), value.into());
     }
 
     fn items(&self) -> u64 {
@@ -206,19 +214,13 @@ impl Peer for Foyer {
     }
 }
 
-impl Peer for Moka {
-    type Session<'s> = &'s Self;
-
-    fn session(&self) -> &Self {
-        self
+impl Map for Moka {
+    fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        Self::get(self, key).map(|value| look(&value))
     }
 
-    fn get<R>(cache: &&Self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        Self::get(cache, key).map(|value| look(&value))
-    }
-
-    fn put(cache: &&Self, key: &[u8], value: &[u8]) {
-        cache.insert(key.into(), value.into());
+    fn put(&self, key: &[u8], value: &[u8]) {
+        self.insert(key.into(), value.into());
     }
 
     fn items(&self) -> u64 {
@@ -227,21 +229,15 @@ impl Peer for Moka {
     }
 }
 
-impl Peer for Lru {
-    type Session<'s> = &'s Self;
-
-    fn session(&self) -> &Self {
-        self
+impl Map for Lru {
+    fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(|value| look(value))
     }
 
-    fn get<R>(cache: &&Self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        cache.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(|value| look(value))
-    }
-
-    fn put(cache: &&Self, key: &[u8], value: &[u8]) {
+    fn put(&self, key: &[u8], value: &[u8]) {
         // Allocated, and what it replaces freed, outside the lock.
         let (key, value) = (key.into(), value.into());
-        let old = cache.lock().unwrap_or_else(PoisonError::into_inner).push(key, value);
+        let old = self.lock().unwrap_or_else(PoisonError::into_inner).push(key, value);
         drop(old);
     }
 
@@ -250,19 +246,13 @@ impl Peer for Lru {
     }
 }
 
-impl Peer for DashMap {
-    type Session<'s> = &'s Self;
-
-    fn session(&self) -> &Self {
-        self
+impl Map for DashMap {
+    fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        Self::get(self, key).map(|value| look(&value))
     }
 
-    fn get<R>(map: &&Self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        Self::get(map, key).map(|value| look(&value))
-    }
-
-    fn put(map: &&Self, key: &[u8], value: &[u8]) {
-        map.insert(key.into(), value.into());
+    fn put(&self, key: &[u8], value: &[u8]) {
+        self.insert(key.into(), value.into());
     }
 
     fn items(&self) -> u64 {
@@ -270,20 +260,13 @@ impl Peer for DashMap {
     }
 }
 
-impl Peer for Papaya {
-    /// Pinned once a turn, which is what the engine's `quiescent` is: papaya may not give back memory in between.
-    type Session<'s> = papaya::HashMapRef<'s, Key, Owned, ahash::RandomState, papaya::LocalGuard<'s>>;
-
-    fn session(&self) -> Self::Session<'_> {
-        self.pin()
+impl Map for papaya::HashMapRef<'_, Key, Owned, ahash::RandomState, papaya::LocalGuard<'_>> {
+    fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.get(key).map(|value| look(value))
     }
 
-    fn get<R>(map: &Self::Session<'_>, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        map.get(key).map(|value| look(value))
-    }
-
-    fn put(map: &Self::Session<'_>, key: &[u8], value: &[u8]) {
-        map.insert(key.into(), value.into());
+    fn put(&self, key: &[u8], value: &[u8]) {
+        self.insert(key.into(), value.into());
     }
 
     fn items(&self) -> u64 {
@@ -291,19 +274,13 @@ impl Peer for Papaya {
     }
 }
 
-impl Peer for Scc {
-    type Session<'s> = &'s Self;
-
-    fn session(&self) -> &Self {
-        self
+impl Map for Scc {
+    fn get<R>(&self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.read_sync(key, |_, value| look(value))
     }
 
-    fn get<R>(map: &&Self, key: &[u8], look: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        map.read_sync(key, |_, value| look(value))
-    }
-
-    fn put(map: &&Self, key: &[u8], value: &[u8]) {
-        map.upsert_sync(key.into(), value.into());
+    fn put(&self, key: &[u8], value: &[u8]) {
+        self.upsert_sync(key.into(), value.into());
     }
 
     fn items(&self) -> u64 {
