@@ -1,7 +1,9 @@
 //! What a reader gets: bytes in the arena, borrowed for as long as they cannot be reused.
 
 use crate::arena::arena_ref::ArenaRef;
+use crate::config::GRANULE;
 use crate::item::Item;
+use crate::mark::Mark;
 use crate::time::Millis;
 use core::fmt;
 
@@ -40,6 +42,36 @@ impl<'v> Value<'v> {
         self.item.expires()
     }
 
+    /// Whether it was marked as stale ([`Invalidate`](crate::Invalidate)).
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.item.mark().is_some_and(Mark::is_stale)
+    }
+
+    /// Until when somebody holds the lease on it; none if nobody does.
+    #[must_use]
+    pub fn leased_until(&self, now: Millis) -> Option<Millis> {
+        self.item.mark().filter(|mark| mark.is_won(now)).map(|mark| mark.until)
+    }
+
+    /// Whether it is no value, but holds the place of one that somebody is about to store ([`Lease`](crate::Lease)).
+    #[must_use]
+    pub fn is_placeholder(&self, now: Millis) -> bool {
+        self.item.mark().is_some_and(|mark| mark.is_placeholder(now))
+    }
+
+    /// Whether it was read or written again lately, before this operation: as far as eviction has kept count.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.item.uses() > 0
+    }
+
+    /// Bytes of memory that its item takes, key and all.
+    #[must_use]
+    pub fn item_bytes(&self) -> usize {
+        self.item.granules() as usize * GRANULE
+    }
+
     /// Where it lies: to be looked at again through [`Handle::bytes`](crate::Handle::bytes), until the handle is
     /// quiescent.
     #[inline]
@@ -55,8 +87,13 @@ impl<'v> Value<'v> {
     /// differs as soon as the bytes do. Where a value was changed and changed back, it usually differs, too, since the
     /// same bytes then lie elsewhere, but their old place may have been used again. It may also differ when nothing but the
     /// place changed: then a compare-and-swap fails, and the client reads again.
+    ///
+    /// An item that was leased, or stored with a version, has that one for ever, in memory of its own.
     #[must_use]
     pub fn version(&self) -> u64 {
+        if let Some(mark) = self.item.mark() {
+            return mark.version;
+        }
         let (bytes, place) = (self.bytes(), self.arena_ref().offset());
         let mut hash = mix(place ^ u64::from(self.flags()) << 40 ^ (bytes.len() as u64) << 20);
         let (words, rest) = bytes.as_chunks::<8>();

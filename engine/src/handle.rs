@@ -190,7 +190,7 @@ impl<'c> Handle<'c> {
         if key.len().saturating_add(value_len) > max {
             return Err(StoreError::TooLarge { len: key.len().saturating_add(value_len), max });
         }
-        let new = NewItem { key, value: [&[], &[]], flags, expires };
+        let new = NewItem { key, value: [&[], &[]], flags, expires, mark: None };
         let (shape, hash) = (new.shape_with(value_len), shared.hash(key));
         let shard = shared.shard(hash.shard(shared.geometry.shards));
         let block = self.local.allocate_insisting(shard, shape.granules(), now);

@@ -1,8 +1,9 @@
 //! An item in its block: key, value, and the optional fields that only those items have which need them.
 //!
 //! ```text
-//! header u32 | LONG: key len u32, value len u32 | FLAGS: u32 | EXPIRY: u64 | key | value | padding, slack |
+//! header u32 | LONG: key len u16, state u16, value len u32 | FLAGS: u32 | EXPIRY: u64 | mark: 2 u64 | key | value | padding, slack |
 //! ```
+//! The header has no bit left to tell of a mark (`mark.rs`), and needs none: an item that has one is long.
 //! Nothing of a published item changes but its header's use count and neighbour bit and, in the nursery, the mark that its
 //! writer is not done: every write makes a new item. So
 //! a reader needs no lock and no version to look at one.
@@ -12,13 +13,14 @@ use crate::arena::arena_ref::ArenaRef;
 use crate::arena::block::{Header, Kind, SLACK, Shape, USES_MAX};
 use crate::config::GRANULE;
 use crate::evict::nursery::Nursery;
+use crate::mark::{Mark, State};
 use crate::region::Region;
 use crate::shared::Shard;
 use crate::sync::{Acquire, Relaxed, Release, fault};
 use crate::time::Millis;
 
 /// The most that an item needs beyond key and value: header, all optional fields, padding.
-pub(crate) const OVERHEAD_MAX: usize = GRANULE + 8 + 4 + 8 + GRANULE;
+pub(crate) const OVERHEAD_MAX: usize = GRANULE + 8 + 4 + 8 + Mark::LEN + GRANULE;
 
 /// A published item, or one about to be.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,7 @@ pub(crate) struct NewItem<'a> {
     pub(crate) value: [&'a [u8]; 2],
     pub(crate) flags: u32,
     pub(crate) expires: Option<Millis>,
+    pub(crate) mark: Option<Mark>,
 }
 
 impl<'a> Item<'a> {
@@ -77,8 +80,9 @@ impl<'a> Item<'a> {
         let from = GRANULE + self.header.fields_len();
         if self.header.is_long() {
             let at = self.shard.at(self.at);
-            let (key_len, value_len) = long_lens(&self.shard.shared.region, at);
-            (key_len as usize, value_len as usize, from)
+            let (key_word, value_len) = long_lens(&self.shard.shared.region, at);
+            let mark = Mark::LEN * usize::from(State::of(key_word).is_marked());
+            (State::key_len(key_word), value_len as usize, from + mark)
         } else {
             (self.header.key_len(), self.header.value_len(), from)
         }
@@ -86,12 +90,18 @@ impl<'a> Item<'a> {
 
     #[inline(always)]
     fn shape(&self) -> Shape {
-        let (key_len, value_len) = if self.header.is_long() {
+        let (key_word, value_len) = if self.header.is_long() {
             long_lens(&self.shard.shared.region, self.shard.at(self.at))
         } else {
             (self.header.key_len() as u32, self.header.value_len() as u32)
         };
-        Shape { key_len, value_len, flags: self.header.has_flags(), expiry: self.header.has_expiry() }
+        Shape {
+            key_len: State::key_len(key_word) as u32,
+            value_len,
+            flags: self.header.has_flags(),
+            expiry: self.header.has_expiry(),
+            mark: State::of(key_word).is_marked(),
+        }
     }
 
     #[inline(always)]
@@ -123,9 +133,38 @@ impl<'a> Item<'a> {
         Some(Millis(u64::from_le_bytes(self.bytes(from, 8).try_into().expect("eight bytes"))))
     }
 
+    /// Whether there is nothing to read (any more). A placeholder says so all its life.
     #[inline(always)]
     pub(crate) fn is_expired(&self, now: Millis) -> bool {
         self.expires().is_some_and(|at| at <= now)
+    }
+
+    /// Whether it is of no use to anybody: expired, and no placeholder that still lives.
+    #[inline(always)]
+    pub(crate) fn is_over(&self, now: Millis) -> bool {
+        self.is_expired(now) && !self.mark().is_some_and(|mark| mark.is_placeholder(now))
+    }
+
+    /// What is known of leases on it.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        if !self.header.is_long() {
+            return None;
+        }
+        let (key_word, _) = long_lens(&self.shard.shared.region, self.shard.at(self.at));
+        let state = State::of(key_word);
+        let from = GRANULE + self.header.fields_len();
+        state.is_marked().then(|| Mark::load(state, self.bytes(from, Mark::LEN)))
+    }
+
+    /// As it would be written again.
+    pub(crate) fn again(&self) -> NewItem<'a> {
+        NewItem {
+            key: self.key(),
+            value: [self.value(), &[]],
+            flags: self.flags(),
+            expires: self.expires(),
+            mark: self.mark(),
+        }
     }
 
     /// Copies it into a raw block of at least its size, which becomes an item that was used so often.
@@ -229,13 +268,13 @@ impl<'a> Item<'a> {
     }
 }
 
-/// Lengths of key and value of a long item in the block at `at`. Out of line, and not a method: whoever looks at items
+/// The words that tell lengths of key and value (the first with the item's [`State`]) of a long item in the block at `at`. Out of line, and not a method: whoever looks at items
 /// keeps them in registers.
 #[inline(never)]
 fn long_lens(region: &Region, at: usize) -> (u32, u32) {
-    let [key_len, value_len] = [GRANULE, 2 * GRANULE]
+    let [key_word, value_len] = [GRANULE, 2 * GRANULE]
         .map(|from| u32::from_le_bytes(region.bytes(at + from, 4).try_into().expect("four bytes")));
-    (key_len, value_len)
+    (key_word, value_len)
 }
 
 impl NewItem<'_> {
@@ -259,6 +298,7 @@ impl NewItem<'_> {
             value_len: value_len as u32,
             flags: self.flags != 0,
             expiry: self.expires.is_some(),
+            mark: self.mark.is_some(),
         }
     }
 
@@ -301,7 +341,8 @@ impl NewItem<'_> {
             to += bytes.len();
         };
         if shape.is_long() {
-            put(&shape.key_len.to_le_bytes());
+            let state = self.mark.map_or(State::NONE, |mark| mark.state);
+            put(&state.key_word(shape.key_len).to_le_bytes());
             put(&shape.value_len.to_le_bytes());
         }
         if shape.flags {
@@ -309,6 +350,9 @@ impl NewItem<'_> {
         }
         if let Some(Millis(at)) = self.expires {
             put(&at.to_le_bytes());
+        }
+        if let Some(mark) = self.mark {
+            put(&mark.bytes());
         }
         to
     }

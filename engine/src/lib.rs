@@ -33,6 +33,7 @@ mod handle;
 mod index;
 mod item;
 mod local;
+mod mark;
 #[cfg(all(test, loom))]
 mod models;
 mod op;
@@ -56,7 +57,9 @@ pub use config::Config;
 pub use error::{NoHandle, OpenError, StoreError};
 pub use guard::Value;
 pub use handle::Handle;
-pub use op::{Action, Condition, Count, Delta, End, Op, Outcome, Put, TouchCondition};
+pub use op::{
+    Action, Condition, Count, Delta, End, Invalidate, Lease, Op, Outcome, Put, Recache, TouchCondition,
+};
 pub use reservation::Reservation;
 pub use stats::Stats;
 pub use time::{Expiry, Millis};

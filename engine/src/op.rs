@@ -44,6 +44,15 @@ pub enum Action<'a> {
     /// Read the value as a decimal number, change it, store it again. Answers [`Outcome::Number`], [`Outcome::Miss`]
     /// where the key is absent and `initial` is none, or a refusal.
     Count(Count),
+    /// Read it, and win the lease on it if it is to be won. Answers [`Outcome::Hit`], [`Outcome::Won`] or
+    /// [`Outcome::Miss`].
+    Lease(Lease),
+    /// Store a value that was leased, or one with a version of the caller's. Answers as [`Action::Put`].
+    Recache(Recache<'a>),
+    /// Mark the value as stale, so that the next [`Lease`] on it is won, or leave nothing of it. Answers
+    /// [`Outcome::Touched`] with the value before, [`Outcome::NotStored`] where the condition did not hold, or
+    /// [`Outcome::Miss`]. A placeholder is removed, and answers Miss: whoever holds the lease cannot use it any more.
+    Invalidate(Invalidate),
 }
 
 /// The value to store, and how.
@@ -57,6 +66,63 @@ pub struct Put<'a> {
     pub expiry: Expiry,
     /// When to store at all.
     pub condition: Condition,
+}
+
+/// A read that may win a lease: then the caller is the one to store the value anew, and should do so with the condition
+/// [`Condition::Version`], so that it does nothing once somebody else has changed or removed the key.
+///
+/// A lease can be won on a stale value ([`Invalidate`]), on one that expires soon, and where there is no value, if nobody
+/// holds one already. Where there is none a placeholder holds the lease. It is no value: only [`Action::Lease`],
+/// [`Condition::Version`] and what removes keys know of it, to everybody else the key is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Until when a lease on an absent key lasts. A moment that has passed makes no placeholder: an absent key is a miss.
+    pub vivify: Millis,
+    /// The version of the placeholder: a number that the caller never gives twice.
+    pub version: u64,
+    /// A value that expires before this moment is to be stored anew. 0: only a stale one is.
+    pub recache: Millis,
+    /// Until when a lease on a value that is there lasts; after that the next one can win it.
+    pub until: Millis,
+    /// Changes when the value expires.
+    pub touch: Expiry,
+    /// What `recache` is compared with: the moment after that change, or the one before.
+    pub touch_first: bool,
+    /// Read it without marking it as used.
+    pub peek: bool,
+}
+
+/// A value to store, as [`Put`], with a version of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recache<'a> {
+    /// The bytes of the value.
+    pub value: &'a [u8],
+    /// As in [`Put`].
+    pub flags: u32,
+    /// When the item expires.
+    pub expiry: Expiry,
+    /// When to store at all.
+    pub condition: Condition,
+    /// What [`Value::version`] is to be: at the cost of 24 bytes of the item. 0: computed, as for any other.
+    pub version: u64,
+    /// Where another version is there than the one in the condition, store the value all the same, but as a stale one that
+    /// expires when that does, under the lease that is on it: it is better than nothing, and somebody is to store a new one.
+    pub or_stale: bool,
+}
+
+/// What becomes of a value that is not right any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invalidate {
+    /// Mark it as stale; a lease on it ends. Otherwise it stays what it was.
+    pub stale: bool,
+    /// Leave an empty value with these flags.
+    pub clear: Option<u32>,
+    /// When the item expires.
+    pub expiry: Expiry,
+    /// When to do it at all.
+    pub condition: Condition,
+    /// Its version from now on: a number that the caller never gives twice. 0: the one that it has.
+    pub version: u64,
 }
 
 /// Whether a write happens, by what it finds.
@@ -126,6 +192,11 @@ pub enum Delta {
 pub enum Outcome<'v> {
     /// The key is present; here is its value.
     Hit(Value<'v>),
+    /// The lease was won.
+    Won {
+        /// The value that is there, if there is one: as it was before the lease.
+        value: Option<Value<'v>>,
+    },
     /// The key is absent.
     Miss,
     /// The value was stored. `old` is what it replaced.
@@ -151,6 +222,28 @@ pub enum Outcome<'v> {
     /// Nothing was changed, for this reason. Never [`StoreError::Pressure`] where
     /// [`Handle::execute`](crate::Handle::execute) reports it: a batch stops before such an operation.
     Refused(StoreError),
+}
+
+impl Default for Lease {
+    /// A read that wins the lease on a stale value, for ever, and changes nothing else.
+    fn default() -> Self {
+        Self {
+            vivify: Millis(0),
+            version: 0,
+            recache: Millis(0),
+            until: Millis(u64::MAX),
+            touch: Expiry::Keep,
+            touch_first: false,
+            peek: false,
+        }
+    }
+}
+
+impl Default for Invalidate {
+    /// Marks a value as stale, in any case.
+    fn default() -> Self {
+        Self { stale: true, clear: None, expiry: Expiry::Keep, condition: Condition::Always, version: 0 }
+    }
 }
 
 impl Op<'_> {
@@ -186,3 +279,7 @@ impl Expiry {
         }
     }
 }
+
+/// Each operation of a batch is copied: nothing that is rare may make them larger.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Op<'_>>() <= 96);

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use crabcache_engine::{Action, Condition, Count, Delta, End, Expiry, Millis, Op, Outcome, Put, StoreError};
-use crabcache_engine::{TouchCondition, Value};
+use crabcache_engine::{Invalidate, Lease, Recache, TouchCondition, Value};
 
 /// What is known of a key that may be there.
 #[derive(Clone, Debug)]
@@ -16,6 +16,17 @@ struct Known {
     value: Vec<u8>,
     /// Flags and expiry; none where they depend on whether the engine had forgotten the key.
     meta: Option<(u32, Option<Millis>)>,
+    /// What leases have left on it.
+    mark: Option<Mark>,
+}
+
+/// A version of its own, and a lease; one that ended at moment 0 where nobody won any.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    version: u64,
+    stale: bool,
+    until: Millis,
+    placeholder: bool,
 }
 
 /// All that the engine has been told.
@@ -26,11 +37,27 @@ pub struct Model {
 
 impl Known {
     fn new(value: &[u8], flags: u32, expires: Option<Millis>) -> Self {
-        Self { value: value.to_vec(), meta: Some((flags, expires)) }
+        Self { value: value.to_vec(), meta: Some((flags, expires)), mark: None }
+    }
+
+    /// The same as before, but when it expires.
+    fn of(value: &Value<'_>, expires: Option<Millis>, mark: Option<Mark>) -> Self {
+        Self { mark, ..Self::new(value.bytes(), value.flags(), expires) }
+    }
+
+    fn placeholder(version: u64, until: Millis) -> Self {
+        let mark = Mark { until, placeholder: true, ..Mark::version(version) };
+        Self { mark: Some(mark), ..Self::new(&[], 0, Some(Millis(0))) }
     }
 
     fn has_expired(&self, now: Millis) -> bool {
         matches!(self.meta, Some((_, Some(at))) if at <= now)
+    }
+}
+
+impl Mark {
+    fn version(version: u64) -> Self {
+        Self { version, stale: false, until: Millis(0), placeholder: false }
     }
 }
 
@@ -46,7 +73,7 @@ impl Model {
                 assert!(!matches!(op.action, Action::Get | Action::Peek), "{op:?}: {outcome:?}");
             }
             (Action::Get | Action::Peek, Outcome::Hit(value)) => self.check(now, key, value),
-            (Action::Get | Action::Peek | Action::Delete(_) | Action::Touch(..), Outcome::Miss)
+            (Action::Get | Action::Peek | Action::Touch(..), Outcome::Miss)
             | (
                 Action::Concat { create: false, .. } | Action::Count(Count { initial: None, .. }),
                 Outcome::Miss,
@@ -54,6 +81,10 @@ impl Model {
                 self.forget(now, key);
             }
             (Action::Put(put), _) => self.put(now, key, &put, outcome),
+            (Action::Lease(lease), _) => self.lease(now, key, &lease, outcome),
+            (Action::Recache(recache), _) => self.recache(now, key, &recache, outcome),
+            (Action::Invalidate(invalidate), _) => self.invalidate(now, key, &invalidate, outcome),
+            (Action::Delete(condition), Outcome::Miss) => self.end_lease(now, key, condition),
             (Action::Delete(condition), Outcome::Removed(value)) => {
                 self.check(now, key, value);
                 self.check_condition(condition, Some(value), true);
@@ -67,7 +98,8 @@ impl Model {
                 self.check(now, key, value);
                 let expires = resolve(expiry, value.expires());
                 assert!(touch_holds(condition, value.expires(), expires), "{op:?}: {outcome:?}");
-                self.known.insert(key.to_vec(), Known::new(value.bytes(), value.flags(), expires));
+                let mark = self.known[key].mark;
+                self.known.insert(key.to_vec(), Known::of(value, expires, mark));
             }
             (Action::Touch(expiry, condition), Outcome::Kept(value)) => {
                 self.check(now, key, value);
@@ -97,7 +129,15 @@ impl Model {
         if let Some(meta) = known.meta {
             assert_eq!((value.flags(), value.expires()), meta, "{key:?}");
         }
-        assert!(value.expires().is_none_or(|at| at > now), "{key:?} has expired: {value:?}");
+        let lease = known.mark.filter(|mark| mark.until > now);
+        let placeholder = lease.is_some_and(|mark| mark.placeholder);
+        assert_eq!(value.is_placeholder(now), placeholder, "{key:?}");
+        assert_eq!(value.leased_until(now), lease.map(|mark| mark.until), "{key:?}");
+        assert_eq!(value.is_stale(), known.mark.is_some_and(|mark| mark.stale), "{key:?}");
+        if let Some(mark) = known.mark {
+            assert_eq!(value.version(), mark.version, "{key:?}");
+        }
+        assert!(placeholder || value.expires().is_none_or(|at| at > now), "{key:?} has expired: {value:?}");
     }
 
     /// Everything was removed.
@@ -129,6 +169,121 @@ impl Model {
         self.known.get(key).filter(|known| !known.has_expired(now))
     }
 
+    /// What holds a lease on an absent key.
+    fn placeholder(&self, now: Millis, key: &[u8]) -> Option<Mark> {
+        self.known.get(key).and_then(|known| known.mark).filter(|mark| mark.placeholder && mark.until > now)
+    }
+
+    /// The engine says that the key is absent, after it removed what held a lease if the condition let it.
+    fn end_lease(&mut self, now: Millis, key: &[u8], condition: Condition) {
+        self.forget(now, key);
+        let ends = self.placeholder(now, key).is_some_and(|mark| match condition {
+            Condition::Always | Condition::Present => true,
+            Condition::Absent => false,
+            Condition::Version(version) => mark.version == version,
+        });
+        if ends {
+            self.known.remove(key);
+        }
+    }
+
+    fn lease(&mut self, now: Millis, key: &[u8], lease: &Lease, outcome: &Outcome<'_>) {
+        let forget = |model: &mut Self| {
+            model.forget(now, key);
+            if model.placeholder(now, key).is_some() {
+                model.known.remove(key);
+            }
+        };
+        match outcome {
+            Outcome::Miss => {
+                assert!(lease.vivify <= now, "{lease:?}");
+                forget(self);
+            }
+            Outcome::Won { value: None } => {
+                assert!(lease.vivify > now, "{lease:?}");
+                forget(self);
+                self.known.insert(key.to_vec(), Known::placeholder(lease.version, lease.vivify));
+            }
+            Outcome::Won { value: Some(value) } => {
+                self.check(now, key, value);
+                let expires = resolve(lease.touch, value.expires());
+                let due = if lease.touch_first { expires } else { value.expires() };
+                let wins = value.is_stale() || due.is_some_and(|at| at < lease.recache);
+                assert!(wins && value.leased_until(now).is_none(), "{lease:?}: {value:?}");
+                let mark =
+                    Mark { stale: value.is_stale(), until: lease.until, ..Mark::version(value.version()) };
+                self.known.insert(key.to_vec(), Known::of(value, expires, Some(mark)));
+            }
+            Outcome::Hit(value) => {
+                self.check(now, key, value);
+                assert!(value.leased_until(now).is_some() || !value.is_stale(), "{lease:?}: {value:?}");
+                if !value.is_placeholder(now) {
+                    let mark = self.known[key].mark;
+                    let expires = resolve(lease.touch, value.expires());
+                    self.known.insert(key.to_vec(), Known::of(value, expires, mark));
+                }
+            }
+            _ => panic!("{lease:?}: {outcome:?}"),
+        }
+    }
+
+    fn recache(&mut self, now: Millis, key: &[u8], recache: &Recache<'_>, outcome: &Outcome<'_>) {
+        let (value, flags, expiry, condition) =
+            (recache.value, recache.flags, recache.expiry, recache.condition);
+        let put = Put { value, flags, expiry, condition };
+        let held = matches!((condition, outcome), (Condition::Absent, Outcome::Stored { old: None }))
+            || !matches!(condition, Condition::Absent | Condition::Version(_));
+        match outcome {
+            Outcome::Stored { old: Some(old) } if !held && condition != Condition::Version(old.version()) => {
+                self.check(now, key, old);
+                assert!(recache.or_stale, "{recache:?}: {outcome:?}");
+                let until = self.known[key].mark.map_or(Millis(0), |mark| mark.until);
+                let version = if recache.version == 0 { old.version() } else { recache.version };
+                let mark = Some(Mark { stale: true, until, ..Mark::version(version) });
+                self.known.insert(key.to_vec(), Known { mark, ..Known::new(value, flags, old.expires()) });
+            }
+            Outcome::NotStored { found: Some(_) } => {
+                assert!(!recache.or_stale, "{recache:?}: {outcome:?}");
+                self.put(now, key, &put, outcome);
+            }
+            _ => {
+                self.put(now, key, &put, outcome);
+                if matches!(outcome, Outcome::Stored { .. })
+                    && recache.version != 0
+                    && let Some(known) = self.known.get_mut(key)
+                {
+                    known.mark = Some(Mark::version(recache.version));
+                }
+            }
+        }
+    }
+
+    fn invalidate(&mut self, now: Millis, key: &[u8], invalidate: &Invalidate, outcome: &Outcome<'_>) {
+        match outcome {
+            Outcome::Miss => self.end_lease(now, key, invalidate.condition),
+            Outcome::NotStored { found: Some(value) } => {
+                self.check(now, key, value);
+                self.check_condition(invalidate.condition, Some(value), false);
+            }
+            Outcome::Touched(value) => {
+                self.check(now, key, value);
+                self.check_condition(invalidate.condition, Some(value), true);
+                let version = if invalidate.version == 0 { value.version() } else { invalidate.version };
+                let old = self.known[key].mark.filter(|_| !invalidate.stale);
+                let mark = old.map_or(Mark { stale: invalidate.stale, ..Mark::version(version) }, |old| {
+                    Mark { version, ..old }
+                });
+                let expires = resolve(invalidate.expiry, value.expires());
+                let known = match invalidate.clear {
+                    Some(flags) => Known { mark: Some(mark), ..Known::new(&[], flags, expires) },
+                    None => Known::of(value, expires, Some(mark)),
+                };
+                self.known.insert(key.to_vec(), known);
+            }
+            _ => panic!("{invalidate:?}: {outcome:?}"),
+        }
+    }
+
     fn check_condition(&self, condition: Condition, found: Option<&Value<'_>>, held: bool) {
         let holds = match condition {
             Condition::Always => true,
@@ -149,7 +304,15 @@ impl Model {
             Some(value) => self.check(now, key, value),
             None => self.forget(now, key),
         }
-        self.check_condition(put.condition, found, stored);
+        match (put.condition, self.placeholder(now, key)) {
+            // Who won the lease on an absent key may store; where it may not, the lease was forgotten, too.
+            (Condition::Version(version), Some(mark)) if found.is_none() && mark.version == version => {
+                if !stored {
+                    self.known.remove(key);
+                }
+            }
+            _ => self.check_condition(put.condition, found, stored),
+        }
         if stored {
             let expires = resolve(put.expiry, found.and_then(Value::expires));
             self.known.insert(key.to_vec(), Known::new(put.value, put.flags, expires));
@@ -163,7 +326,7 @@ impl Model {
             Some(mut known) => {
                 let at = if end == End::Front { 0 } else { known.value.len() };
                 known.value.splice(at..at, bytes.iter().copied());
-                Known { meta: known.meta.filter(|&meta| !anew || meta == (0, None)), ..known }
+                Known { meta: known.meta.filter(|&meta| !anew || meta == (0, None)), mark: None, ..known }
             }
             None => {
                 assert!(anew, "{key:?}: {len} bytes after {bytes:?} was added to {:?}", self.known.get(key));
@@ -185,7 +348,7 @@ impl Model {
             (Some(old), Some(anew)) => old.filter(|&old| old == anew),
             (None, None) => panic!("{key:?}: {count:?} made {:?} {number}", self.known.get(key)),
         };
-        self.known.insert(key.to_vec(), Known { value: value.into_bytes(), meta });
+        self.known.insert(key.to_vec(), Known { value: value.into_bytes(), meta, mark: None });
     }
 }
 

@@ -73,6 +73,12 @@ pub enum Act {
     Up(u64, Option<u64>, Expires),
     /// Subtract from an unsigned counter.
     Down(u64, Option<u64>, Expires),
+    /// Read, and win a lease that ends when the first says: on an absent key, or on a value that expires before the second.
+    Lease(Expires, Expires, Expires, bool, bool),
+    /// Store a value with a version of its own or not, as a stale one or not.
+    Recache(Text, u32, Expires, When, bool, bool),
+    /// Mark as stale or not, leave nothing of the value or not.
+    Invalidate(bool, Option<u32>, Expires, When, bool),
 }
 
 /// Bytes to store.

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use crabcache_engine::{
     Action, ArenaRef, BATCH, Cache, Condition, Config, Count, Delta, End, Expiry, Handle, Millis,
 };
-use crabcache_engine::{Op, Outcome, Put, TouchCondition};
+use crabcache_engine::{Invalidate, Lease, Op, Outcome, Put, Recache, TouchCondition};
 
 use crate::model::Model;
 use crate::steps::{Act, Expires, Key, Run, Step, TouchWhen, When};
@@ -34,6 +34,8 @@ struct World<'c> {
     held: Vec<Held>,
     /// The version that was last read, by key.
     seen: HashMap<Vec<u8>, u64>,
+    /// Versions that were given.
+    given: u64,
 }
 
 /// Carries a run out.
@@ -47,7 +49,7 @@ pub fn run(run: &Run) {
     let cache = Cache::new(&mut region, config).expect("the region is large enough");
     let handles = (0..HANDLES).map(|_| cache.handle().expect("none is taken")).collect();
     let (model, held, seen) = (Model::default(), Vec::new(), HashMap::new());
-    let mut world = World { cache: &cache, handles, model, now: Millis(1 << 40), held, seen };
+    let mut world = World { cache: &cache, handles, model, now: Millis(1 << 40), held, seen, given: 0 };
     run.steps.iter().for_each(|step| world.step(step));
     world.reread();
     world.scan(0, 7);
@@ -98,14 +100,17 @@ impl<'c> World<'c> {
     }
 
     fn execute(&mut self, handle: u8, ops: &[(Key, Act)]) {
-        let Self { handles, model, now, held, seen, .. } = self;
+        let Self { handles, model, now, held, seen, given, .. } = self;
         let (now, at) = (*now, usize::from(handle) % HANDLES);
         let keys: Vec<_> = ops.iter().map(|(key, _)| key.bytes()).collect();
         let texts: Vec<_> = ops.iter().map(|(_, act)| text(act)).collect();
         let ops: Vec<_> = ops
             .iter()
             .zip(keys.iter().zip(&texts))
-            .map(|((_, act), (key, text))| Op { key, action: action(act, text, now, seen.get(key)) })
+            .map(|((_, act), (key, text))| {
+                *given += 1;
+                Op { key, action: action(act, text, now, seen.get(key), *given) }
+            })
             .collect();
         let mut next = 0;
         let handle = &mut handles[at];
@@ -115,6 +120,9 @@ impl<'c> World<'c> {
             next += 1;
             let op = &ops[index];
             model.apply(now, op, &outcome);
+            if let (Action::Lease(lease), Outcome::Won { value: None }) = (op.action, outcome) {
+                seen.insert(op.key.to_vec(), lease.version);
+            }
             if let Outcome::Hit(value) = outcome {
                 seen.insert(op.key.to_vec(), value.version());
                 if held.len() < HELD_MAX {
@@ -228,12 +236,12 @@ fn is_read(op: &Op<'_>) -> bool {
 
 fn text(act: &Act) -> Vec<u8> {
     match act {
-        Act::Put(text, ..) | Act::Concat(text, ..) => text.bytes(),
+        Act::Put(text, ..) | Act::Concat(text, ..) | Act::Recache(text, ..) => text.bytes(),
         _ => Vec::new(),
     }
 }
 
-fn action<'a>(act: &Act, text: &'a [u8], now: Millis, seen: Option<&u64>) -> Action<'a> {
+fn action<'a>(act: &Act, text: &'a [u8], now: Millis, seen: Option<&u64>, fresh: u64) -> Action<'a> {
     let expiry = |expires| match expires {
         Expires::Never => Expiry::Never,
         Expires::After(ms) => Expiry::At(now.after(u64::from(ms))),
@@ -273,6 +281,25 @@ fn action<'a>(act: &Act, text: &'a [u8], now: Millis, seen: Option<&u64>) -> Act
         }
         Act::Signed(delta, initial, expires) => count(Delta::Signed(delta), initial.map(Into::into), expires),
         Act::Up(delta, initial, expires) => count(Delta::Up(delta), initial.map(Into::into), expires),
+        Act::Lease(vivify, recache, until, touch_first, peek) => {
+            let touch = if touch_first { expiry(until) } else { Expiry::Keep };
+            let [vivify, recache, until] = [vivify, recache, until].map(|at| match expiry(at) {
+                Expiry::At(at) => at,
+                Expiry::Never => Millis(u64::MAX),
+                Expiry::Keep => Millis(0),
+            });
+            Action::Lease(Lease { vivify, version: fresh, recache, until, touch, touch_first, peek })
+        }
+        Act::Recache(_, flags, expires, when, versioned, or_stale) => {
+            let (expiry, condition) = (expiry(expires), condition(when));
+            let version = if versioned { fresh } else { 0 };
+            Action::Recache(Recache { value: text, flags, expiry, condition, version, or_stale })
+        }
+        Act::Invalidate(stale, clear, expires, when, versioned) => {
+            let (expiry, condition) = (expiry(expires), condition(when));
+            let version = if versioned { fresh } else { 0 };
+            Action::Invalidate(Invalidate { stale, clear, expiry, condition, version })
+        }
         Act::Down(delta, initial, expires) => count(Delta::Down(delta), initial.map(Into::into), expires),
     }
 }

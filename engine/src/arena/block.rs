@@ -14,6 +14,7 @@
 //! at any time, by read-modify-write); the writer that turns its raw block into an item; and readers, the use count.
 
 use crate::config::GRANULE;
+use crate::mark::Mark;
 
 pub(crate) const FREE: u32 = 1;
 pub(crate) const PREV_FREE: u32 = 1 << 1;
@@ -54,6 +55,8 @@ pub(crate) struct Shape {
     pub(crate) value_len: u32,
     pub(crate) flags: bool,
     pub(crate) expiry: bool,
+    /// Such an item is long: its mark is told by the field of its key's length.
+    pub(crate) mark: bool,
 }
 
 impl Header {
@@ -130,7 +133,7 @@ impl Header {
         self.0 & EXPIRY != 0
     }
 
-    /// Bytes between the header and the key of an item.
+    /// Bytes between the header and the key of an item, or its mark.
     #[inline(always)]
     pub(crate) fn fields_len(self) -> usize {
         let (long, flags, expiry) = (self.0 & LONG, self.0 & FLAGS, self.0 & EXPIRY);
@@ -187,13 +190,16 @@ impl Header {
 
 impl Shape {
     pub(crate) fn is_long(self) -> bool {
-        self.key_len > KEY_LEN_SHORT || self.value_len > VALUE_LEN_SHORT
+        self.key_len > KEY_LEN_SHORT || self.value_len > VALUE_LEN_SHORT || self.mark
     }
 
     /// Bytes between the header and the key.
     #[inline(always)]
     pub(crate) fn fields_len(self) -> usize {
-        8 * usize::from(self.is_long()) + 4 * usize::from(self.flags) + 8 * usize::from(self.expiry)
+        8 * usize::from(self.is_long())
+            + 4 * usize::from(self.flags)
+            + 8 * usize::from(self.expiry)
+            + Mark::LEN * usize::from(self.mark)
     }
 
     /// The size of its block.
@@ -215,7 +221,7 @@ mod tests {
         for key_len in [0, 1, 2, 11, 127, 128, 65_535] {
             for value_len in [0, 1, 32, 32_767, 32_768, 1 << 20] {
                 for (flags, expiry) in [(false, false), (true, false), (false, true), (true, true)] {
-                    let shape = Shape { key_len, value_len, flags, expiry };
+                    let shape = Shape { key_len, value_len, flags, expiry, mark: false };
                     for slack in 0..4 {
                         let header = Header::item(shape, shape.granules() + slack);
                         assert_eq!(header.kind(), Kind::Item);
@@ -253,7 +259,7 @@ mod tests {
 
     #[test]
     fn an_item_of_the_usual_size_pays_four_bytes() {
-        let shape = Shape { key_len: 11, value_len: 33, flags: false, expiry: false };
+        let shape = Shape { key_len: 11, value_len: 33, flags: false, expiry: false, mark: false };
         assert_eq!(shape.granules() * 4, 11 + 33 + 4);
     }
 }

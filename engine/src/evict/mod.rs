@@ -193,7 +193,7 @@ impl<'c> Evictor<'_, 'c> {
             }
         };
         let size = item.granules();
-        if sparing && item.uses() > 0 && !item.is_expired(self.now) {
+        if sparing && item.uses() > 0 && !item.is_over(self.now) {
             item.take_use();
             self.step_aside(at, &item, walk);
             return size;
@@ -217,7 +217,7 @@ impl<'c> Evictor<'_, 'c> {
         }
         let counters = &mut self.local.counters;
         counters.removed += 1;
-        if item.is_expired(self.now) {
+        if item.is_over(self.now) {
             counters.expirations += 1;
         } else {
             counters.evictions += 1;
@@ -263,7 +263,7 @@ impl<'c> Evictor<'_, 'c> {
 
     /// Decides about the oldest item of the nursery: true if it was evicted, an error if there is no place for it now.
     fn leave(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
-        let expired = item.is_expired(self.now);
+        let expired = item.is_over(self.now);
         if !expired && (item.uses() > 0 || is_exempt(self.shard(), item.granules())) {
             match self.move_to_main(at, item) {
                 Err(Failed::NoMemory(_)) if item.uses() == 0 => {}
@@ -319,7 +319,7 @@ impl<'c> Evictor<'_, 'c> {
             let size = match Item::meet(self.shard(), at) {
                 Err(header) => header.granules(),
                 Ok(item) => {
-                    if item.is_expired(self.now) {
+                    if item.is_over(self.now) {
                         evicted += u32::from(matches!(self.remove(at, &item), Ok(true)));
                     }
                     item.granules()

@@ -34,7 +34,7 @@ fn mark_keeps_the_neighbour_bit() {
     explore("mark used || neighbour bit", None, || {
         let geometry = geometry(1);
         let mut region = Region::empty(geometry.len);
-        let shape = Shape { key_len: 1, value_len: 0, flags: false, expiry: false };
+        let shape = Shape { key_len: 1, value_len: 0, flags: false, expiry: false, mark: false };
         let at = SHARD + item_at(4) as usize * GRANULE;
         region.add32(at, Header::item(shape, ITEM_STRIDE).0);
         let (seed, level) = (Seed::new([1, 2, 3, 4]), Level::detect());

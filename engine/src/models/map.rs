@@ -455,7 +455,7 @@ fn newcomer_tail() {
         let writes = thread::spawn(move || {
             let shared = Arc::clone(&writer.shared);
             let (shard, at, key) = (shared.shard(0), item_at(0), key(0));
-            let new = NewItem { key: &key, value: [&[], &[]], flags: 0, expires: None };
+            let new = NewItem { key: &key, value: [&[], &[]], flags: 0, expires: None, mark: None };
             shared.level.dispatch(Fill { new: &new, shard, at });
             write(&shared, &mut writer, 0, |_| Some(Change::Put(at)));
             Item::settle(shard, at);

@@ -119,7 +119,7 @@ fn world(needs: Needs) -> Arc<Shared> {
         region.add_bytes(at + GRANULE);
         (0..3).for_each(|place| region.add32(at + GRANULE + 8 + place * 4, 0));
     }
-    let shape = Shape { key_len: 1, value_len: 0, flags: false, expiry: false };
+    let shape = Shape { key_len: 1, value_len: 0, flags: false, expiry: false, mark: false };
     for i in 0..needs.items {
         let at = granule(item_at(i));
         if i == 0 {

@@ -41,8 +41,10 @@ impl Member {
 
     /// Stores the item that lies first in the nursery.
     fn upsert_nursery(&mut self, key: u64) {
-        let header =
-            Header::item(Shape { key_len: 1, value_len: 0, flags: false, expiry: false }, ITEM_STRIDE);
+        let header = Header::item(
+            Shape { key_len: 1, value_len: 0, flags: false, expiry: false, mark: false },
+            ITEM_STRIDE,
+        );
         self.shared.region.word32(self.shared.shard(0).at(item_at(0))).store(header.0, Ordering::Relaxed);
         self.upsert_with(key, 0);
     }

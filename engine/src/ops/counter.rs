@@ -101,7 +101,13 @@ impl Plan for CountPlan<'_> {
             return Ok(Step::Remove);
         }
         let flags = before.map_or(0, Item::flags);
-        Ok(Step::Put(NewItem { key: self.key, value: [&self.digits[start..], &[]], flags, expires }))
+        Ok(Step::Put(NewItem {
+            key: self.key,
+            value: [&self.digits[start..], &[]],
+            flags,
+            expires,
+            mark: None,
+        }))
     }
 }
 

@@ -2,6 +2,7 @@
 //! once for every protocol.
 
 mod counter;
+mod lease;
 pub(crate) mod read;
 pub(crate) mod store;
 mod write;
@@ -54,6 +55,9 @@ impl<'c> Work for Carry<'_, 'c, '_, '_, '_> {
             Action::Touch(expiry, condition) => store::touch::<K>(local, target, expiry, condition),
             Action::Concat { bytes, end, create } => store::concat::<K>(local, target, bytes, end, create),
             Action::Count(ref count) => counter::count::<K>(local, target, count),
+            Action::Lease(ref lease) => lease::lease::<K>(local, target, lease),
+            Action::Recache(ref recache) => lease::recache::<K>(local, target, recache),
+            Action::Invalidate(ref invalidate) => lease::invalidate::<K>(local, target, invalidate),
         }
     }
 }
@@ -79,7 +83,12 @@ impl<'c> Work for Place<'_, 'c, '_, '_> {
 #[cold]
 pub(crate) fn refuse_key(op: &Op<'_>) -> Outcome<'static> {
     match op.action {
-        Action::Get | Action::Peek | Action::Delete(_) | Action::Touch(..) => Outcome::Miss,
+        Action::Get
+        | Action::Peek
+        | Action::Delete(_)
+        | Action::Touch(..)
+        | Action::Lease(_)
+        | Action::Invalidate(_) => Outcome::Miss,
         _ => Outcome::Refused(StoreError::KeyTooLong { len: op.key.len(), max: KEY_LEN_MAX }),
     }
 }

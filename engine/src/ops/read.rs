@@ -48,7 +48,13 @@ pub(super) fn peek<'c, K: Kernels>(local: &Local<'c>, target: &Target<'c, '_>) -
 /// The live item of the key.
 #[inline(always)]
 fn find<'c, K: Kernels>(target: &Target<'c, '_>) -> Option<Item<'c>> {
-    let item = match target.hint {
+    find_any::<K>(target).filter(|item| !item.is_expired(target.now))
+}
+
+/// The item of the key, expired or not.
+#[inline(always)]
+pub(super) fn find_any<'c, K: Kernels>(target: &Target<'c, '_>) -> Option<Item<'c>> {
+    match target.hint {
         Some(Lookup { found: Some(found), .. }) => match confirm::<K>(target.shard, found, target.key) {
             None => look::<K>(target),
             item => item,
@@ -56,8 +62,7 @@ fn find<'c, K: Kernels>(target: &Target<'c, '_>) -> Option<Item<'c>> {
         // No tag matched, and the bucket has not changed since: the key is absent now.
         Some(Lookup { home, found: None }) if target.shard.load(home.bucket) == home.word => None,
         _ => look::<K>(target),
-    };
-    item.filter(|item| !item.is_expired(target.now))
+    }
 }
 
 #[inline(always)]

@@ -15,7 +15,7 @@ use crate::time::{Expiry, Millis};
 
 /// Whether a condition holds for what was found.
 #[inline(always)]
-fn holds(condition: Condition, before: Option<&Item<'_>>) -> bool {
+pub(super) fn holds(condition: Condition, before: Option<&Item<'_>>) -> bool {
     match condition {
         Condition::Always => true,
         Condition::Absent => before.is_none(),
@@ -26,12 +26,17 @@ fn holds(condition: Condition, before: Option<&Item<'_>>) -> bool {
 
 /// Store an item, unless its time has passed already: then what is there goes.
 #[inline(always)]
-fn put_unless_expired(new: NewItem<'_>, now: Millis) -> Step<'_> {
+pub(super) fn put_unless_expired(new: NewItem<'_>, now: Millis) -> Step<'_> {
     if new.expires.is_some_and(|at| at <= now) { Step::Remove } else { Step::Put(new) }
 }
 
+/// When the value there expires, if there is one: a placeholder has no expiry to keep.
+pub(super) fn expires_yet(before: Option<&Item<'_>>, now: Millis) -> Option<Millis> {
+    before.and_then(Item::expires).filter(|&at| at > now)
+}
+
 #[inline(always)]
-fn value<'c>(local: &Local<'c>, item: &Item<'c>) -> Value<'c> {
+pub(super) fn value<'c>(local: &Local<'c>, item: &Item<'c>) -> Value<'c> {
     Value::of(*item, local.participant.announcement())
 }
 
@@ -49,10 +54,17 @@ impl Plan for PutPlan<'_> {
         }
         let expires = match self.put.expiry {
             Expiry::Never => None,
-            other => other.resolve(before.and_then(Item::expires)),
+            other => other.resolve(expires_yet(before, self.now)),
         };
         let value = [self.put.value, &[]];
-        Ok(put_unless_expired(NewItem { key: self.key, value, flags: self.put.flags, expires }, self.now))
+        let new = NewItem { key: self.key, value, flags: self.put.flags, expires, mark: None };
+        Ok(put_unless_expired(new, self.now))
+    }
+
+    /// Who won a lease stores with its version.
+    #[inline(always)]
+    fn sees_placeholders(&self) -> bool {
+        matches!(self.put.condition, Condition::Version(_))
     }
 }
 
@@ -63,9 +75,21 @@ pub(super) fn put<'c, K: Kernels>(
     put: &Put<'_>,
 ) -> Outcome<'c> {
     let mut plan = PutPlan { key: target.key, put, now: target.now };
-    match write::<K>(local, target, &mut plan) {
+    let done = write::<K>(local, target, &mut plan);
+    stored(local, target, done)
+}
+
+/// What came of a write that stores a value or does not.
+#[inline(always)]
+pub(super) fn stored<'c>(
+    local: &Local<'c>,
+    target: &Target<'c, '_>,
+    done: Result<(Option<Item<'c>>, Did), StoreError>,
+) -> Outcome<'c> {
+    match done {
         Ok((before, did)) => {
-            let old = before.map(|item| value(local, &item));
+            // A placeholder has no value to tell of.
+            let old = before.filter(|item| !item.is_expired(target.now)).map(|item| value(local, &item));
             if did == Did::Kept { Outcome::NotStored { found: old } } else { Outcome::Stored { old } }
         }
         Err(error) => Outcome::Refused(error),
@@ -91,7 +115,7 @@ pub(crate) fn overwrite<'c, K: Kernels>(
     if !matches!(put.condition, Condition::Always | Condition::Present) || !local.has_limbo_room() {
         return None;
     }
-    let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires };
+    let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires, mark: None };
     // Lengths are 32 bits from here on.
     if new.len() > shard.shared.geometry.item_len_max() {
         return None;
@@ -118,6 +142,11 @@ impl Plan for DeletePlan {
     fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError> {
         Ok(if before.is_some() && holds(self.0, before) { Step::Remove } else { Step::Keep })
     }
+
+    /// Whoever removes a key wants what others are about to store under it to be of no use: their lease ends.
+    fn sees_placeholders(&self) -> bool {
+        true
+    }
 }
 
 #[inline(always)]
@@ -128,21 +157,21 @@ pub(super) fn delete<'c, K: Kernels>(
 ) -> Outcome<'c> {
     match write::<K>(local, target, &mut DeletePlan(condition)) {
         Ok((None, _)) => Outcome::Miss,
+        Ok((Some(item), _)) if item.is_expired(target.now) => Outcome::Miss,
         Ok((Some(item), Did::Kept)) => Outcome::NotStored { found: Some(value(local, &item)) },
         Ok((Some(item), _)) => Outcome::Removed(value(local, &item)),
         Err(error) => Outcome::Refused(error),
     }
 }
 
-struct TouchPlan<'p> {
-    key: &'p [u8],
+struct TouchPlan {
     expiry: Expiry,
     condition: TouchCondition,
     now: Millis,
     held: bool,
 }
 
-impl Plan for TouchPlan<'_> {
+impl Plan for TouchPlan {
     fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError> {
         let Some(before) = before else { return Ok(Step::Keep) };
         let old = before.expires();
@@ -160,8 +189,7 @@ impl Plan for TouchPlan<'_> {
             before.mark_used();
             return Ok(Step::Keep);
         }
-        let new = NewItem { key: self.key, value: [before.value(), &[]], flags: before.flags(), expires };
-        Ok(put_unless_expired(new, self.now))
+        Ok(put_unless_expired(NewItem { expires, ..before.again() }, self.now))
     }
 }
 
@@ -172,7 +200,7 @@ pub(super) fn touch<'c, K: Kernels>(
     expiry: Expiry,
     condition: TouchCondition,
 ) -> Outcome<'c> {
-    let mut plan = TouchPlan { key: target.key, expiry, condition, now: target.now, held: false };
+    let mut plan = TouchPlan { expiry, condition, now: target.now, held: false };
     match write::<K>(local, target, &mut plan) {
         Ok((None, _)) => Outcome::Miss,
         Ok((Some(item), _)) if plan.held => Outcome::Touched(value(local, &item)),
@@ -201,7 +229,7 @@ impl Plan for ConcatPlan<'_> {
             End::Back => [old, self.bytes],
         };
         let (flags, expires) = before.map_or((0, None), |item| (item.flags(), item.expires()));
-        Ok(Step::Put(NewItem { key: self.key, value, flags, expires }))
+        Ok(Step::Put(NewItem { key: self.key, value, flags, expires, mark: None }))
     }
 }
 
@@ -230,6 +258,10 @@ impl Plan for PlacePlan {
     fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError> {
         Ok(if holds(self.condition, before) { Step::Place(self.at) } else { Step::Keep })
     }
+
+    fn sees_placeholders(&self) -> bool {
+        matches!(self.condition, Condition::Version(_))
+    }
 }
 
 /// Stores the item in a block of the caller's. Anything but [`Outcome::Stored`] leaves the block the caller's.
@@ -240,11 +272,6 @@ pub(super) fn place<'c, K: Kernels>(
     at: u32,
     condition: Condition,
 ) -> Outcome<'c> {
-    match write::<K>(local, target, &mut PlacePlan { at, condition }) {
-        Ok((before, did)) => {
-            let old = before.map(|item| value(local, &item));
-            if did == Did::Kept { Outcome::NotStored { found: old } } else { Outcome::Stored { old } }
-        }
-        Err(error) => Outcome::Refused(error),
-    }
+    let done = write::<K>(local, target, &mut PlacePlan { at, condition });
+    stored(local, target, done)
 }

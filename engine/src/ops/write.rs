@@ -14,6 +14,12 @@ use crate::local::{Local, Next};
 pub(super) trait Plan {
     /// `before` is the live item of the key. It is valid during the call only.
     fn decide<'s>(&'s mut self, before: Option<&Item<'s>>) -> Result<Step<'s>, StoreError>;
+
+    /// Whether a placeholder counts as an item to it.
+    #[inline(always)]
+    fn sees_placeholders(&self) -> bool {
+        false
+    }
 }
 
 /// What to do.
@@ -63,7 +69,9 @@ pub(super) fn write<'c, K: Kernels>(
             },
         };
         let there = lookup.found.map(|found| Item::load(shard, found.place.item()));
-        let before = there.filter(|item| !item.is_expired(target.now));
+        let before = there.filter(|item| {
+            !item.is_expired(target.now) || plan.sees_placeholders() && !item.is_over(target.now)
+        });
         let mut ours = None;
         let (change, did) = match plan.decide(before.as_ref())? {
             Step::Keep => return Ok((before, Did::Kept)),
@@ -110,7 +118,8 @@ pub(super) fn write<'c, K: Kernels>(
         }
         match committed {
             Ok(()) => {
-                account(local, target, there.is_some(), before.is_some(), did);
+                let was_live = before.is_some() || there.is_some_and(|item| !item.is_over(target.now));
+                account(local, target, there.is_some(), was_live, did);
                 return Ok((before, did));
             }
             Err(failed) => {

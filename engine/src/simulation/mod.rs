@@ -1,13 +1,14 @@
 //! Seeded runs of random operations against a model that may forget but never lies. A failure prints its seed, and the
 //! same seed repeats it: the engine is a function of region size, configuration, operations and clock values.
 
+mod model;
+
+use self::model::{Model, apply, check};
 use crate::{Action, Cache, Condition, Config, Count, Delta, End, Expiry, Handle, Millis, Op, Outcome, Put};
-use crate::{Reservation, StoreError, TouchCondition, Value};
+use crate::{Invalidate, Lease, Recache, Reservation, TouchCondition};
 use ahash::RandomState;
 use core::mem::MaybeUninit;
 use std::vec::Vec;
-
-type Model = hashbrown::HashMap<Vec<u8>, Known, RandomState>;
 
 /// What counters begin at: a number that no sum in a run comes to, so that the model can tell a fresh one.
 const INITIAL: i128 = 3_074_457_345_618_258_602;
@@ -28,13 +29,6 @@ impl Random {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Known {
-    value: Vec<u8>,
-    flags: u32,
-    expires: Option<Millis>,
-}
-
 #[derive(Clone, Copy)]
 struct World {
     region: usize,
@@ -46,13 +40,14 @@ struct World {
     steps: usize,
 }
 
-fn check(seed: u64, key: &[u8], value: &Value<'_>, known: Option<&Known>) {
-    let known = known.unwrap_or_else(|| panic!("seed {seed}: {key:?} is there and should not be"));
-    assert_eq!(value.bytes(), known.value, "seed {seed}: {key:?}");
-    assert_eq!((value.flags(), value.expires()), (known.flags, known.expires), "seed {seed}: {key:?}");
-}
-
-fn random_action<'a>(random: &mut Random, now: Millis, value: &'a [u8]) -> Action<'a> {
+/// `seen` is a version that the key may have, `fresh` one that no key has had.
+fn random_action<'a>(
+    random: &mut Random,
+    now: Millis,
+    value: &'a [u8],
+    seen: Option<u64>,
+    fresh: u64,
+) -> Action<'a> {
     let expiry = match random.below(8) {
         0 => Expiry::At(now.after(random.below(5000))),
         1 => Expiry::Keep,
@@ -62,10 +57,16 @@ fn random_action<'a>(random: &mut Random, now: Millis, value: &'a [u8]) -> Actio
     let condition = match random.below(6) {
         0 => Condition::Absent,
         1 => Condition::Present,
-        2 => Condition::Version(random.next()),
+        2 => Condition::Version(seen.unwrap_or_else(|| random.next())),
+        3 if random.below(4) == 0 => Condition::Version(random.next()),
         _ => Condition::Always,
     };
-    match random.below(16) {
+    let soon = |random: &mut Random| match random.below(4) {
+        0 => Millis(0),
+        1 => Millis(u64::MAX),
+        _ => now.after(random.below(5000)),
+    };
+    match random.below(20) {
         0..6 => Action::Get,
         6 => Action::Peek,
         7..11 => {
@@ -91,120 +92,35 @@ fn random_action<'a>(random: &mut Random, now: Millis, value: &'a [u8]) -> Actio
             let delta = random.next() as i64 >> random.below(60);
             Action::Count(Count { delta: Delta::Signed(delta), initial: Some(INITIAL), expiry })
         }
-        _ => Action::Count(Count { delta: Delta::Up(random.below(100)), initial: None, expiry }),
-    }
-}
-
-/// What the model says of an outcome, and what it is afterwards. `None` where the engine has forgotten the key.
-fn apply(model: &mut Model, seed: u64, now: Millis, op: &Op<'_>, outcome: &Outcome<'_>) {
-    let key = op.key.to_vec();
-    let alive = |known: &Known| known.expires.is_none_or(|at| at > now);
-    let known = model.get(&key).filter(|known| alive(known)).cloned();
-    if known.is_none() {
-        model.remove(&key);
-    }
-    let known = known.as_ref();
-    match (&op.action, outcome) {
-        (_, Outcome::Refused(StoreError::TooLarge { .. })) => {}
-        (Action::Get | Action::Peek, Outcome::Hit(value)) => check(seed, &key, value, known),
-        (
-            Action::Get
-            | Action::Peek
-            | Action::Delete(_)
-            | Action::Touch(..)
-            | Action::Concat { .. }
-            | Action::Count(_),
-            Outcome::Miss,
-        ) => {
-            model.remove(&key);
+        15 => Action::Count(Count { delta: Delta::Up(random.below(100)), initial: None, expiry }),
+        16 | 17 => Action::Lease(Lease {
+            vivify: soon(random),
+            version: fresh,
+            recache: if random.below(3) == 0 { now.after(random.below(5000)) } else { Millis(0) },
+            until: soon(random),
+            touch: if random.below(4) == 0 { expiry } else { Expiry::Keep },
+            touch_first: random.below(2) == 0,
+            peek: random.below(4) == 0,
+        }),
+        18 => {
+            let version = if random.below(2) == 0 { fresh } else { 0 };
+            let flags = random.below(2) as u32;
+            Action::Recache(Recache {
+                value,
+                flags,
+                expiry,
+                condition,
+                version,
+                or_stale: random.below(2) == 0,
+            })
         }
-        (Action::Put(put), Outcome::Stored { old }) => {
-            if let Some(old) = old {
-                check(seed, &key, old, known);
-            }
-            match put.condition {
-                Condition::Always => {}
-                Condition::Absent => assert!(old.is_none(), "seed {seed}"),
-                Condition::Present => assert!(old.is_some(), "seed {seed}"),
-                Condition::Version(v) => assert_eq!(old.map(|old| old.version()), Some(v), "seed {seed}"),
-            }
-            let expires = put.expiry.resolve(old.and_then(|old| old.expires()));
-            if expires.is_some_and(|at| at <= now) {
-                model.remove(&key);
-            } else {
-                model.insert(key, Known { value: put.value.to_vec(), flags: put.flags, expires });
-            }
+        _ => {
+            // What is left of it is as what begins anew: when bytes are added to it, nobody could tell which of them it was.
+            let (clear, expiry) =
+                if random.below(4) == 0 { (Some(0), Expiry::Never) } else { (None, expiry) };
+            let version = if random.below(2) == 0 { fresh } else { 0 };
+            Action::Invalidate(Invalidate { stale: random.below(4) != 0, clear, expiry, condition, version })
         }
-        (Action::Put(put), Outcome::NotStored { found }) => match (put.condition, found) {
-            (Condition::Absent, Some(found)) => check(seed, &key, found, known),
-            (Condition::Present | Condition::Version(_), None) => {
-                model.remove(&key);
-            }
-            (Condition::Version(v), Some(found)) => {
-                check(seed, &key, found, known);
-                assert_ne!(found.version(), v, "seed {seed}");
-            }
-            other => panic!("seed {seed}: {other:?}"),
-        },
-        (Action::Delete(_), Outcome::Removed(value)) => {
-            check(seed, &key, value, known);
-            model.remove(&key);
-        }
-        (Action::Delete(condition), Outcome::NotStored { found: Some(found) }) => {
-            check(seed, &key, found, known);
-            assert!(matches!(condition, Condition::Absent | Condition::Version(_)), "seed {seed}");
-        }
-        (Action::Touch(expiry, _), Outcome::Touched(value)) => {
-            check(seed, &key, value, known);
-            let expires = expiry.resolve(value.expires());
-            if expires.is_some_and(|at| at <= now) {
-                model.remove(&key);
-            } else {
-                model.get_mut(&key).unwrap().expires = expires;
-            }
-        }
-        (Action::Touch(_, condition), Outcome::Kept(value)) => {
-            check(seed, &key, value, known);
-            assert_ne!(*condition, TouchCondition::Always, "seed {seed}");
-        }
-        (Action::Concat { bytes, end, create }, Outcome::Length(len)) => {
-            let mut new = known.cloned().unwrap_or(Known { value: Vec::new(), flags: 0, expires: None });
-            if new.value.len() + bytes.len() != *len {
-                // The engine forgot the old value and began anew.
-                assert!(*create && *len == bytes.len(), "seed {seed}");
-                new = Known { value: Vec::new(), flags: 0, expires: None };
-            }
-            let at = if *end == End::Front { 0 } else { new.value.len() };
-            new.value.splice(at..at, bytes.iter().copied());
-            model.insert(key, new);
-        }
-        (Action::Count(count), Outcome::Number(number)) => {
-            let old = known.and_then(|k| std::str::from_utf8(&k.value).ok()?.trim_end().parse::<i128>().ok());
-            let flags = known.map_or(0, |k| k.flags);
-            let (flags, old_expires) = match (count.delta, old) {
-                (Delta::Signed(delta), Some(old)) if old + i128::from(delta) == *number => {
-                    (flags, known.and_then(|k| k.expires))
-                }
-                (Delta::Up(delta), Some(old)) if old + i128::from(delta) == *number => {
-                    (flags, known.and_then(|k| k.expires))
-                }
-                _ => {
-                    assert_eq!(Some(*number), count.initial, "seed {seed}: {count:?} on {known:?}");
-                    (0, None)
-                }
-            };
-            let expires = count.expiry.resolve(old_expires);
-            if expires.is_some_and(|at| at <= now) {
-                model.remove(&key);
-            } else {
-                let value = std::format!("{number}").into_bytes();
-                model.insert(key, Known { value, flags, expires });
-            }
-        }
-        (Action::Count(_), Outcome::Refused(StoreError::NotANumber | StoreError::Overflow)) => {
-            assert!(known.is_some(), "seed {seed}");
-        }
-        other => panic!("seed {seed}: {other:?}"),
     }
 }
 
@@ -216,6 +132,7 @@ fn simulate(world: World, seed: u64) {
     let mut handle = cache.handle().unwrap();
     let mut model = Model::with_hasher(RandomState::with_seeds(1, 2, 3, 4));
     let mut now = Millis(1_000_000);
+    let mut fresh = 1 << 40;
     let mut waiting: Option<Reservation<'_>> = None;
     let filler: Vec<u8> = (0..world.value_max).map(|i| b'0' + (i % 10) as u8).collect();
     for step in 0..world.steps {
@@ -233,7 +150,10 @@ fn simulate(world: World, seed: u64) {
             .map(|key| {
                 // Never empty: else a forgotten value and a present one could not be told apart when bytes are added.
                 let len = if random.below(100) == 0 { world.value_max } else { 1 + random.below(80) };
-                Op { key, action: random_action(&mut random, now, &filler[..len as usize]) }
+                let known = model.get(key.as_slice()).and_then(|known| known.mark);
+                let seen = known.map(|mark| mark.version).filter(|_| random.below(2) == 0);
+                fresh += 1;
+                Op { key, action: random_action(&mut random, now, &filler[..len as usize], seen, fresh) }
             })
             .collect();
         let mut next = 0;
@@ -241,7 +161,10 @@ fn simulate(world: World, seed: u64) {
             assert_eq!(i, next);
             next += 1;
             if world.roomy && outcome_is_absent(&outcome) {
-                let known = model.get(ops[i].key).filter(|k| k.expires.is_none_or(|at| at > now));
+                let leases = matches!(ops[i].action, Action::Lease(_));
+                let known = model.get(ops[i].key).filter(|known| {
+                    known.expires.is_none_or(|at| at > now) || leases && known.is_placeholder(now)
+                });
                 assert_eq!(
                     known, None,
                     "seed {seed}: forgot {:?}, {:?} -> {outcome:?}",
@@ -313,7 +236,13 @@ fn finish<'c>(
 }
 
 fn outcome_is_absent(outcome: &Outcome<'_>) -> bool {
-    matches!(outcome, Outcome::Miss | Outcome::Stored { old: None } | Outcome::NotStored { found: None })
+    matches!(
+        outcome,
+        Outcome::Miss
+            | Outcome::Won { value: None }
+            | Outcome::Stored { old: None }
+            | Outcome::NotStored { found: None }
+    )
 }
 
 fn flush(handle: &mut Handle<'_>, now: Millis) {
@@ -341,7 +270,7 @@ fn audit(cache: &Cache<'_>, handle: &mut Handle<'_>, model: &Model, now: Millis,
     loop {
         cursor = handle.scan(now, cursor, 10, |key, value| {
             seen += 1;
-            check(seed, key, &value, model.get(key));
+            check(seed, now, key, &value, model.get(key));
         });
         if cursor == 0 {
             break;
