@@ -3,7 +3,9 @@
 
 use crabcache_fuzz::{limits::LIMITS, split};
 use crabcache_protocol::Limits;
-use crabcache_protocol::memcache::{Refusal, Request, Store, incoming_store, parse};
+use crabcache_protocol::memcache::{
+    Flags, KEY_LEN_MAX, Refusal, Request, Store, Verb, base64, incoming_store, parse,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -50,6 +52,18 @@ fn keys(request: &Request<'_>, limits: &Limits) {
         | Request::Increment { key, .. }
         | Request::Decrement { key, .. }
         | Request::Touch { key, .. } => check(key),
+        Request::Meta(meta) => {
+            if meta.verb != Verb::NoOp {
+                check(meta.key);
+            }
+            assert!(
+                meta.value.is_empty() || meta.verb == Verb::Set && meta.value.len() <= limits.value_len_max
+            );
+            let decoded = base64::decode(meta.key, &mut [0; KEY_LEN_MAX]).is_some();
+            assert!(decoded || !meta.options.binary);
+            // Flags are those of the line, wherever its text is taken from.
+            assert!(meta.flags.into_iter().eq(Flags::new(meta.flags.text())), "{meta:?}");
+        }
         Request::Refused(refused) => {
             if let Some(key) = refused.stale_key {
                 check(key);

@@ -53,6 +53,8 @@ pub(crate) struct Shared<'r> {
     pub(crate) large: LargeValues,
     /// Where each database's keys are.
     pub(crate) databases: Databases,
+    /// The last version that an item was given (`Shared::new_version`).
+    versions: AtomicU64,
     /// Keys that clients watch.
     pub(crate) watches: Arc<Watches>,
     /// Who subscribed to what.
@@ -183,6 +185,7 @@ impl<'r> Shared<'r> {
             flush_at: Appointment::none(),
             large: LargeValues::default(),
             databases: Databases::new(),
+            versions: AtomicU64::new(0),
             watches: Arc::new(Watches::new()),
             channels: Arc::default(),
             tracking: Arc::default(),
@@ -195,6 +198,11 @@ impl<'r> Shared<'r> {
             slowlog: SlowLog::default(),
             baseline: Mutex::default(),
         }
+    }
+
+    /// A version for an item that is leased, or whose writer wants to know it: never the same twice.
+    pub(crate) fn new_version(&self) -> u64 {
+        self.versions.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The first TCP address that it listens on.

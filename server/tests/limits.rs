@@ -292,7 +292,7 @@ fn memcached_leaves_out_what_there_is_no_memory_for() {
     }
     assert!((20..60).contains(&values), "{values}");
     // What comes next is the answer to the next request.
-    client.expect("ERROR\r\nEND\r\n");
+    client.expect("MN\r\nEND\r\n");
 }
 
 /// No client was closed because all of them together held too much.

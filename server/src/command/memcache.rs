@@ -7,7 +7,7 @@ use crabcache_protocol::Parsed;
 use crabcache_protocol::memcache::{self, Exptime, Refused, Request, Store, StoreMode, write};
 
 use super::task::{Done, Task};
-use super::{Reply as AnyReply, stats_memcache};
+use super::{Reply as AnyReply, memcache_meta, stats_memcache};
 use crate::connection::Connection;
 use crate::reactor::answers::Answers;
 use crate::reactor::batch::Pass;
@@ -35,6 +35,8 @@ pub(crate) enum Reply {
     Touched,
     /// The number, `NOT_FOUND`.
     Number,
+    /// A meta command's.
+    Meta(memcache_meta::Note),
 }
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
@@ -44,9 +46,14 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     while at < bytes.len() && !pass.is_full() {
         match memcache::parse(&bytes[at..], &limits) {
             Ok(Parsed::Complete { value, consumed }) => {
-                if let Request::Get { keys, .. } | Request::GetAndTouch { keys, .. } = &value
-                    && pass.is_too_much(keys.iter())
-                {
+                let too_much = match &value {
+                    Request::Get { keys, .. } | Request::GetAndTouch { keys, .. } => {
+                        pass.is_too_much(keys.iter())
+                    }
+                    Request::Meta(meta) => memcache_meta::is_too_much(meta, pass),
+                    _ => false,
+                };
+                if too_much {
                     connection.hold_back();
                     break;
                 }
@@ -55,6 +62,7 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                 match value {
                     Request::Get { keys, with_cas } => values(keys, with_cas, Action::Get, pass),
                     Request::Store(request) => store(request, pass),
+                    Request::Meta(request) => memcache_meta::serve(&request, pass),
                     Request::Refused(request) => at += refused(request, connection, bytes.len() - at, pass),
                     other => {
                         less_usual(other, connection, pass);
@@ -188,7 +196,7 @@ fn less_usual<'a>(request: Request<'a>, connection: &mut Connection, pass: &mut 
             stats_memcache::answer(pass.direct(), section, shared, now);
         }
         Request::Quit => connection.close(),
-        Request::Get { .. } | Request::Store(_) | Request::Refused(_) => {}
+        Request::Get { .. } | Request::Store(_) | Request::Meta(_) | Request::Refused(_) => {}
     }
 }
 
@@ -198,7 +206,7 @@ fn count<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], delta: Delta, noreply: 
 }
 
 /// The moment that an exptime means.
-fn expiry(exptime: i64, now: Millis) -> Expiry {
+pub(crate) fn expiry(exptime: i64, now: Millis) -> Expiry {
     match Exptime::from(exptime) {
         Exptime::Never => Expiry::Never,
         Exptime::Expired => Expiry::At(Millis(0)),

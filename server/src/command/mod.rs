@@ -5,6 +5,7 @@
 //! once, behind what was asked before.
 
 pub(crate) mod memcache;
+pub(crate) mod memcache_meta;
 pub(crate) mod native;
 pub(crate) mod resp;
 pub(crate) mod stats_memcache;
@@ -39,7 +40,9 @@ impl Reply {
     pub(crate) fn shows_value(self) -> bool {
         match self {
             Self::Resp(reply) => reply.shows_value(),
-            Self::Memcache(reply) => matches!(reply, memcache::Reply::Value { .. }),
+            Self::Memcache(reply) => {
+                matches!(reply, memcache::Reply::Value { .. } | memcache::Reply::Meta(_))
+            }
             Self::Native(_) => true,
         }
     }

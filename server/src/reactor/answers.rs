@@ -6,7 +6,7 @@ use crabcache_engine::{Action, Millis, Op, Outcome, StoreError, Value};
 use crabcache_protocol::{native, resp::write};
 
 use super::batch::Plan;
-use crate::command::{Reply, memcache, native as native_reply, resp};
+use crate::command::{Reply, memcache, memcache_meta, native as native_reply, resp};
 use crate::database;
 use crate::shared::LargeValues;
 use crate::stats::{Codes, note_code};
@@ -28,6 +28,8 @@ pub(crate) struct Answers<'s> {
     pub(crate) failure: Option<StoreError>,
     /// The answer to a native MGET, begun.
     pub(crate) multi_get: Option<native::reply::MultiGetWriter>,
+    /// Keys and flags of memcached's meta commands, which the answers repeat.
+    pub(crate) notes: Vec<u8>,
     large: &'s LargeValues,
 }
 
@@ -46,6 +48,7 @@ impl<'s> Answers<'s> {
             tally: 0,
             failure: None,
             multi_get: None,
+            notes: Vec::new(),
             large,
         }
     }
@@ -62,6 +65,7 @@ impl<'s> Answers<'s> {
     pub(crate) fn begin(&mut self, now: Millis) {
         self.now = now;
         self.out.clear();
+        self.notes.clear();
         if self.out.capacity() > 4 * OUT_LEN_KEPT {
             self.out.shrink_to(OUT_LEN_KEPT);
         }
@@ -102,6 +106,9 @@ impl<'s> Answers<'s> {
             read && plan.reply.shows_value() && self.out.len().saturating_add(len) > OUT_LEN_MAX.max(len);
         match plan.reply {
             Reply::Resp(reply) => resp::answer(self, reply, plan.version, outcome, too_much),
+            Reply::Memcache(memcache::Reply::Meta(note)) => {
+                memcache_meta::answer(self, note, op, outcome, too_much);
+            }
             Reply::Memcache(reply) => {
                 memcache::answer(self, reply, database::split(op.key).1, outcome, too_much);
             }
@@ -131,6 +138,7 @@ fn value_len(outcome: Outcome<'_>) -> usize {
         | Outcome::Touched(value)
         | Outcome::Kept(value)
         | Outcome::Stored { old: Some(value) }
+        | Outcome::Won { value: Some(value) }
         | Outcome::NotStored { found: Some(value) } => value.bytes().len(),
         Outcome::Length(len) => len,
         _ => 0,

@@ -20,6 +20,32 @@ pub enum Refusal {
     BadDataChunk,
     /// The value is longer than allowed.
     TooLarge,
+    /// A meta command has a flag of a letter that it does not know,
+    InvalidFlag,
+    /// or one twice,
+    DuplicateFlag,
+    /// or either, where the command does not say which.
+    InvalidOrDuplicateFlag,
+    /// `mg` has more flags than allowed,
+    FlagsAreTooLong,
+    /// or another meta command has.
+    FlagsTooLong,
+    /// What stands behind a flag is no number.
+    BadToken,
+    /// The delta of `ma` is no unsigned 64-bit number.
+    BadDelta,
+    /// What `ma` is to create is no unsigned 64-bit number.
+    BadInitial,
+    /// A mode has one letter.
+    BadModeLength,
+    /// `ms` has no such mode.
+    InvalidSetMode,
+    /// `ma` has no such mode.
+    InvalidArithmeticMode,
+    /// The opaque token is longer than allowed.
+    OpaqueTooLong,
+    /// The key is not in base64.
+    BadBase64,
 }
 
 impl Refusal {
@@ -34,6 +60,19 @@ impl Refusal {
             Self::InvalidExptime => "CLIENT_ERROR invalid exptime argument",
             Self::BadDataChunk => "CLIENT_ERROR bad data chunk",
             Self::TooLarge => "SERVER_ERROR object too large for cache",
+            Self::InvalidFlag => "CLIENT_ERROR invalid flag",
+            Self::DuplicateFlag => "CLIENT_ERROR duplicate flag",
+            Self::InvalidOrDuplicateFlag => "CLIENT_ERROR invalid or duplicate flag",
+            Self::FlagsAreTooLong => "CLIENT_ERROR options flags are too long",
+            Self::FlagsTooLong => "CLIENT_ERROR options flags too long",
+            Self::BadToken => "CLIENT_ERROR bad token in command line format",
+            Self::BadDelta => "CLIENT_ERROR invalid numeric delta value",
+            Self::BadInitial => "CLIENT_ERROR invalid numeric initial value",
+            Self::BadModeLength => "CLIENT_ERROR incorrect length for M token",
+            Self::InvalidSetMode => "CLIENT_ERROR invalid mode for ms M token",
+            Self::InvalidArithmeticMode => "CLIENT_ERROR invalid mode for ma M token",
+            Self::OpaqueTooLong => "CLIENT_ERROR opaque token too long",
+            Self::BadBase64 => "CLIENT_ERROR error decoding key",
         }
     }
 }

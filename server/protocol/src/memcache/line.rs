@@ -66,6 +66,28 @@ pub(super) fn words<'a, 'w>(mut text: &'a [u8], into: &'w mut [&'a [u8]; WORDS_M
     &into[..len]
 }
 
+/// Iterator over the words of a text.
+#[derive(Clone, Debug)]
+pub(super) struct WordsIter<'a> {
+    text: &'a [u8],
+}
+
+impl<'a> WordsIter<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { text }
+    }
+}
+
+impl<'a> Iterator for WordsIter<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (word, rest) = split_word(self.text);
+        self.text = rest;
+        (!word.is_empty()).then_some(word)
+    }
+}
+
 /// Whether `key` may be a key: short enough, no blanks, no control characters.
 ///
 /// memcached lets control characters pass, against its own `protocol.txt`; we hold to the document.

@@ -9,12 +9,13 @@
 //! Lines end with CRLF or LF; words are separated by one or more blanks, and blanks at either end are nothing. Rules and
 //! error texts were put to memcached 1.6.18; where we differ, the comment says why.
 //!
-//! [`parse`] reads requests, [`mod@write`] makes replies. The meta commands (`mg`, `ms`, `md`, `ma`, `mn`, `me`) will be a
-//! variant of [`Request`] and a file of their own; lines and words are already shared.
+//! [`parse`] reads requests, [`mod@write`] makes replies. The meta commands stand in `meta.rs`.
 
+pub mod base64;
 mod error;
 mod exptime;
 mod line;
+mod meta;
 mod request;
 mod store;
 pub mod write;
@@ -22,6 +23,7 @@ pub mod write;
 pub use error::{ParseError, Refusal};
 pub use exptime::Exptime;
 pub use line::{Keys, KeysIter};
+pub use meta::{Flags, FlagsIter, Meta, Options, Verb};
 pub use request::{Refused, Request, parse};
 pub use store::{IncomingStore, Store, StoreMode, incoming_store};
 

@@ -4,6 +4,7 @@
 //! Everything else is read word by word.
 
 use super::line::{self, Keys};
+use super::meta::{self, Meta};
 use super::store::{self, Store, StoreMode};
 use super::{ParseError, Refusal};
 use crate::{Limits, Parsed, number};
@@ -84,6 +85,8 @@ pub enum Request<'a> {
     },
     /// `quit`: close without an answer.
     Quit,
+    /// A meta command.
+    Meta(Meta<'a>),
     /// Answer an error, skip, go on.
     Refused(Refused<'a>),
 }
@@ -152,6 +155,9 @@ fn parse_line<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>
     let (verb, text) = line::split_word(line);
     if let Some(mode) = store::mode(verb) {
         return Ok(store::parse(mode, text, input, consumed, limits));
+    }
+    if let Some(verb) = meta::verb(verb) {
+        return Ok(meta::parse(verb, text, input, consumed, limits));
     }
     if let b"get" | b"gets" | b"gat" | b"gats" = verb {
         let value = retrieval(verb, text, limits).unwrap_or_else(|refusal| refused(refusal, false));
