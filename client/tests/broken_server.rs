@@ -52,7 +52,7 @@ fn cut_at_every_byte_keeps_the_answers_before() {
     end(&whole);
     reply::number(&mut whole, 2, -5);
     end(&whole);
-    let mget = reply::MultiGetWriter::begin(&mut whole, 3);
+    let mget = reply::ListWriter::begin(&mut whole, 3);
     mget.hit(&mut whole, None, b"v");
     mget.without(&mut whole, Status::Miss);
     mget.finish(&mut whole);
@@ -139,7 +139,7 @@ fn lies_are_protocol_errors() {
     reply::value(&mut short, 0, b"1234567");
     assert_eq!(body(&short, false), Error::Protocol(ProtocolError::Body));
     let mut one_entry = Vec::new();
-    let mget = reply::MultiGetWriter::begin(&mut one_entry, 0);
+    let mget = reply::ListWriter::begin(&mut one_entry, 0);
     mget.without(&mut one_entry, Status::Miss);
     mget.finish(&mut one_entry);
     assert_eq!(body(&one_entry, true), Error::Protocol(ProtocolError::Body));

@@ -37,13 +37,26 @@ fn read_body(reply: &Reply<'_>) {
     }
     for meta in [false, true] {
         entries(reply, meta);
+        if let Ok(leased) = reply.lease(meta) {
+            let mut again = Vec::new();
+            let value = leased.value.map(|value| (leased.meta.as_ref(), value));
+            reply::lease(&mut again, reply.opaque, Status::Won, leased.number, value);
+            assert_eq!(again[8..], *body);
+        }
+    }
+    if let Ok((cursor, keys)) = reply.scan() {
+        let mut again = Vec::new();
+        let writer = reply::ListWriter::begin(&mut again, reply.opaque);
+        writer.cursor(&mut again, cursor);
+        keys.iter().for_each(|key| writer.key(&mut again, key));
+        assert_eq!(again[8..], *body);
     }
 }
 
 /// Entries that are all readable are, written again, the body.
 fn entries(reply: &Reply<'_>, meta: bool) {
     let mut again = Vec::new();
-    let writer = reply::MultiGetWriter::begin(&mut again, reply.opaque);
+    let writer = reply::ListWriter::begin(&mut again, reply.opaque);
     let (mut plain, mut failed) = (true, 0);
     for entry in reply.entries(meta) {
         assert_eq!(failed, 0, "it goes on after an error");

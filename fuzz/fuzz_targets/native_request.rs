@@ -24,6 +24,10 @@ fn skip(request: &Request<'_>) -> u64 {
             assert_eq!(keys.iter().count(), keys.len());
             0
         }
+        Command::MultiPut { pairs, .. } => {
+            assert_eq!(pairs.iter().count(), pairs.len());
+            0
+        }
         _ => 0,
     }
 }

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use crabcache_protocol::Parsed;
 use crabcache_protocol::native::{
-    Command, Condition, End, Keys, Put, Request, Status, TouchCondition, Ttl, reply, request,
+    Command, Condition, End, Keys, Pairs, Put, Request, Status, TouchCondition, Ttl, reply, request,
 };
 use support::{Client, Started, start};
 
@@ -203,4 +203,121 @@ fn requests_may_come_byte_by_byte() {
     }
     assert_eq!(client.reply(), (Status::Ok, 1, vec![]));
     assert_eq!(client.reply(), (Status::Ok, 2, b"value".to_vec()));
+}
+
+fn lease(key: &[u8], lease_ms: u64) -> Command<'_> {
+    Command::Lease { key, lease_ms, early_ms: 0, meta: false }
+}
+
+/// The number and the old value of an answer to LEASE.
+fn leased(body: &[u8]) -> (u64, Option<Vec<u8>>) {
+    let reply = reply::Reply { status: Status::Won, opaque: 0, body };
+    let leased = reply.lease(false).expect("a lease");
+    (leased.number, leased.value.map(<[u8]>::to_vec))
+}
+
+fn fulfil(key: &'static [u8], value: &'static [u8], token: u64) -> Command<'static> {
+    Command::Put(Put { key, value, condition: Condition::Version(token), ..Put::default() })
+}
+
+#[test]
+fn one_of_those_who_miss_is_to_store() {
+    let server = start();
+    let (mut winner, mut other) = (Native::new(&server), Native::new(&server));
+    let (status, body) = winner.ask(lease(b"k", 60_000));
+    let (token, old) = leased(&body);
+    assert_eq!((status, old), (Status::Won, None));
+    let (status, body) = other.ask(lease(b"k", 60_000));
+    let (left, old) = leased(&body);
+    assert_eq!((status, old), (Status::Wait, None));
+    assert!((50_000..=60_000).contains(&left), "{left}");
+    assert_eq!(other.ask(get(b"k")).0, Status::Miss);
+    assert_eq!(other.ask(fulfil(b"k", b"x", token + 1)).0, Status::Miss);
+    assert_eq!(winner.ask(fulfil(b"k", b"v", token)).0, Status::Ok);
+    assert_eq!(other.ask(lease(b"k", 60_000)), (Status::Ok, b"v".to_vec()));
+}
+
+#[test]
+fn a_lease_that_ends_or_is_removed_is_won_by_the_next() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let (_, body) = client.ask(lease(b"k", 50));
+    let first = leased(&body).0;
+    std::thread::sleep(std::time::Duration::from_millis(80));
+    let (status, body) = client.ask(lease(b"k", 60_000));
+    assert_eq!(status, Status::Won);
+    let second = leased(&body).0;
+    assert_eq!(client.ask(fulfil(b"k", b"late", first)).0, Status::Miss);
+    assert_eq!(client.ask(Command::Delete { key: b"k", version: None }).0, Status::Miss);
+    assert_eq!(client.ask(fulfil(b"k", b"old", second)).0, Status::Miss);
+    assert_eq!(client.ask(lease(b"k", 60_000)).0, Status::Won);
+}
+
+#[test]
+fn a_stale_value_serves_while_one_stores() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let stale = || Command::Stale { key: b"k", ttl: Ttl::Keep, version: None };
+    assert_eq!(client.ask(stale()).0, Status::Miss);
+    assert_eq!(client.ask(put(b"k", b"old")).0, Status::Ok);
+    assert_eq!(client.ask(stale()).0, Status::Ok);
+    assert_eq!(client.ask(get(b"k")), (Status::Ok, b"old".to_vec()));
+    let (status, body) = client.ask(lease(b"k", 60_000));
+    let (token, old) = leased(&body);
+    assert_eq!((status, old.as_deref()), (Status::Won, Some(&b"old"[..])));
+    let (status, body) = client.ask(lease(b"k", 60_000));
+    assert_eq!((status, leased(&body).1.as_deref()), (Status::Wait, Some(&b"old"[..])));
+    // What was computed before it was stale again is not stored.
+    assert_eq!(client.ask(stale()).0, Status::Ok);
+    assert_eq!(client.ask(fulfil(b"k", b"new", token)).0, Status::NotStored);
+    let (status, body) = client.ask(lease(b"k", 60_000));
+    assert_eq!(status, Status::Won);
+    assert_eq!(client.ask(fulfil(b"k", b"new", leased(&body).0)).0, Status::Ok);
+    assert_eq!(client.ask(lease(b"k", 60_000)), (Status::Ok, b"new".to_vec()));
+}
+
+#[test]
+fn one_stores_anew_what_expires_soon() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let soon = Command::Put(Put { key: b"k", value: b"v", ttl: Ttl::After(60_000), ..Put::default() });
+    assert_eq!(client.ask(soon).0, Status::Ok);
+    let early = |early_ms| Command::Lease { key: b"k", lease_ms: 60_000, early_ms, meta: false };
+    assert_eq!(client.ask(early(1000)), (Status::Ok, b"v".to_vec()));
+    let (status, body) = client.ask(early(90_000));
+    assert_eq!((status, leased(&body).1.as_deref()), (Status::Won, Some(&b"v"[..])));
+    // To the others it is a value as any.
+    assert_eq!(client.ask(early(90_000)), (Status::Ok, b"v".to_vec()));
+}
+
+#[test]
+fn several_at_once_and_a_walk_by_prefix() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let keys: Vec<String> =
+        (0..500).map(|i| format!("{}:{i}", if i % 2 == 0 { "even" } else { "odd" })).collect();
+    let pairs: Vec<(&[u8], &[u8])> = keys.iter().map(|key| (key.as_bytes(), key.as_bytes())).collect();
+    let (status, body) =
+        client.ask(Command::MultiPut { pairs: Pairs::from_slice(&pairs), ttl: Ttl::After(60_000) });
+    assert_eq!((status, body), (Status::Ok, vec![Status::Ok as u8; 500]));
+    let large = vec![b'x'; 8 << 20];
+    let pair: [(&[u8], &[u8]); 1] = [(b"large", &large)];
+    let too_large = Command::MultiPut { pairs: Pairs::from_slice(&pair), ttl: Ttl::Never };
+    assert_eq!(client.ask(too_large).0, Status::TooLarge);
+    assert_eq!(client.ask(get(b"odd:7")), (Status::Ok, b"odd:7".to_vec()));
+    let empty = Command::MultiPut { pairs: Pairs::from_slice(&[]), ttl: Ttl::Never };
+    assert_eq!(client.ask(empty), (Status::Ok, vec![]));
+    let (mut cursor, mut found) = (0, std::collections::BTreeSet::new());
+    loop {
+        let (status, body) = client.ask(Command::Scan { prefix: b"even:", cursor, count: 50 });
+        assert_eq!(status, Status::Ok);
+        let (next, keys) = reply::Reply { status, opaque: 0, body: &body }.scan().expect("keys");
+        found.extend(keys.iter().map(<[u8]>::to_vec));
+        cursor = next;
+        if cursor == 0 {
+            break;
+        }
+    }
+    let expected = keys.iter().filter(|key| key.starts_with("even")).map(|key| key.clone().into_bytes());
+    assert_eq!(found, expected.collect());
 }

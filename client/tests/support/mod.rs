@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crabcache_client::{Builder, Client, Condition, End, Put, Status, Ttl};
-use crabcache_protocol::native::reply::{self, Hello, MultiGetWriter};
+use crabcache_protocol::native::reply::{self, Hello, ListWriter};
 use crabcache_protocol::native::{Command, Meta, ParseError, Request, request};
 use crabcache_protocol::{Limits, Parsed};
 
@@ -253,7 +253,7 @@ impl Store {
                 }
             },
             Command::MultiGet { keys, meta } => {
-                let writer = MultiGetWriter::begin(out, opaque);
+                let writer = ListWriter::begin(out, opaque);
                 for key in keys {
                     match self.find(key) {
                         None => writer.without(out, Status::Miss),

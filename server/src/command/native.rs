@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crabcache_engine::{
-    Action, Condition, Count, Delta, End, Expiry, KEY_LEN_MAX, Millis, Op, Outcome, Put, StoreError,
-    TouchCondition, Value,
+    Action, Condition, Count, Delta, End, Expiry, Invalidate, KEY_LEN_MAX, Lease, Millis, Op, Outcome, Put,
+    StoreError, TouchCondition, Value,
 };
 use crabcache_protocol::Parsed;
 use crabcache_protocol::native::{self as wire, Command, Meta, Request, Status, Ttl, reply};
@@ -38,6 +38,10 @@ enum Form {
     Length,
     /// A part of an answer to MGET.
     Part { meta: bool, first: bool, last: bool },
+    /// A part of an answer to MPUT.
+    PutPart { first: bool, last: bool },
+    /// The value, or who is to store it.
+    Lease { meta: bool },
 }
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
@@ -48,7 +52,9 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
         match wire::request::parse(&bytes[at..], &limits) {
             Ok(Parsed::Complete { value: Request { opaque, quiet, command }, consumed }) => {
                 let too_much = match &command {
-                    Command::Get { key, .. } => pass.is_too_much(std::iter::once(*key)),
+                    Command::Get { key, .. } | Command::Lease { key, .. } => {
+                        pass.is_too_much(std::iter::once(*key))
+                    }
                     Command::MultiGet { keys, .. } => pass.is_too_much(keys.iter()),
                     _ => false,
                 };
@@ -69,7 +75,7 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                         at += skip.min(here) as usize;
                     }
                     other => {
-                        if let Some((op, form)) = operation(other, pass.now()) {
+                        if let Some((op, form)) = operation(other, pass) {
                             if let Action::Put(put) = op.action
                                 && put.value.len() > LargeValues::FROM
                             {
@@ -100,7 +106,8 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
 }
 
 /// The operation of a command that is one.
-fn operation(command: Command<'_>, now: Millis) -> Option<(Op<'_>, Form)> {
+fn operation<'a>(command: Command<'a>, pass: &Pass<'_, '_, '_>) -> Option<(Op<'a>, Form)> {
+    let now = pass.now();
     let (key, action, form) = match command {
         Command::Put(put) => {
             let condition = match put.condition {
@@ -137,6 +144,23 @@ fn operation(command: Command<'_>, now: Millis) -> Option<(Op<'_>, Form)> {
             let end = if end == wire::End::Back { End::Back } else { End::Front };
             (key, Action::Concat { bytes, end, create }, Form::Length)
         }
+        Command::Lease { key, lease_ms, early_ms, meta } => {
+            let until = now.after(lease_ms.max(1));
+            let lease = Lease {
+                vivify: until,
+                version: pass.shared().new_version(),
+                recache: if early_ms == 0 { Millis(0) } else { now.after(early_ms) },
+                until,
+                ..Lease::default()
+            };
+            (key, Action::Lease(lease), Form::Lease { meta })
+        }
+        Command::Stale { key, ttl, version } => {
+            let condition = version.map_or(Condition::Always, Condition::Version);
+            let version = pass.shared().new_version();
+            let action = Invalidate { expiry: expiry(ttl, now), condition, version, ..Invalidate::default() };
+            (key, Action::Invalidate(action), Form::Status)
+        }
         _ => return None,
     };
     Some((Op { key, action }, form))
@@ -172,7 +196,7 @@ fn directly<'a>(
                 version: wire::VERSION,
                 key_len_max: KEY_LEN_MAX as u16,
                 value_len_max,
-                features: 0,
+                features: wire::FEATURES,
                 server: server.as_bytes(),
             };
             reply::hello(pass.direct(), opaque, &hello);
@@ -203,8 +227,54 @@ fn directly<'a>(
                 pass.push(Op::get(key), AnyReply::Native(Reply { opaque, quiet: false, form }));
             }
         }
+        Command::MultiPut { pairs, ttl } => {
+            pass.run();
+            let (len, expiry) = (pairs.len(), expiry(ttl, pass.now()));
+            if len == 0 {
+                return reply::status(pass.direct(), opaque, Status::Ok);
+            }
+            for (at, (key, value)) in pairs.iter().enumerate() {
+                if value.len() > LargeValues::FROM {
+                    pass.note_large(value.len());
+                }
+                let form = Form::PutPart { first: at == 0, last: at + 1 == len };
+                let action = Action::Put(Put { value, expiry, ..Put::default() });
+                pass.push(Op { key, action }, AnyReply::Native(Reply { opaque, quiet: false, form }));
+            }
+        }
+        Command::Scan { prefix, cursor, count } => scan(opaque, prefix, cursor, count, pass),
         _ => reply::status(pass.direct(), opaque, Status::UnknownOperation),
     }
+}
+
+/// Most keys that one SCAN looks at, and about as many bytes of keys as it answers.
+const SCAN_MAX: u32 = 4096;
+const SCAN_LEN_MAX: usize = 256 << 10;
+/// Keys that are looked at before it is looked how many bytes there are.
+const SCAN_STEP: u32 = 64;
+
+/// Walks over some keys, and answers those that begin with the prefix.
+fn scan(opaque: u16, prefix: &[u8], cursor: u64, count: u32, pass: &mut Pass<'_, '_, '_>) {
+    let (now, place) = (pass.now(), pass.place());
+    pass.run();
+    let (handle, out) = (&mut pass.executor.handle, &mut pass.executor.answers.out);
+    let writer = reply::ListWriter::begin(out, opaque);
+    writer.cursor(out, 0);
+    let (mut cursor, mut left) = (cursor, count.clamp(1, SCAN_MAX));
+    loop {
+        let step = left.min(SCAN_STEP);
+        cursor = handle.scan(now, cursor, step as usize, |key, _| {
+            if let Some(key) = place.own(key).filter(|key| key.starts_with(prefix)) {
+                writer.key(out, key);
+            }
+        });
+        left -= step;
+        if cursor == 0 || left == 0 || writer.body_len(out) > SCAN_LEN_MAX {
+            break;
+        }
+    }
+    writer.cursor(out, cursor);
+    writer.finish(out);
 }
 
 fn statistics(pass: &Pass<'_, '_, '_>) -> String {
@@ -247,10 +317,15 @@ fn statistics(pass: &Pass<'_, '_, '_>) -> String {
 }
 
 /// Writes the answer.
-pub(crate) fn answer(to: &mut Answers<'_>, reply: Reply, outcome: Outcome<'_>, too_much: bool) {
+pub(crate) fn answer(to: &mut Answers<'_>, reply: Reply, op: &Op<'_>, outcome: Outcome<'_>, too_much: bool) {
     let Reply { opaque, quiet, form } = reply;
-    if let Form::Part { meta, first, last } = form {
-        return part(to, opaque, meta, (first, last), outcome, too_much);
+    match form {
+        Form::Part { meta, first, last } => {
+            return part(to, opaque, meta, (first, last), outcome, too_much);
+        }
+        Form::PutPart { first, last } => return put_part(to, opaque, (first, last), outcome),
+        Form::Lease { meta } => return lease(to, opaque, meta, op, outcome, too_much),
+        _ => {}
     }
     let status = match outcome {
         _ if too_much => Status::TryAgain,
@@ -291,9 +366,9 @@ fn part(
     too_much: bool,
 ) {
     if first {
-        to.multi_get = Some(reply::MultiGetWriter::begin(&mut to.out, opaque));
+        to.list = Some(reply::ListWriter::begin(&mut to.out, opaque));
     }
-    let Some(writer) = &to.multi_get else { return };
+    let Some(writer) = &to.list else { return };
     match outcome {
         _ if too_much => writer.without(&mut to.out, Status::TryAgain),
         Outcome::Hit(value) => {
@@ -303,9 +378,58 @@ fn part(
         Outcome::Refused(error) => writer.without(&mut to.out, refusal(error)),
         _ => writer.without(&mut to.out, Status::Miss),
     }
-    if last && let Some(writer) = to.multi_get.take() {
+    if last && let Some(writer) = to.list.take() {
         writer.finish(&mut to.out);
     }
+}
+
+/// A key's part of an answer to MPUT.
+fn put_part(to: &mut Answers<'_>, opaque: u16, (first, last): (bool, bool), outcome: Outcome<'_>) {
+    if first {
+        to.list = Some(reply::ListWriter::begin(&mut to.out, opaque));
+    }
+    let Some(writer) = &to.list else { return };
+    let status = if let Outcome::Refused(error) = outcome { refusal(error) } else { Status::Ok };
+    to.errors += u64::from(status.is_refusal());
+    writer.status(&mut to.out, status);
+    if last && let Some(writer) = to.list.take() {
+        writer.finish(&mut to.out);
+    }
+}
+
+/// The value, or who is to store it.
+fn lease(to: &mut Answers<'_>, opaque: u16, meta: bool, op: &Op<'_>, outcome: Outcome<'_>, too_much: bool) {
+    let now = to.now;
+    let (status, number, value) = match (outcome, op.action) {
+        (Outcome::Won { value: None }, Action::Lease(lease)) => (Status::Won, lease.version, None),
+        (Outcome::Won { value: Some(value) }, _) => (Status::Won, value.version(), Some(value)),
+        (Outcome::Hit(value), _) => {
+            let left = value.leased_until(now).map(|until| until.0 - now.0);
+            match left {
+                Some(left) if value.is_placeholder(now) => (Status::Wait, left, None),
+                Some(left) if value.is_stale() => (Status::Wait, left, Some(value)),
+                _ if too_much => {
+                    to.errors += 1;
+                    return reply::status(&mut to.out, opaque, Status::TryAgain);
+                }
+                _ if meta => {
+                    return reply::value_with_meta(&mut to.out, opaque, &about(&value, now), value.bytes());
+                }
+                _ => return reply::value(&mut to.out, opaque, value.bytes()),
+            }
+        }
+        (Outcome::Refused(error), _) => {
+            to.errors += 1;
+            return reply::status(&mut to.out, opaque, refusal(error));
+        }
+        // A key that nothing can be stored under.
+        _ => return reply::status(&mut to.out, opaque, Status::Miss),
+    };
+    // What was won is told, though there is no memory for the old value.
+    let value = value.filter(|_| !too_much);
+    let about = value.filter(|_| meta).map(|value| about(&value, now));
+    let value = value.map(|value| (about.as_ref(), value.bytes()));
+    reply::lease(&mut to.out, opaque, status, number, value);
 }
 
 fn about(value: &Value<'_>, now: Millis) -> Meta {

@@ -26,8 +26,8 @@ pub(crate) struct Answers<'s> {
     pub(crate) tally: i64,
     /// First failure of a command that writes several keys.
     pub(crate) failure: Option<StoreError>,
-    /// The answer to a native MGET, begun.
-    pub(crate) multi_get: Option<native::reply::MultiGetWriter>,
+    /// The answer to a native MGET or MPUT, begun.
+    pub(crate) list: Option<native::reply::ListWriter>,
     /// Keys and flags of memcached's meta commands, which the answers repeat.
     pub(crate) notes: Vec<u8>,
     large: &'s LargeValues,
@@ -47,7 +47,7 @@ impl<'s> Answers<'s> {
             codes: Codes::default(),
             tally: 0,
             failure: None,
-            multi_get: None,
+            list: None,
             notes: Vec::new(),
             large,
         }
@@ -100,8 +100,8 @@ impl<'s> Answers<'s> {
             self.large.note(len, self.now);
         }
         // What was changed or removed is answered in any case; what was only read can be asked for again.
-        let read =
-            matches!(op.action, Action::Get | Action::Peek) || matches!(plan.reply, Reply::Memcache(_));
+        let read = matches!(op.action, Action::Get | Action::Peek | Action::Lease(_))
+            || matches!(plan.reply, Reply::Memcache(_));
         let too_much =
             read && plan.reply.shows_value() && self.out.len().saturating_add(len) > OUT_LEN_MAX.max(len);
         match plan.reply {
@@ -112,7 +112,7 @@ impl<'s> Answers<'s> {
             Reply::Memcache(reply) => {
                 memcache::answer(self, reply, database::split(op.key).1, outcome, too_much);
             }
-            Reply::Native(reply) => native_reply::answer(self, reply, outcome, too_much),
+            Reply::Native(reply) => native_reply::answer(self, reply, op, outcome, too_much),
         }
     }
 }

@@ -3,10 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::reply::{self, Hello, MultiGetWriter};
+use super::reply::{self, Hello, Leased, ListWriter};
 use super::{
-    Command, Condition, End, Fault, Keys, Meta, ParseError, Put, Request, Status, TouchCondition, Ttl,
-    request,
+    Command, Condition, End, FEATURES, Fault, Keys, Meta, Pair, Pairs, ParseError, Put, Request, Status,
+    TouchCondition, Ttl, request,
 };
 use crate::{Limits, Parsed};
 
@@ -40,6 +40,8 @@ fn requests() -> Vec<(&'static str, Request<'static>)> {
         Put { key: b"k", value: b"v", flags: 5, ttl: Ttl::After(10_000), condition: Condition::Version(7) };
     let absent = Put { key: b"k", value: b"v", flags: 0, ttl: Ttl::Keep, condition: Condition::Absent };
     let keys: &[&[u8]] = &[b"a", b"bb"];
+    let pairs: &[Pair<'_>] = &[(b"a", b"one"), (b"bb", b"")];
+    let fulfilled = Put { key: b"k", value: b"v", condition: Condition::Version(41), ..Put::default() };
     let touch = Command::Touch { key: b"k", ttl: Ttl::After(60_000), condition: TouchCondition::Later };
     [
         ("hello", 1, NOW, Command::Hello { version_min: 1, version_max: 1, client: b"cli/1" }),
@@ -61,6 +63,12 @@ fn requests() -> Vec<(&'static str, Request<'static>)> {
             Command::Concat { key: b"k", bytes: b">", end: End::Front, create: false },
         ),
         ("mget", 13, NOW, Command::MultiGet { keys: Keys::from_slice(keys), meta: false }),
+        ("mput", 19, NOW, Command::MultiPut { pairs: Pairs::from_slice(pairs), ttl: Ttl::After(10_000) }),
+        ("lease", 20, NOW, Command::Lease { key: b"k", lease_ms: 2000, early_ms: 0, meta: false }),
+        ("lease-fulfilled", 21, NOW, Command::Put(fulfilled)),
+        ("lease-early", 22, NOW, Command::Lease { key: b"k", lease_ms: 2000, early_ms: 100, meta: true }),
+        ("stale", 23, NOW, Command::Stale { key: b"k", ttl: Ttl::After(60_000), version: None }),
+        ("scan", 24, NOW, Command::Scan { prefix: b"a:", cursor: 0, count: 100 }),
         ("stats", 14, NOW, Command::Stats),
         ("flush", 15, NOW, Command::Flush),
     ]
@@ -97,10 +105,15 @@ fn document_requests_encode_and_parse() {
 #[test]
 fn document_replies_encode_and_parse() {
     let meta = Meta { version: 7, flags: 5, ttl_ms: None };
-    let hello =
-        Hello { version: 1, key_len_max: 250, value_len_max: 1 << 20, features: 0, server: b"crabcache/1" };
+    let hello = Hello {
+        version: 1,
+        key_len_max: 250,
+        value_len_max: 1 << 20,
+        features: FEATURES,
+        server: b"crabcache/1",
+    };
     let mget = |out: &mut Vec<u8>| {
-        let writer = MultiGetWriter::begin(out, 13);
+        let writer = ListWriter::begin(out, 13);
         writer.hit(out, None, b"one");
         writer.without(out, Status::Miss);
         assert_eq!(writer.body_len(out), 13);
@@ -108,7 +121,20 @@ fn document_replies_encode_and_parse() {
     };
     let bad_flag = ParseError::Malformed { opaque: 17, fault: Fault::ReservedFlag };
     let bad_magic = ParseError::Magic { found: 0xC3 };
-    let cases: [(&str, Status, u16, Write<'_>); 15] = [
+    let mput = |out: &mut Vec<u8>| {
+        let writer = ListWriter::begin(out, 19);
+        writer.status(out, Status::Ok);
+        writer.status(out, Status::Ok);
+        writer.finish(out);
+    };
+    let scan = |out: &mut Vec<u8>| {
+        let writer = ListWriter::begin(out, 24);
+        writer.cursor(out, 0);
+        writer.key(out, b"a:1");
+        writer.cursor(out, 5);
+        writer.finish(out);
+    };
+    let cases: [(&str, Status, u16, Write<'_>); 19] = [
         ("hello", Status::Ok, 1, &|out| reply::hello(out, 1, &hello)),
         ("ping", Status::Ok, 2, &|out| reply::value(out, 2, b"hi")),
         ("get-hit", Status::Ok, 42, &|out| reply::value(out, 42, b"world")),
@@ -120,6 +146,12 @@ fn document_replies_encode_and_parse() {
         ("incr", Status::Ok, 10, &|out| reply::number(out, 10, 99)),
         ("append", Status::Ok, 11, &|out| reply::length(out, 11, 3)),
         ("mget", Status::Ok, 13, &mget),
+        ("mput", Status::Ok, 19, &mput),
+        ("lease-won", Status::Won, 20, &|out| reply::lease(out, 20, Status::Won, 41, None)),
+        ("lease-wait", Status::Wait, 22, &|out| {
+            reply::lease(out, 22, Status::Wait, 1500, Some((Some(&meta), b"v")));
+        }),
+        ("scan", Status::Ok, 24, &scan),
         ("stats", Status::Ok, 14, &|out| reply::value(out, 14, b"items=3\n")),
         ("unknown", Status::UnknownOperation, 16, &|out| reply::status(out, 16, Status::UnknownOperation)),
         ("bad-flag", bad_flag.status(), 17, &|out| reply::status(out, bad_flag.opaque(), bad_flag.status())),
@@ -147,6 +179,18 @@ fn document_replies_encode_and_parse() {
                 assert_eq!((entries[0].status, entries[0].value), (Status::Ok, &b"one"[..]));
                 assert_eq!((entries[1].status, entries[1].value), (Status::Miss, &b""[..]));
                 assert_eq!(entries.len(), 2);
+            }
+            "mput" => assert!(reply.statuses().eq([Ok(Status::Ok), Ok(Status::Ok)])),
+            "lease-won" => {
+                assert_eq!(reply.lease(false), Ok(Leased { number: 41, meta: None, value: None }));
+            }
+            "lease-wait" => {
+                let leased = Leased { number: 1500, meta: Some(meta), value: Some(b"v") };
+                assert_eq!(reply.lease(true), Ok(leased));
+            }
+            "scan" => {
+                let (cursor, keys) = reply.scan().unwrap();
+                assert!(cursor == 5 && keys.iter().eq([b"a:1"]));
             }
             _ => {}
         }

@@ -73,6 +73,17 @@ impl<'a> Request<'a> {
                 }
             }
             Command::MultiGet { keys, .. } => keys.write(out),
+            Command::MultiPut { pairs, .. } => pairs.write(out),
+            Command::Lease { lease_ms, early_ms, .. } => {
+                out.extend_from_slice(&lease_ms.to_le_bytes());
+                if early_ms != 0 {
+                    out.extend_from_slice(&early_ms.to_le_bytes());
+                }
+            }
+            Command::Scan { cursor, count, .. } => {
+                out.extend_from_slice(&cursor.to_le_bytes());
+                out.extend_from_slice(&count.to_le_bytes());
+            }
             _ => out.extend_from_slice(self.value()),
         }
         Ok(())
@@ -100,7 +111,10 @@ impl<'a> Request<'a> {
             | Command::Delete { key, .. }
             | Command::Touch { key, .. }
             | Command::Increment { key, .. }
-            | Command::Concat { key, .. } => key,
+            | Command::Concat { key, .. }
+            | Command::Lease { key, .. }
+            | Command::Stale { key, .. } => key,
+            Command::Scan { prefix, .. } => prefix,
             Command::Put(put) => put.key,
             _ => &[],
         }
@@ -192,6 +206,36 @@ impl<'a> Request<'a> {
                 header.flags |= if meta { flag::WANT_META } else { 0 };
                 value_len = keys.wire_len();
                 Opcode::MultiGet
+            }
+            Command::MultiPut { pairs, ttl: new } => {
+                for (key, value) in pairs.iter() {
+                    if key.len() > u16::MAX as usize {
+                        return Err(EncodeError::KeyTooLong { len: key.len() });
+                    }
+                    if u32::try_from(value.len()).is_err() {
+                        return Err(EncodeError::ValueTooLong { len: value.len() });
+                    }
+                }
+                ttl = ttl_field(new, Ttl::Never, &mut header.flags);
+                value_len = pairs.wire_len();
+                Opcode::MultiPut
+            }
+            Command::Lease { early_ms, meta, .. } => {
+                header.flags |= if meta { flag::WANT_META } else { 0 };
+                value_len = if early_ms == 0 { 8 } else { 16 };
+                Opcode::Lease
+            }
+            Command::Stale { ttl: new, version: wanted, .. } => {
+                ttl = ttl_field(new, Ttl::Keep, &mut header.flags);
+                if wanted.is_some() {
+                    header.condition = condition::VERSION;
+                }
+                version = wanted;
+                Opcode::Stale
+            }
+            Command::Scan { .. } => {
+                value_len = 12;
+                Opcode::Scan
             }
             Command::Refused { .. } => return Err(EncodeError::NotARequest),
         };

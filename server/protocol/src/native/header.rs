@@ -135,6 +135,10 @@ impl RequestHeader {
         let (flags, conditions, has_key): (u8, u8, bool) = match opcode {
             Opcode::Hello | Opcode::Ping | Opcode::Stats | Opcode::Flush => (0, 0x01, false),
             Opcode::MultiGet => (WANT_META, 0x01, false),
+            Opcode::MultiPut => (both_ttls, 0x01, false),
+            Opcode::Scan => (0, 0x01, true),
+            Opcode::Lease => (WANT_META, 0x01, true),
+            Opcode::Stale => (QUIET | both_ttls | VERSION, 0x09, true),
             Opcode::Get => (QUIET | WANT_META, 0x01, true),
             Opcode::Put => (QUIET | both_ttls | VERSION | CLIENT_FLAGS, 0x0F, true),
             Opcode::Delete => (QUIET | VERSION, 0x09, true),
@@ -158,12 +162,18 @@ impl RequestHeader {
             return Some(Fault::Key);
         }
         let value_fits = match opcode {
-            Opcode::Get | Opcode::Delete | Opcode::Touch | Opcode::Stats | Opcode::Flush => {
+            Opcode::Get | Opcode::Delete | Opcode::Touch | Opcode::Stats | Opcode::Flush | Opcode::Stale => {
                 self.value_len == 0
             }
-            Opcode::Increment => matches!(self.value_len, 8 | 16),
+            Opcode::Increment | Opcode::Lease => matches!(self.value_len, 8 | 16),
+            Opcode::Scan => self.value_len == 12,
             Opcode::Hello => self.value_len >= 2,
-            Opcode::Put | Opcode::Ping | Opcode::Append | Opcode::Prepend | Opcode::MultiGet => true,
+            Opcode::Put
+            | Opcode::Ping
+            | Opcode::Append
+            | Opcode::Prepend
+            | Opcode::MultiGet
+            | Opcode::MultiPut => true,
         };
         if value_fits { None } else { Some(Fault::ValueLen) }
     }

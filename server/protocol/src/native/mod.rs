@@ -17,6 +17,7 @@ mod document;
 mod encode;
 mod header;
 mod keys;
+mod pairs;
 pub mod reply;
 pub mod request;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use core::fmt;
 pub use encode::{EncodeError, Head};
 pub use header::{REPLY_HEADER_LEN, REQUEST_HEADER_LEN, ReplyHeader, RequestHeader, flag};
 pub use keys::{Keys, KeysIter};
+pub use pairs::{Pair, Pairs};
 pub use reply::Reply;
 pub use request::{Command, Put, Request};
 
@@ -36,6 +38,19 @@ pub const VERSION: u8 = 1;
 pub const REQUEST_MAGIC: u8 = 0xC1;
 /// First byte of a reply of version 1.
 pub const REPLY_MAGIC: u8 = 0xC2;
+/// What this module speaks of version 1 beyond its first form, as [`reply::Hello::features`] tells it.
+pub const FEATURES: u32 = feature::LEASE | feature::MULTI_PUT | feature::SCAN;
+
+/// Abilities of a server, as bits.
+pub mod feature {
+    /// LEASE and STALE.
+    pub const LEASE: u32 = 1;
+    /// MPUT.
+    pub const MULTI_PUT: u32 = 2;
+    /// SCAN.
+    pub const SCAN: u32 = 4;
+}
+
 /// The number on the wire that stands for "never expires".
 pub const TTL_NEVER: u64 = u64::MAX;
 
@@ -68,6 +83,14 @@ pub enum Opcode {
     Prepend = 0x16,
     /// Read several values.
     MultiGet = 0x17,
+    /// Walk over keys.
+    Scan = 0x20,
+    /// Store several values.
+    MultiPut = 0x22,
+    /// Read a value, or win the right to store it.
+    Lease = 0x23,
+    /// Mark a value as stale.
+    Stale = 0x24,
 }
 
 /// What came of a request. From 0x80 on the server closes the connection after this reply.
@@ -81,6 +104,10 @@ pub enum Status {
     Miss = 0x01,
     /// The key is present, but the condition did not hold; nothing was changed.
     NotStored = 0x02,
+    /// The lease is the caller's: it is to store the value.
+    Won = 0x03,
+    /// Somebody else is to store the value.
+    Wait = 0x04,
     /// The value, the item or the list is larger than this server takes.
     TooLarge = 0x10,
     /// The key is longer than this server takes.
@@ -216,7 +243,7 @@ pub enum Fault {
     Key,
     /// A value of a length that the operation does not have.
     ValueLen,
-    /// The list of keys does not end where the value ends.
+    /// The list of keys, or of pairs, does not end where the value ends.
     KeyList,
 }
 
@@ -237,6 +264,10 @@ impl Opcode {
             0x15 => Self::Append,
             0x16 => Self::Prepend,
             0x17 => Self::MultiGet,
+            0x20 => Self::Scan,
+            0x22 => Self::MultiPut,
+            0x23 => Self::Lease,
+            0x24 => Self::Stale,
             _ => return None,
         })
     }
@@ -250,6 +281,8 @@ impl Status {
             0x00 => Self::Ok,
             0x01 => Self::Miss,
             0x02 => Self::NotStored,
+            0x03 => Self::Won,
+            0x04 => Self::Wait,
             0x10 => Self::TooLarge,
             0x11 => Self::KeyTooLong,
             0x12 => Self::TryAgain,
@@ -271,7 +304,7 @@ impl Status {
         self as u8 >= 0x80
     }
 
-    /// Whether the request failed, other than by [`Status::Miss`] and [`Status::NotStored`], which are answers.
+    /// Whether the request failed. [`Status::Miss`], [`Status::NotStored`], [`Status::Won`] and [`Status::Wait`] are answers.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
         self as u8 >= 0x10
@@ -308,7 +341,7 @@ impl fmt::Display for Fault {
             Self::TwoTtls => "a new ttl and the old one at the same time",
             Self::Key => "the operation has no key",
             Self::ValueLen => "the operation has no value of this length",
-            Self::KeyList => "the list of keys does not end with the value",
+            Self::KeyList => "the list does not end with the value",
         })
     }
 }

@@ -9,13 +9,15 @@
 
 use alloc::vec::Vec;
 
-use super::{Meta, ParseError, REPLY_HEADER_LEN, REPLY_MAGIC, ReplyHeader, Status, TTL_NEVER};
+use super::{Keys, Meta, ParseError, REPLY_HEADER_LEN, REPLY_MAGIC, ReplyHeader, Status, TTL_NEVER};
 use crate::Parsed;
 
 /// Bytes that a [`Meta`] takes.
 pub const META_LEN: usize = 20;
 /// Bytes of an answer to HELLO before the server's name.
 pub const HELLO_LEN: usize = 12;
+/// Bytes of an answer to LEASE before an old value.
+pub const LEASE_LEN: usize = 9;
 /// Bytes before each value in an answer to MGET: status u8, length u32.
 pub const ENTRY_HEADER_LEN: usize = 5;
 
@@ -39,7 +41,7 @@ pub struct Hello<'a> {
     pub key_len_max: u16,
     /// Longest value that the server takes.
     pub value_len_max: u32,
-    /// Bits of optional abilities. None are given out yet: a server sends 0, a client ignores what it does not know.
+    /// Bits of optional abilities ([`feature`](super::feature)); a client ignores what it does not know.
     pub features: u32,
     /// Name and version of the server, for people.
     pub server: &'a [u8],
@@ -54,6 +56,18 @@ pub struct Entry<'a> {
     pub meta: Option<Meta>,
     /// The value.
     pub value: &'a [u8],
+}
+
+/// An answer to LEASE that is not the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leased<'a> {
+    /// With [`Status::Won`] the token: store the value with [`Condition::Version`](super::Condition::Version) of it. With
+    /// [`Status::Wait`] the milliseconds until the lease of somebody else ends; all ones where it does not.
+    pub number: u64,
+    /// The old value's meta, if it was asked for and there is one.
+    pub meta: Option<Meta>,
+    /// The old value, if there is one: stale, or about to expire.
+    pub value: Option<&'a [u8]>,
 }
 
 /// A body that is not of the form that its request calls for.
@@ -136,6 +150,27 @@ pub fn hello(out: &mut Vec<u8>, opaque: u16, hello: &Hello<'_>) {
     out.extend_from_slice(hello.server);
 }
 
+/// Appends an answer to LEASE that is not the value: `number` is the token of a lease that was won, or the milliseconds
+/// until that of somebody else ends.
+pub fn lease(
+    out: &mut Vec<u8>,
+    opaque: u16,
+    status: Status,
+    number: u64,
+    value: Option<(Option<&Meta>, &[u8])>,
+) {
+    let value_len = value.map_or(0, |(meta, value)| meta.map_or(0, |_| META_LEN) + value.len());
+    out.extend_from_slice(&head(status, opaque, LEASE_LEN + value_len));
+    out.extend_from_slice(&number.to_le_bytes());
+    out.push(u8::from(value.is_some()));
+    if let Some((meta, value)) = value {
+        if let Some(meta) = meta {
+            out.extend_from_slice(&meta.encode());
+        }
+        out.extend_from_slice(value);
+    }
+}
+
 /// The header alone, for a body that is sent from elsewhere.
 #[inline]
 #[must_use]
@@ -144,15 +179,15 @@ pub const fn head(status: Status, opaque: u16, body_len: usize) -> [u8; REPLY_HE
     ReplyHeader { status, opaque, body_len: body_len as u32 }.encode()
 }
 
-/// Writes the answer to MGET, key by key in the order of the request, into a buffer. [`MultiGetWriter::finish`] puts
+/// Writes the answer to MGET, MPUT or SCAN, key by key, into a buffer. [`ListWriter::finish`] puts
 /// in the length.
 #[derive(Debug)]
 #[must_use = "the reply has no length before it is finished"]
-pub struct MultiGetWriter {
+pub struct ListWriter {
     start: usize,
 }
 
-impl MultiGetWriter {
+impl ListWriter {
     /// Begins a reply at the end of `out`.
     pub fn begin(out: &mut Vec<u8>, opaque: u16) -> Self {
         let start = out.len();
@@ -174,6 +209,26 @@ impl MultiGetWriter {
     /// A key without a value, for this reason.
     pub fn without(&self, out: &mut Vec<u8>, status: Status) {
         out.extend_from_slice(&[status as u8, 0, 0, 0, 0]);
+    }
+
+    /// What came of a pair of MPUT.
+    pub fn status(&self, out: &mut Vec<u8>, status: Status) {
+        out.push(status as u8);
+    }
+
+    /// Where SCAN goes on; written first, and again at the end.
+    pub fn cursor(&self, out: &mut Vec<u8>, cursor: u64) {
+        let at = self.start + REPLY_HEADER_LEN;
+        match out.get_mut(at..at + 8) {
+            Some(place) => place.copy_from_slice(&cursor.to_le_bytes()),
+            None => out.extend_from_slice(&cursor.to_le_bytes()),
+        }
+    }
+
+    /// A key that SCAN found.
+    pub fn key(&self, out: &mut Vec<u8>, key: &[u8]) {
+        out.extend_from_slice(&(key.len() as u16).to_le_bytes());
+        out.extend_from_slice(key);
     }
 
     /// Bytes in the body so far: a server bounds them, and answers the remaining keys with [`Status::TryAgain`].
@@ -233,6 +288,33 @@ impl<'a> Reply<'a> {
             features: u32::from_le_bytes([b[8], b[9], b[10], b[11]]),
             server,
         })
+    }
+
+    /// The body of an answer to LEASE with status [`Status::Won`] or [`Status::Wait`]; `meta` as the request had it.
+    pub fn lease(&self, meta: bool) -> Result<Leased<'a>, BadBody> {
+        let (number, rest) = self.body.split_first_chunk().ok_or(BadBody)?;
+        let number = u64::from_le_bytes(*number);
+        match rest.split_first() {
+            Some((0, [])) => Ok(Leased { number, meta: None, value: None }),
+            Some((1, value)) if meta => {
+                let (meta, value) = Meta::split(value)?;
+                Ok(Leased { number, meta: Some(meta), value: Some(value) })
+            }
+            Some((1, value)) => Ok(Leased { number, meta: None, value: Some(value) }),
+            _ => Err(BadBody),
+        }
+    }
+
+    /// The body of an answer to SCAN: where to go on, 0 at the end, and the keys.
+    pub fn scan(&self) -> Result<(u64, Keys<'a>), BadBody> {
+        let (cursor, keys) = self.body.split_first_chunk().ok_or(BadBody)?;
+        let keys = Keys::from_wire(keys, usize::MAX, usize::MAX).map_err(|_| BadBody)?;
+        Ok((u64::from_le_bytes(*cursor), keys))
+    }
+
+    /// The body of an answer to MPUT: what came of each pair.
+    pub fn statuses(&self) -> impl Iterator<Item = Result<Status, BadBody>> + use<'a> {
+        self.body.iter().map(|&byte| Status::from_byte(byte).ok_or(BadBody))
     }
 
     /// The body of an answer to MGET; `meta` as the request had it.

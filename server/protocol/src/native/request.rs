@@ -6,7 +6,7 @@
 use super::header::condition;
 use super::keys::ListFault;
 use super::{
-    Condition, End, Fault, Keys, Opcode, ParseError, REQUEST_HEADER_LEN, REQUEST_MAGIC, RequestHeader,
+    Condition, End, Fault, Keys, Opcode, Pairs, ParseError, REQUEST_HEADER_LEN, REQUEST_MAGIC, RequestHeader,
     Status, TTL_NEVER, TouchCondition, Ttl, flag,
 };
 use crate::{Limits, Parsed};
@@ -97,6 +97,42 @@ pub enum Command<'a> {
         keys: Keys<'a>,
         /// Whether each value comes with its [`Meta`](super::Meta).
         meta: bool,
+    },
+    /// Store several values; one reply with a status for each key.
+    MultiPut {
+        /// The keys and their values.
+        pairs: Pairs<'a>,
+        /// When the items expire.
+        ttl: Ttl,
+    },
+    /// Read a value, or win the lease on it; see [`Reply::lease`](super::Reply::lease).
+    Lease {
+        /// The key.
+        key: &'a [u8],
+        /// How long the lease lasts if it is won, in milliseconds; 0 counts as 1.
+        lease_ms: u64,
+        /// A value that expires within this time can be won, too, in milliseconds.
+        early_ms: u64,
+        /// Whether the value comes with its [`Meta`](super::Meta).
+        meta: bool,
+    },
+    /// Mark a value as stale: the lease on it is for the next one to win.
+    Stale {
+        /// The key.
+        key: &'a [u8],
+        /// When it expires from now on.
+        ttl: Ttl,
+        /// Only if the item has this version.
+        version: Option<u64>,
+    },
+    /// Walk over the keys that begin with these bytes; see [`Reply::scan`](super::Reply::scan).
+    Scan {
+        /// The first bytes of the keys; none for all.
+        prefix: &'a [u8],
+        /// Where to go on; 0 to begin.
+        cursor: u64,
+        /// About how many keys to look at.
+        count: u32,
     },
     /// Not carried out, whatever it was: answer with `status`, and leave out the next `skip` bytes. The connection
     /// stays in order. Only parsing makes this; it cannot be encoded.
@@ -303,10 +339,26 @@ fn command<'a>(
         }
         Opcode::MultiGet => match Keys::from_wire(value, limits.key_len_max, limits.args_max) {
             Ok(keys) => Command::MultiGet { keys, meta: header.flags & flag::WANT_META != 0 },
-            Err(ListFault::Ends) => return Err(malformed(Fault::KeyList)),
-            Err(ListFault::KeyTooLong) => Command::Refused { status: Status::KeyTooLong, skip: 0 },
-            Err(ListFault::TooMany) => Command::Refused { status: Status::TooLarge, skip: 0 },
+            Err(fault) => return refuse_list(fault).ok_or(malformed(Fault::KeyList)),
         },
+        Opcode::MultiPut => match Pairs::from_wire(value, limits.key_len_max, limits.args_max) {
+            Ok(pairs) => Command::MultiPut { pairs, ttl: ttl(&mut fields, Ttl::Never) },
+            Err(fault) => return refuse_list(fault).ok_or(malformed(Fault::KeyList)),
+        },
+        Opcode::Lease => {
+            let mut value = Fields(value);
+            let (lease_ms, early_ms) = (value.u64(), value.u64());
+            Command::Lease { key, lease_ms, early_ms, meta: header.flags & flag::WANT_META != 0 }
+        }
+        Opcode::Stale => {
+            let ttl = ttl(&mut fields, Ttl::Keep);
+            let version = (header.flags & flag::VERSION != 0).then(|| fields.u64());
+            Command::Stale { key, ttl, version }
+        }
+        Opcode::Scan => {
+            let mut value = Fields(value);
+            Command::Scan { prefix: key, cursor: value.u64(), count: value.u32() }
+        }
         Opcode::Hello => match value {
             [version_min, version_max, client @ ..] => {
                 Command::Hello { version_min: *version_min, version_max: *version_max, client }
@@ -317,6 +369,16 @@ fn command<'a>(
         Opcode::Stats => Command::Stats,
         Opcode::Flush => Command::Flush,
     })
+}
+
+/// A list that this server does not take; none if nobody does.
+fn refuse_list<'a>(fault: ListFault) -> Option<Command<'a>> {
+    let status = match fault {
+        ListFault::Ends => return None,
+        ListFault::KeyTooLong => Status::KeyTooLong,
+        ListFault::TooMany => Status::TooLarge,
+    };
+    Some(Command::Refused { status, skip: 0 })
 }
 
 /// Numbers one after the other. Its users know from the header that they are there; a missing one reads as 0.

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::reply::{self, MultiGetWriter};
+use super::reply::{self, ListWriter};
 use super::{
-    Command, Condition, EncodeError, End, Fault, Keys, Meta, ParseError, Put, Request, Status,
+    Command, Condition, EncodeError, End, Fault, Keys, Meta, Pairs, ParseError, Put, Request, Status,
     TouchCondition, Ttl, request,
 };
 use crate::{Limits, Parsed};
@@ -30,7 +30,7 @@ fn owned() -> impl Strategy<Value = Owned> {
     let bytes = |max| prop::collection::vec(any::<u8>(), 0..max);
     let ttl = prop_oneof![Just(Ttl::Never), Just(Ttl::Keep), (0..u64::MAX).prop_map(Ttl::After)];
     let keys = prop::collection::vec(bytes(20), 0..5);
-    (0_u8..12, bytes(41), bytes(200), keys, any::<u64>(), ttl, any::<u8>(), any::<bool>()).prop_map(
+    (0_u8..16, bytes(41), bytes(200), keys, any::<u64>(), ttl, any::<u8>(), any::<bool>()).prop_map(
         |(kind, key, value, keys, number, ttl, choice, yes)| Owned {
             kind,
             key,
@@ -47,6 +47,7 @@ fn owned() -> impl Strategy<Value = Owned> {
 impl Owned {
     fn with<R>(&self, opaque: u16, f: impl FnOnce(Request<'_>) -> R) -> R {
         let Self { ref key, ref value, number, ttl, yes, .. } = *self;
+        let pairs: Vec<_> = self.keys.iter().map(|each| (&each[..], &value[..value.len().min(40)])).collect();
         let keys: Vec<&[u8]> = self.keys.iter().map(Vec::as_slice).collect();
         let condition =
             [Condition::Always, Condition::Absent, Condition::Present, Condition::Version(number)]
@@ -72,9 +73,13 @@ impl Owned {
             8 => Command::Touch { key, ttl, condition: touch },
             9 => Command::Increment { key, delta: number as i64, initial, ttl },
             10 => Command::Concat { key, bytes: value, end, create: yes },
+            11 => Command::MultiPut { pairs: Pairs::from_slice(&pairs), ttl },
+            12 => Command::Lease { key, lease_ms: number, early_ms: u64::from(self.choice), meta: yes },
+            13 => Command::Stale { key, ttl, version: yes.then_some(number) },
+            14 => Command::Scan { prefix: key, cursor: number, count: number as u32 },
             _ => Command::MultiGet { keys: Keys::from_slice(&keys), meta: yes },
         };
-        let quiet = self.number & 1 == 1 && (4..=10).contains(&self.kind);
+        let quiet = self.number & 1 == 1 && matches!(self.kind, 4..=10 | 13);
         f(Request { opaque, quiet, command })
     }
 }
@@ -106,7 +111,7 @@ fn whole_is_split<T: PartialEq + core::fmt::Debug, E: PartialEq + core::fmt::Deb
 
 /// Bytes that look like a request up to their header, so that the later checks are reached.
 fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
-    let opcode = prop_oneof![0_u8..6, 0x0F_u8..0x19, any::<u8>()];
+    let opcode = prop_oneof![0_u8..6, 0x0F_u8..0x19, 0x1F_u8..0x26, any::<u8>()];
     let small = prop_oneof![3 => 0_u32..30, 1 => any::<u32>()];
     (opcode, 0_u8..0x50, 0_u8..9, any::<u8>(), small, prop::collection::vec(any::<u8>(), 0..80)).prop_map(
         |(opcode, flags, condition, key_len, value_len, tail)| {
@@ -127,7 +132,8 @@ proptest! {
             let mut parts = Vec::new();
             request.encode_before_value(&mut parts).unwrap();
             parts.extend_from_slice(request.value());
-            if !matches!(request.command, Command::Increment { .. } | Command::Hello { .. } | Command::MultiGet { .. }) {
+            if !matches!(request.command, Command::Increment { .. } | Command::Hello { .. } | Command::MultiGet { .. }
+                | Command::MultiPut { .. } | Command::Lease { .. } | Command::Scan { .. }) {
                 let head = request.head().unwrap();
                 prop_assert_eq!(&[head.as_bytes(), request.key(), request.value()].concat(), &bytes);
             }
@@ -195,6 +201,8 @@ proptest! {
         whole_is_split(&bytes, |cut| reply::parse(&bytes[..cut], 50))?;
         if let Ok(Parsed::Complete { value, .. }) = reply::parse(&bytes, 50) {
             let (_, _, _) = (value.number(), value.length(), value.hello());
+            let (_, _) = (value.scan(), value.statuses().count());
+            let _ = [value.lease(false), value.lease(true)];
             let _ = Meta::split(value.body);
             for meta in [false, true] {
                 prop_assert!(value.entries(meta).count() <= value.body.len());
@@ -210,7 +218,7 @@ proptest! {
     ) {
         let about = meta.then_some(Meta { version: 3, flags: 4, ttl_ms });
         let mut out = alloc::vec![1, 2, 3];
-        let writer = MultiGetWriter::begin(&mut out, 7);
+        let writer = ListWriter::begin(&mut out, 7);
         for value in &values {
             match value {
                 Some(value) => writer.hit(&mut out, about.as_ref(), value),
@@ -246,7 +254,7 @@ fn refusals_need_only_the_header() {
     assert_eq!(refused(&large), (Status::TooLarge, 8 + 4 + 4 + 0xFFFF_FFFF));
     let long_key = [0xC1, 0x10, 0, 0, 41, 0, 7, 0, 0, 0, 0, 0];
     assert_eq!(refused(&long_key), (Status::KeyTooLong, 41));
-    let unknown = [0xC1, 0x23, 1, 9, 2, 0, 7, 0, 3, 0, 0, 0];
+    let unknown = [0xC1, 0x21, 1, 9, 2, 0, 7, 0, 3, 0, 0, 0];
     assert_eq!(refused(&unknown), (Status::UnknownOperation, 5));
 }
 
