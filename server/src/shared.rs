@@ -21,6 +21,7 @@ use crate::settings::Settings;
 use crate::shutdown::Control;
 use crate::slowlog::SlowLog;
 use crate::stats::calls::AllCalls;
+use crate::stats::memcache;
 use crate::stats::rates::Rates;
 use crate::stats::{Codes, Counters, Totals};
 use crate::tracking::Tracking;
@@ -92,6 +93,8 @@ pub(crate) struct Report {
     pub(crate) calls: AllCalls,
     /// About errors of RESP.
     pub(crate) codes: Codes,
+    /// What memcached counts, by `memcache::NAMES`.
+    pub(crate) memcached: [u64; memcache::NAMES.len()],
     /// Clients that came, and that were sent away.
     pub(crate) accepted: u64,
     /// Clients that were sent away.
@@ -216,14 +219,17 @@ impl<'r> Shared<'r> {
     /// What was counted since the start.
     fn report_all(&self) -> Report {
         let mut codes = Codes::new();
+        let mut memcached = [0; memcache::NAMES.len()];
         for seat in &self.seats {
             seat.counters.codes_into(&mut codes);
+            seat.counters.memcached.add_to(&mut memcached);
         }
         Report {
             stats: self.cache.stats(),
             totals: self.totals(),
             calls: AllCalls::of(self.seats.iter().map(|seat| &seat.counters.calls)),
             codes,
+            memcached,
             accepted: self.accepted.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
         }
@@ -265,6 +271,7 @@ impl Report {
             stats,
             totals: self.totals.since(&before.totals),
             calls: self.calls.since(&before.calls),
+            memcached: std::array::from_fn(|i| self.memcached[i] - before.memcached[i]),
             codes: codes.filter(|(_, count)| *count > 0).collect(),
             accepted: self.accepted - before.accepted,
             rejected: self.rejected - before.rejected,

@@ -161,3 +161,107 @@ fn statistics_for_monitors() {
     assert!(stats("stats slabs\r\n").contains("active_slabs 1"));
     client.check("stats nonsense\r\n", "ERROR\r\n");
 }
+
+#[test]
+fn words_of_operators() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.check("slabs automove 1\r\nlru_crawler enable\r\nlru mode flat\r\n", "OK\r\nOK\r\nERROR\r\n");
+    client.check("slabs reassign 1 2\r\n", "CLIENT_ERROR slab reassignment disabled\r\n");
+    client.check("watch fetchers\r\n", "CLIENT_ERROR watch commands not allowed\r\n");
+    client.check("cache_memlimit 16\r\ncache_memlimit x\r\n", "OK\r\nERROR\r\n");
+    client.check("cache_memlimit 1\r\n", "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n");
+    client.check("cache_memlimit 4096\r\n", "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n");
+    client.check("shutdown\r\n", "ERROR: shutdown not enabled\r\n");
+    let port = server.address.port();
+    let payload = format!("1\n127.0.0.1|127.0.0.1|{port}\n");
+    let expected = format!("CONFIG cluster 0 {}\r\n{payload}\r\nEND\r\n", payload.len());
+    client.check("config get cluster\r\n", expected);
+    // A proxy leaves a blank behind the last word.
+    client.check(
+        "set a 0 0 1 \r\nx\r\nget a b \r\ndelete a \r\n",
+        "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\nDELETED\r\n",
+    );
+}
+
+#[test]
+fn shutdown_stops_a_server_that_allows_it() {
+    let config = crabcache_server::Config { shutdown_command: true, ..support::config() };
+    let server = support::start_with(config);
+    let mut client = Client::new(&server);
+    // The word alone might be Redis' as well.
+    client.check("mn\r\nshutdown now\r\n", "MN\r\nCLIENT_ERROR invalid shutdown mode\r\n");
+    client.send("shutdown graceful\r\n");
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn all_items_are_dumped() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.check("ms a:1 1 E7\r\nx\r\n", "HD\r\n");
+    client
+        .check("lru_crawler metadump all\r\n", "key=a%3A1 exp=-1 la=0 cas=7 fetch=no cls=1 size=32\nEND\r\n");
+    client.check("lru_crawler mgdump all\r\nmn\r\n", "mg a:1\r\nEN\r\nMN\r\n");
+    client.check(
+        "delete a:1\r\nms AP8= 1 b\r\nx\r\nlru_crawler mgdump all\r\n",
+        "DELETED\r\nHD\r\nmg AP8= b\r\nEN\r\n",
+    );
+    for number in 0..2000 {
+        client.check(format!("set {number} 0 0 1\r\nx\r\n"), "STORED\r\n");
+    }
+    client.send("lru_crawler mgdump hash\r\n");
+    let lines: std::collections::BTreeSet<_> =
+        std::iter::from_fn(|| Some(client.line()).filter(|line| line != "EN")).collect();
+    assert_eq!(lines.len(), 2001);
+}
+
+#[test]
+fn the_binary_protocol_is_refused_in_its_own_words() {
+    let server = start();
+    let mut client = Client::new(&server);
+    let mut request = [0; 24];
+    (request[0], request[1]) = (0x80, 0x0b);
+    request[12..16].copy_from_slice(b"1234");
+    client.send(&request[..10]);
+    client.send(&request[10..]);
+    let answer = client.rest();
+    assert_eq!((&answer[..8], &answer[12..16]), (&[0x81, 0x0b, 0, 0, 0, 0, 0, 0x81][..], &b"1234"[..]));
+    assert_eq!(answer.len(), 24 + usize::from(answer[11]));
+}
+
+#[test]
+fn outcomes_are_counted() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.check(
+        "set n 0 0 1\r\n1\r\nincr n 1\r\ndecr none 1\r\nma n MD\r\n",
+        "STORED\r\n2\r\nNOT_FOUND\r\nHD\r\n",
+    );
+    client.check("delete none\r\ntouch n 0\r\ntouch none 0 noreply\r\n", "NOT_FOUND\r\nTOUCHED\r\n");
+    client.check("cas n 0 0 1 5\r\n1\r\ncas none 0 0 1 5\r\n1\r\n", "EXISTS\r\nNOT_FOUND\r\n");
+    // Counted when the turn ends.
+    client.check("mn\r\n", "MN\r\n");
+    client.send("stats\r\n");
+    let lines: Vec<_> = std::iter::from_fn(|| Some(client.line()).filter(|line| line != "END")).collect();
+    for expected in [
+        "incr_hits 1",
+        "incr_misses 0",
+        "decr_hits 1",
+        "decr_misses 1",
+        "delete_misses 1",
+        "touch_hits 1",
+        "touch_misses 1",
+        "cmd_touch 2",
+        "cas_badval 1",
+        "cas_misses 1",
+    ] {
+        assert!(lines.contains(&format!("STAT {expected}")), "{expected} in {lines:?}");
+    }
+    client.check("stats reset\r\n", "RESET\r\n");
+    client.send("stats\r\n");
+    let lines: Vec<_> = std::iter::from_fn(|| Some(client.line()).filter(|line| line != "END")).collect();
+    assert!(
+        lines.contains(&"STAT incr_hits 0".to_owned()) && lines.contains(&"STAT curr_items 1".to_owned())
+    );
+}

@@ -1,7 +1,8 @@
 //! Who is speaking: the protocol of a connection, from its first bytes.
 //!
 //! ```text
-//! >= 80                  native
+//! 80                     memcached's binary protocol: refused by `memcache`
+//! >= 81                  native
 //! *                      RESP
 //! lower-case word        memcached, if it is one of its commands: get, set, mg, ...
 //! any other word         an inline command of RESP: PING, ping, GET, "get"
@@ -13,6 +14,8 @@
 //! a memcached client has no other word.
 
 use core::fmt;
+
+use crate::memcache::BINARY_MAGIC;
 
 /// What the first bytes of a connection tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,9 @@ pub fn detect(input: &[u8]) -> Detection {
     let input = &input[skip..];
     let speaker = match *input {
         [] | [0x16] => Speaker::Undecided,
-        [0x80..=0xff, ..] => Speaker::Native,
+        // The binary protocol: memcached's words are the ones to refuse it with.
+        [BINARY_MAGIC, ..] => Speaker::Memcache,
+        [0x81..=0xff, ..] => Speaker::Native,
         [b'*' | b' ' | b'\t', ..] => Speaker::Resp,
         [0x16, 0x03, ..] => Speaker::Unknown(Unknown::Tls),
         [byte, ..] if byte.is_ascii_control() => Speaker::Unknown(Unknown::Control(byte)),
@@ -78,7 +83,7 @@ pub fn detect(input: &[u8]) -> Detection {
 }
 
 /// The commands of memcached that we know, meta commands included.
-const MEMCACHE_WORDS: [&[u8]; 25] = [
+const MEMCACHE_WORDS: [&[u8]; 29] = [
     b"get",
     b"gets",
     b"gat",
@@ -98,6 +103,10 @@ const MEMCACHE_WORDS: [&[u8]; 25] = [
     b"verbosity",
     b"stats",
     b"quit",
+    b"slabs",
+    b"lru",
+    b"lru_crawler",
+    b"cache_memlimit",
     b"mg",
     b"ms",
     b"md",
@@ -158,10 +167,11 @@ mod tests {
 
     #[test]
     fn speakers_table() {
-        let table: [(&[u8], Speaker); 51] = [
+        let table: [(&[u8], Speaker); 52] = [
             (b"", Undecided),
             (b"\r\n\r", Undecided),
-            (b"\x80", Native),
+            (b"\x80", Memcache),
+            (b"\x81", Native),
             (b"\xffanything", Native),
             (b"*", Resp),
             (b"\r\n*1\r\n", Resp),

@@ -6,6 +6,7 @@ use crabcache_engine::{
 use crabcache_protocol::Parsed;
 use crabcache_protocol::memcache::{self, Exptime, Refused, Request, Store, StoreMode, write};
 
+use super::memcache_dump::Dumping;
 use super::task::{Done, Task};
 use super::{Reply as AnyReply, memcache_meta, stats_memcache};
 use crate::connection::Connection;
@@ -196,7 +197,39 @@ fn less_usual<'a>(request: Request<'a>, connection: &mut Connection, pass: &mut 
             stats_memcache::answer(pass.direct(), section, shared, now);
         }
         Request::Quit => connection.close(),
+        Request::Fixed(text) => write::fixed(pass.direct(), text),
+        Request::Dump(form) => connection.task = Some(Box::new(Task::Dump(Dumping::new(form)))),
+        Request::Shutdown { known } => shutdown(known, connection, pass),
+        Request::MemoryLimit { mebibytes, noreply } => {
+            let there = pass.shared().config.memory_bytes >> 20;
+            let text = match mebibytes {
+                0..8 => "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m",
+                1_000_000_001.. => "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes",
+                _ if mebibytes as usize == there => "OK",
+                _ => "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust",
+            };
+            if !noreply {
+                write::fixed(pass.direct(), text);
+            }
+        }
+        Request::ClusterConfig => match pass.shared().tcp() {
+            Some(address) => write::cluster_config(pass.direct(), &address.ip().to_string(), address.port()),
+            None => pass.direct().extend_from_slice(write::ERROR),
+        },
         Request::Get { .. } | Request::Store(_) | Request::Meta(_) | Request::Refused(_) => {}
+    }
+}
+
+/// Stops the server, if that was allowed when it was started.
+fn shutdown(known: bool, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+    if !pass.shared().config.shutdown_command {
+        write::fixed(pass.direct(), "ERROR: shutdown not enabled");
+    } else if known {
+        pass.run();
+        pass.shared().control.request();
+        connection.close();
+    } else {
+        write::client_error(pass.direct(), "invalid shutdown mode");
     }
 }
 

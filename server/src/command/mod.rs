@@ -5,6 +5,7 @@
 //! once, behind what was asked before.
 
 pub(crate) mod memcache;
+pub(crate) mod memcache_dump;
 pub(crate) mod memcache_meta;
 pub(crate) mod native;
 pub(crate) mod resp;

@@ -5,6 +5,7 @@ use crabcache_protocol::memcache::write as memcache;
 use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
+use super::memcache_dump::Dumping;
 use super::resp::{ClientList, Exec, Lcs};
 use super::walk::Walk;
 use crate::connection::Connection;
@@ -26,6 +27,8 @@ pub(crate) enum Task {
     Lcs(Lcs),
     /// Tell about the clients.
     Clients(ClientList),
+    /// Tell a memcached client of all items.
+    Dump(Dumping),
     /// Carry out the requests of a transaction.
     Exec(Exec),
 }
@@ -61,7 +64,7 @@ impl Task {
     /// Bytes of memory that it holds.
     pub(crate) fn held(&self) -> usize {
         match self {
-            Self::Flush { .. } | Self::Clients(_) => 0,
+            Self::Flush { .. } | Self::Clients(_) | Self::Dump(_) => 0,
             Self::Walk(walk) => walk.held(),
             Self::Lcs(lcs) => lcs.held(),
             Self::Exec(exec) => exec.held(),
@@ -73,6 +76,7 @@ impl Task {
         let now = pass.now();
         match self {
             Self::Clients(list) => list.step(pass),
+            Self::Dump(dumping) => dumping.step(pass),
             Self::Exec(exec) => exec.step(connection, pass),
             Self::Walk(walk) => walk.step(pass),
             Self::Lcs(lcs) => lcs.step(pass),

@@ -9,6 +9,7 @@ use super::batch::Plan;
 use crate::command::{Reply, memcache, memcache_meta, native as native_reply, resp};
 use crate::database;
 use crate::shared::LargeValues;
+use crate::stats::memcache::Tallies;
 use crate::stats::{Codes, note_code};
 
 /// The answers of one turn, and what an answer that comes of several operations is waiting for.
@@ -28,6 +29,9 @@ pub(crate) struct Answers<'s> {
     pub(crate) failure: Option<StoreError>,
     /// The answer to a native MGET or MPUT, begun.
     pub(crate) list: Option<native::reply::ListWriter>,
+    /// What memcached counts of them, and whether there is any of it.
+    pub(crate) tallies: Tallies,
+    pub(crate) tallied: bool,
     /// Keys and flags of memcached's meta commands, which the answers repeat.
     pub(crate) notes: Vec<u8>,
     large: &'s LargeValues,
@@ -48,6 +52,8 @@ impl<'s> Answers<'s> {
             tally: 0,
             failure: None,
             list: None,
+            tallies: Tallies::default(),
+            tallied: false,
             notes: Vec::new(),
             large,
         }
@@ -104,6 +110,10 @@ impl<'s> Answers<'s> {
             || matches!(plan.reply, Reply::Memcache(_));
         let too_much =
             read && plan.reply.shows_value() && self.out.len().saturating_add(len) > OUT_LEN_MAX.max(len);
+        if matches!(plan.reply, Reply::Memcache(_)) && !matches!(op.action, Action::Get) {
+            self.tallies.count(op, &outcome);
+            self.tallied = true;
+        }
         match plan.reply {
             Reply::Resp(reply) => resp::answer(self, reply, plan.version, outcome, too_much),
             Reply::Memcache(memcache::Reply::Meta(note)) => {

@@ -226,6 +226,9 @@ impl<'s> Worker<'s> {
         self.turn.scatter(&mut self.executor, counters);
         calls::count_usual(&mut self.executor);
         counters.commands.add(std::mem::take(&mut self.executor.commands));
+        if std::mem::take(&mut self.executor.answers.tallied) {
+            counters.memcached.take(&mut self.executor.answers.tallies);
+        }
         let errors = std::mem::take(&mut self.executor.answers.errors);
         if errors > 0 {
             counters.errors.add(errors);

@@ -4,6 +4,7 @@
 //! store, never a locked instruction, and happens once per turn rather than once per request.
 
 pub(crate) mod calls;
+pub(crate) mod memcache;
 pub(crate) mod rates;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,8 @@ pub(crate) struct Counters {
     pub(crate) flushes: Counter,
     /// Writes refused because no room could be made in time.
     pub(crate) no_room: Counter,
+    /// What memcached counts, too.
+    pub(crate) memcached: memcache::Sums,
     /// Calls of RESP's commands.
     pub(crate) calls: Calls,
     /// Errors answered in RESP, by their codes. Locked where there are some, once a turn.

@@ -1,5 +1,7 @@
 //! Base64 (RFC 4648, section 4): how the meta commands spell keys of arbitrary bytes.
 
+use alloc::vec::Vec;
+
 use super::KEY_LEN_MAX;
 
 /// The bytes that `text` spells: groups of four characters, the last one padded. Nothing at all is no spelling, nor is
@@ -21,6 +23,18 @@ pub fn decode<'b>(text: &[u8], into: &'b mut [u8; KEY_LEN_MAX]) -> Option<&'b [u
     Some(&into[..at + 3 - padding])
 }
 
+/// Appends the spelling of `bytes`.
+pub fn encode(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for chunk in bytes.chunks(3) {
+        let mut three = [0; 3];
+        three[..chunk.len()].copy_from_slice(chunk);
+        let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
+        let digit = |at: usize| DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
+        out.extend((0..4).map(|at| if at <= chunk.len() { digit(at) } else { b'=' }));
+    }
+}
+
 fn triple(group: [u8; 4]) -> Option<[u8; 3]> {
     let mut bits = 0;
     for byte in group {
@@ -40,7 +54,8 @@ fn triple(group: [u8; 4]) -> Option<[u8; 3]> {
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::{decode, encode};
+    use alloc::vec::Vec;
 
     #[test]
     fn base64_table() {
@@ -60,6 +75,11 @@ mod tests {
         ];
         for (text, bytes) in table {
             assert_eq!(decode(text.as_bytes(), &mut [0; 250]), bytes, "{text}");
+            if let Some(bytes) = bytes {
+                let mut again = Vec::new();
+                encode(&mut again, bytes);
+                assert_eq!(again, text.as_bytes());
+            }
         }
     }
 }

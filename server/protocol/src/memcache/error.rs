@@ -85,18 +85,26 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// A stream in which the next request cannot be found. Answer with the text and CRLF, then close.
+/// A stream in which the next request cannot be found. Answer with [`write::parse_error`](super::write::parse_error), then close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseError {
     /// The line is longer than allowed. memcached closes without a word; we say why.
     LineTooLong,
+    /// The client speaks the binary protocol.
+    Binary {
+        /// What it asks for.
+        opcode: u8,
+        /// Its number, to be repeated.
+        opaque: [u8; 4],
+    },
 }
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LineTooLong => f.write_str("CLIENT_ERROR line too long"),
+            Self::Binary { .. } => f.write_str("the binary protocol is not spoken"),
         }
     }
 }

@@ -4,14 +4,16 @@
 //! get <key>*\r\n                                              gets, gat <exptime>, gats <exptime>
 //! set <key> <flags> <exptime> <bytes> [noreply]\r\n           add, replace, append, prepend; cas has <cas> after <bytes>
 //!     <value>\r\n
-//! delete <key> [0] [noreply]\r\n                              incr, decr, touch, flush_all, version, verbosity, stats, quit
+//! delete <key> [0] [noreply]\r\n                              incr, decr, touch, flush_all, version, stats, quit, ..
 //! ```
 //! Lines end with CRLF or LF; words are separated by one or more blanks, and blanks at either end are nothing. Rules and
 //! error texts were put to memcached 1.6.18; where we differ, the comment says why.
 //!
 //! [`parse`] reads requests, [`mod@write`] makes replies. The meta commands stand in `meta.rs`.
 
+mod admin;
 pub mod base64;
+mod binary;
 mod error;
 mod exptime;
 mod line;
@@ -20,6 +22,8 @@ mod request;
 mod store;
 pub mod write;
 
+pub use admin::Dump;
+pub use binary::REQUEST_MAGIC as BINARY_MAGIC;
 pub use error::{ParseError, Refusal};
 pub use exptime::Exptime;
 pub use line::{Keys, KeysIter};

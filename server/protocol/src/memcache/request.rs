@@ -6,7 +6,7 @@
 use super::line::{self, Keys};
 use super::meta::{self, Meta};
 use super::store::{self, Store, StoreMode};
-use super::{ParseError, Refusal};
+use super::{Dump, ParseError, Refusal, admin, binary};
 use crate::{Limits, Parsed, number};
 
 /// One request.
@@ -83,6 +83,24 @@ pub enum Request<'a> {
         /// Which; empty for the general ones. May hold several words.
         section: &'a [u8],
     },
+    /// To be answered with this line, without CRLF; there is nothing to do.
+    Fixed(&'static str),
+    /// `lru_crawler metadump` and `mgdump`: tell of all items.
+    Dump(Dump),
+    /// `shutdown`: stop the server, if its operator allows that.
+    Shutdown {
+        /// Whether it is to be done in a way that memcached knows.
+        known: bool,
+    },
+    /// `cache_memlimit`.
+    MemoryLimit {
+        /// Memory for items, in mebibytes.
+        mebibytes: u32,
+        /// Whether to answer nothing.
+        noreply: bool,
+    },
+    /// `config get cluster`: which servers there are (auto discovery of Amazon's clients).
+    ClusterConfig,
     /// `quit`: close without an answer.
     Quit,
     /// A meta command.
@@ -149,6 +167,9 @@ fn split_key<'a>(text: &'a [u8], limits: &Limits) -> Option<(&'a [u8], &'a [u8])
 
 #[inline(never)]
 fn parse_line<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
+    if let Some(parsed) = binary::refuse(input) {
+        return parsed;
+    }
     let Some((line, consumed)) = line::split(input, limits)? else {
         return Ok(Parsed::Incomplete { at_least: input.len() + 1 });
     };
@@ -229,7 +250,10 @@ fn command<'a>(
         (b"version", _) => Request::Version,
         (b"stats", _) => Request::Stats { section: line::trim(text) },
         (b"quit", _) => Request::Quit,
-        _ => return Err(Refusal::UnknownCommand),
+        _ => match admin::command(verb, words, noreply) {
+            Some(command) => command?,
+            None => return Err(Refusal::UnknownCommand),
+        },
     })
 }
 

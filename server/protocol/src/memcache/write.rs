@@ -5,7 +5,7 @@
 //! STORED\r\n  NOT_FOUND\r\n  12\r\n  STAT <name> <value>\r\n  ERROR\r\n
 //! ```
 
-use super::{ParseError, Refusal};
+use super::{ParseError, Refusal, binary};
 use crate::number;
 use alloc::vec::Vec;
 
@@ -70,6 +70,20 @@ pub fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// A line that says all there is to say.
+pub fn fixed(out: &mut Vec<u8>, text: &str) {
+    line(out, text, b"");
+}
+
+/// The only server of a cluster, for auto discovery: payload of version, then `name|address|port`.
+pub fn cluster_config(out: &mut Vec<u8>, host: &str, port: u16) {
+    let payload = alloc::format!("1\n{host}|{host}|{port}\n");
+    line(out, "CONFIG cluster 0 ", alloc::format!("{}", payload.len()).as_bytes());
+    out.extend_from_slice(payload.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(END);
+}
+
 /// The version of the server.
 pub fn version(out: &mut Vec<u8>, version: &str) {
     line(out, "VERSION ", version.as_bytes());
@@ -101,6 +115,7 @@ pub fn refusal(out: &mut Vec<u8>, refusal: Refusal) {
 pub fn parse_error(out: &mut Vec<u8>, error: ParseError) {
     match error {
         ParseError::LineTooLong => client_error(out, "line too long"),
+        ParseError::Binary { opcode, opaque } => binary::write_refusal(out, opcode, opaque),
     }
 }
 

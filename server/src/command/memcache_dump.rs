@@ -1,0 +1,77 @@
+//! `lru_crawler metadump` and `mgdump`: a line for each item, so that a tool can look at or copy all of them.
+
+use crabcache_engine::Value;
+use crabcache_protocol::memcache::{Dump, base64, write};
+
+use crate::reactor::batch::Pass;
+
+/// A dump under way.
+#[derive(Debug)]
+pub(crate) struct Dumping {
+    cursor: u64,
+    form: Dump,
+}
+
+/// Items of a slice.
+const ITEMS: usize = 512;
+
+impl Dumping {
+    /// One that has just begun.
+    pub(crate) fn new(form: Dump) -> Self {
+        Self { cursor: 0, form }
+    }
+
+    /// Goes on for a slice; true when it is done.
+    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
+        let (now, place, form) = (pass.now(), pass.place(), self.form);
+        pass.run();
+        let (handle, out) = (&mut pass.executor.handle, &mut pass.executor.answers.out);
+        self.cursor = handle.scan(now, self.cursor, ITEMS, |key, value| {
+            if let Some(key) = place.own(key) {
+                item(out, form, key, &value);
+            }
+        });
+        handle.quiescent(now);
+        if self.cursor == 0 {
+            out.extend_from_slice(if form == Dump::Metadata { write::END } else { b"EN\r\n" });
+        }
+        self.cursor == 0
+    }
+}
+
+/// Tells of an item.
+fn item(out: &mut Vec<u8>, form: Dump, key: &[u8], value: &Value<'_>) {
+    match form {
+        Dump::Metadata => {
+            out.extend_from_slice(b"key=");
+            encode_uri(out, key);
+            let expires = value.expires().map_or("-1".to_owned(), |at| (at.0 / 1000).to_string());
+            let fetched = if value.is_used() { "yes" } else { "no" };
+            let (cas, size) = (value.version(), value.item_bytes());
+            let line = format!(" exp={expires} la=0 cas={cas} fetch={fetched} cls=1 size={size}\n");
+            out.extend_from_slice(line.as_bytes());
+        }
+        Dump::Requests => {
+            out.extend_from_slice(b"mg ");
+            if key.iter().all(u8::is_ascii_graphic) && !key.is_empty() {
+                out.extend_from_slice(key);
+            } else {
+                base64::encode(out, key);
+                out.extend_from_slice(b" b");
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Bytes that mean something in a URI as `%` and two digits (RFC 3986, section 2.3).
+fn encode_uri(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+    }
+}
