@@ -233,8 +233,33 @@ impl<'c> Handle<'c> {
         self.local.save_counters();
     }
 
+    /// Keeps what is found from now on where it is until this handle is [`quiescent`](Self::quiescent) or
+    /// [`offline`](Self::offline), whatever is written meanwhile: until then, [`bytes`](Self::bytes) gives what an
+    /// [`ArenaRef`] names. A write that would have to let go of it answers [`StoreError::Pressure`] instead.
+    ///
+    /// For sending values from where they lie, after a batch that also writes.
+    ///
+    /// ```
+    /// # use crabcache_engine::{Cache, Config, Millis};
+    /// # let mut region = vec![std::mem::MaybeUninit::uninit(); 1 << 20];
+    /// # let cache = Cache::new(&mut region, Config::default()).unwrap();
+    /// # let mut handle = cache.handle().unwrap();
+    /// handle.put(Millis(0), b"crab", b"cake")?;
+    /// handle.pin();
+    /// let found = handle.get(Millis(0), b"crab").map(|value| value.arena_ref());
+    /// handle.put(Millis(0), b"crab", b"stick")?;
+    /// assert_eq!(found.and_then(|found| handle.bytes(found)), Some(&b"cake"[..]));
+    /// handle.quiescent(Millis(0));
+    /// # Ok::<(), crabcache_engine::StoreError>(())
+    /// ```
+    pub fn pin(&mut self) {
+        self.online();
+        self.local.pinned = true;
+    }
+
     /// Before sleeping: a handle that is offline holds up nobody. Any operation brings it online again.
     pub fn offline(&mut self) {
+        self.local.pinned = false;
         self.local.grip = self.local.grip.wrapping_add(1);
         self.local.participant.offline();
     }
@@ -248,8 +273,8 @@ impl<'c> Handle<'c> {
     }
 
     /// The bytes that an [`ArenaRef`] names, as they were when they were found; none if they are another cache's, or if they
-    /// may have been reused: from some [`quiescent`](Self::quiescent) or [`offline`](Self::offline) of this handle on, or from
-    /// a write that had to make room.
+    /// may have been reused: from some [`quiescent`](Self::quiescent) or [`offline`](Self::offline) of this handle on, or, unless
+    /// it was [pinned](Self::pin) before, from a write that had to make room.
     #[must_use]
     pub fn bytes(&self, reference: ArenaRef) -> Option<&[u8]> {
         let participant = &self.local.participant;
@@ -322,6 +347,7 @@ impl<'c> Handle<'c> {
     /// was removed before. Is quiescent in between.
     pub fn flush(&mut self, now: Millis, cursor: u64, buckets: usize) -> Option<u64> {
         self.online();
+        self.local.pinned = false;
         let shared = self.local.shared;
         let shards = u64::from(shared.geometry.shards);
         let (mut number, mut bucket, mut left) = (cursor % shards, cursor / shards, buckets);

@@ -37,6 +37,8 @@ pub(crate) struct Local<'c> {
     pub(crate) expected: [u32; Config::SHARDS_MAX as usize],
     /// Changes whenever this handle may have let go of what it found.
     pub(crate) grip: u32,
+    /// Nothing that was found may be let go of before the next quiescent state.
+    pub(crate) pinned: bool,
     /// Granules asked for since the last quiescent state.
     taken: u32,
     /// The most that was asked for between two of them lately.
@@ -58,6 +60,7 @@ impl<'c> Local<'c> {
             wants_room: [0; Config::SHARDS_MAX as usize / 64],
             expected: [0; Config::SHARDS_MAX as usize],
             grip: 0,
+            pinned: false,
             taken: 0,
             demand: 0,
             alone: false,
@@ -196,10 +199,10 @@ impl<'c> Local<'c> {
         }
     }
 
-    /// Counts a write that is refused for lack of room.
+    /// Counts a write that is refused for lack of room; not one that could have made some, had nothing been pinned.
     #[cold]
     pub(crate) fn refuse(&mut self) -> StoreError {
-        self.counters.pressure += 1;
+        self.counters.pressure += u64::from(!self.pinned);
         StoreError::Pressure
     }
 
@@ -247,7 +250,7 @@ impl<'c> Local<'c> {
     /// Makes sure that a write can retire what it replaces. False: nobody lets go of what this handle retired.
     #[inline]
     pub(crate) fn prepare_write(&mut self) -> bool {
-        if !self.has_limbo_room() {
+        if !self.has_limbo_room() && !self.pinned {
             self.settle();
         }
         self.has_limbo_room()
@@ -268,6 +271,7 @@ impl<'c> Local<'c> {
 
     /// Lets go of everything found so far and lets a grace period pass, as far as the other handles allow.
     pub(crate) fn settle(&mut self) {
+        debug_assert!(!self.pinned);
         self.grip = self.grip.wrapping_add(1);
         self.let_grace_pass();
         self.drain();
@@ -321,6 +325,7 @@ impl<'c> Local<'c> {
             return;
         }
         self.grip = self.grip.wrapping_add(1);
+        self.pinned = false;
         self.participant.announce();
         self.demand = self.taken.max(self.demand - self.demand / 16);
         self.taken = 0;
@@ -528,7 +533,7 @@ impl<'c> Local<'c> {
         // A large block may take more blocks than limbo holds: then it is made room for in several steps.
         let (Room::Main(granules) | Room::Nursery(granules)) = room;
         let steps = ROOM_TRIES + granules / self.shared.geometry.limbo_len;
-        if *tries & 0xffff >= steps.min(0xffff) {
+        if *tries & 0xffff >= steps.min(0xffff) || self.pinned {
             return Next::GiveUp;
         }
         *tries += 1;
