@@ -17,7 +17,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 /// The most buckets that one [`Handle::scan`] looks at where fewer items are asked for.
-const SCAN_BUCKETS: usize = 8192;
+const SCAN_BUCKETS: usize = 2048;
 
 /// One thread's way into a cache: everything is done through it. `Send`, but not `Sync`. Online when made.
 ///

@@ -108,6 +108,35 @@ fn a_pattern_that_takes_too_long_is_refused() {
     client.check(resp(&[b"KEYS", b"*b"]), "*0\r\n");
 }
 
+/// So long that a slice cannot hold what it looks at.
+#[test]
+fn walks_over_long_keys() {
+    let server = start_with(support::Config { memory_bytes: 256 << 20, ..config() });
+    let mut client = Client::new(&server);
+    client.resp("SELECT 2", "+OK\r\n");
+    for item in 0..300 {
+        let key = [format!("{item}:").as_bytes(), &vec![b'k'; 50_000]].concat();
+        client.check(resp(&[b"SET", &key, b"1"]), "+OK\r\n");
+    }
+    client.resp("KEYS 1", "*0\r\n");
+    client.resp("KEYS *", "-ERR too many keys match; use SCAN\r\n");
+    let (mut cursor, mut seen) = ("0".to_owned(), 0);
+    loop {
+        client.send(format!("SCAN {cursor} COUNT 5000\r\n"));
+        client.expect("*2\r\n");
+        cursor = String::from_utf8(client.bulk()).expect("a number");
+        let here: usize = client.line()[1..].parse().expect("a number");
+        (0..here).for_each(|_| assert!(client.bulk().len() > 50_000));
+        seen += here;
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert!(seen >= 300);
+    client.resp("DBSIZE", ":300\r\n");
+    client.check("SET other 1\r\nFLUSHDB\r\nDBSIZE\r\n", "+OK\r\n+OK\r\n:0\r\n");
+}
+
 #[test]
 fn clients_are_listed_with_their_databases() {
     let server = start();

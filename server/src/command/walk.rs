@@ -11,12 +11,14 @@ use crate::reactor::batch::Pass;
 /// Items of a slice.
 const SLICE_ITEMS: usize = 4096;
 /// Items that are looked at between two looks at what it took.
-const CHUNK_ITEMS: usize = 256;
+const CHUNK_ITEMS: usize = 64;
 /// Chunks of a slice, however few items there are in the buckets.
-const CHUNKS: usize = 32;
+const CHUNKS: usize = 128;
+/// Bytes of keys in a slice, as far as one chunk does not have more.
+const SLICE_BYTES: usize = 256 << 10;
 /// Steps of matching keys with patterns in a slice, and in a chunk.
 const STEPS: usize = 1 << 20;
-/// The longest answer to KEYS.
+/// The longest answer to KEYS, unless a worker's clients have less memory than that.
 const KEYS_LEN_MAX: usize = 16 << 20;
 /// What is answered where a pattern takes longer than that for a chunk.
 pub(crate) const TOO_COMPLEX: &str = "ERR the pattern takes too long to match";
@@ -51,7 +53,7 @@ pub(crate) enum Counted {
     /// That of one place is answered.
     Size(Place),
     /// They are part of INFO, with these sections.
-    Info(Vec<Box<[u8]>>),
+    Info(info::Wanted),
 }
 
 /// Keys that were found.
@@ -68,6 +70,8 @@ pub(crate) struct Search {
     steps: usize,
     /// Looks that were taken.
     chunks: usize,
+    /// Bytes that had been found before this slice.
+    before: usize,
 }
 
 /// A pattern was too much for one chunk.
@@ -76,17 +80,21 @@ pub(crate) struct TooComplex;
 
 impl Search {
     pub(crate) fn new(place: Place) -> Self {
-        Self { place, found: Vec::new(), count: 0, seen: 0, steps: 0, chunks: 0 }
+        Self { place, found: Vec::new(), count: 0, seen: 0, steps: 0, chunks: 0, before: 0 }
     }
 
     /// Whether it has taken as long as it may at a time, or looked at so many items.
     pub(crate) fn has_worked(&self, items: usize) -> bool {
-        self.seen >= items || self.steps >= STEPS || self.chunks >= CHUNKS
+        self.seen >= items
+            || self.steps >= STEPS
+            || self.chunks >= CHUNKS
+            || self.found.len() - self.before >= SLICE_BYTES
     }
 
     /// Begins a slice.
     fn begin(&mut self) {
         (self.seen, self.steps, self.chunks) = (0, 0, 0);
+        self.before = self.found.len();
     }
 
     /// Looks at some items from `cursor` on, at about as many as `items` but not more than a chunk has; gives the next
@@ -170,7 +178,9 @@ fn keys(cursor: &mut u64, search: &mut Search, pattern: &[u8], pass: &mut Pass<'
             return true;
         };
         *cursor = next;
-        if search.found.len() > KEYS_LEN_MAX {
+        let shared = pass.shared();
+        let len_max = KEYS_LEN_MAX.min(shared.config.client_memory_bytes / shared.seats.len());
+        if search.found.len() > len_max {
             pass.error("ERR too many keys match; use SCAN");
             return true;
         }
@@ -195,10 +205,7 @@ fn count(cursor: &mut u64, items: &mut Items, then: &Counted, pass: &mut Pass<'_
     }
     match then {
         Counted::Size(place) => write::integer(pass.direct(), items[place.index()] as i64),
-        Counted::Info(sections) => {
-            let sections: Vec<&[u8]> = sections.iter().map(|section| &**section).collect();
-            info::answer(&sections, items, pass);
-        }
+        Counted::Info(wanted) => info::answer(wanted, items, pass),
     }
     true
 }
@@ -213,7 +220,7 @@ fn random(
     let mut keys = Vec::new();
     for _ in 0..CHUNKS {
         let now = pass.now();
-        *cursor = pass.executor.handle.scan(now, *cursor, CHUNK_ITEMS / 4, |stored, _| {
+        *cursor = pass.executor.handle.scan(now, *cursor, CHUNK_ITEMS, |stored, _| {
             keys.extend(place.own(stored).map(Box::<[u8]>::from));
         });
         pass.executor.handle.quiescent(now);
@@ -232,9 +239,14 @@ fn random(
 
 fn clear(cursor: &mut u64, place: Place, pass: &mut Pass<'_, '_, '_>) -> bool {
     let now = pass.now();
-    let mut keys = Vec::new();
+    let (mut keys, mut bytes) = (Vec::new(), 0);
     let next = pass.executor.handle.scan(now, *cursor, SLICE_ITEMS / 4, |stored, _| {
-        keys.extend(place.own(stored).map(|_| Box::<[u8]>::from(stored)));
+        if place.own(stored).is_some() {
+            if bytes < SLICE_BYTES {
+                keys.push(Box::<[u8]>::from(stored));
+            }
+            bytes += stored.len();
+        }
     });
     pass.executor.handle.quiescent(now);
     for key in &keys {
@@ -244,6 +256,10 @@ fn clear(cursor: &mut u64, place: Place, pass: &mut Pass<'_, '_, '_>) -> bool {
         }
     }
     pass.executor.handle.quiescent(now);
+    if bytes >= SLICE_BYTES {
+        // What was not removed is still there, and found again.
+        return false;
+    }
     *cursor = next;
     if next == 0 {
         pass.direct().extend_from_slice(write::OK);

@@ -63,12 +63,15 @@ const SECTIONS: [Section; 13] = [
     usual("Keyspace", keyspace),
 ];
 
+/// Which of the sections are wanted.
+pub(crate) type Wanted = [bool; SECTIONS.len()];
+
 /// `INFO [section ...]`
 pub(super) fn info<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let wanted: Vec<&[u8]> = args.iter().skip(1).collect();
-    let tells_items = SECTIONS.iter().any(|section| section.name == "Keyspace" && has(&wanted, section));
+    let wanted = SECTIONS.map(|section| is_wanted(args, &section));
+    let tells_items =
+        SECTIONS.iter().zip(wanted).any(|(section, wanted)| wanted && section.name == "Keyspace");
     if tells_items && !pass.shared().databases.only_first() {
-        let wanted = wanted.into_iter().map(Box::from).collect();
         connection.task = Some(Box::new(Task::Walk(Walk::count(Counted::Info(wanted)))));
         return;
     }
@@ -79,25 +82,25 @@ pub(super) fn info<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
 }
 
 /// Answers with the sections that are wanted.
-pub(crate) fn answer(wanted: &[&[u8]], items: &Items, pass: &mut Pass<'_, '_, '_>) {
+pub(crate) fn answer(wanted: &Wanted, items: &Items, pass: &mut Pass<'_, '_, '_>) {
     let text = text(pass.shared(), pass.now(), wanted, items);
     let version = pass.version;
     write::verbatim(pass.direct(), *b"txt", text.as_bytes(), version);
 }
 
 /// Whether a section is wanted: a usual one also where none is asked for.
-fn has(wanted: &[&[u8]], section: &Section) -> bool {
-    let asks = |name: &str| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()));
-    let usual = wanted.is_empty() || asks("default");
+fn is_wanted(args: Args<'_>, section: &Section) -> bool {
+    let asks = |name: &str| args.iter().skip(1).any(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()));
+    let usual = args.len() == 1 || asks("default");
     asks("all") || asks("everything") || (usual && section.usual) || asks(section.name)
 }
 
-fn text(shared: &Shared<'_>, now: Millis, wanted: &[&[u8]], items: &Items) -> String {
+fn text(shared: &Shared<'_>, now: Millis, wanted: &Wanted, items: &Items) -> String {
     let tracking = shared.tracking.figures();
     let facts = Facts { shared, report: shared.report(), usage: usage(), items, tracking, now };
     let mut text = String::with_capacity(4096);
-    for section in SECTIONS {
-        if has(wanted, &section) {
+    for (section, wanted) in SECTIONS.iter().zip(wanted) {
+        if *wanted {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
