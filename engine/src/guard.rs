@@ -88,7 +88,7 @@ impl<'v> Value<'v> {
     /// same bytes then lie elsewhere, but their old place may have been used again. It may also differ when nothing but the
     /// place changed: then a compare-and-swap fails, and the client reads again.
     ///
-    /// An item that was leased, or stored with a version, has that one for ever, in memory of its own.
+    /// It is below 2^63 and not 0. An item that was leased, or stored with a version, has that one for ever, in memory of its own.
     #[must_use]
     pub fn version(&self) -> u64 {
         if let Some(mark) = self.item.mark() {
@@ -103,7 +103,8 @@ impl<'v> Value<'v> {
         for &byte in rest {
             hash = mix(hash ^ u64::from(byte));
         }
-        hash.max(1)
+        // Many clients keep it as a signed number.
+        (hash >> 1).max(1)
     }
 }
 
