@@ -97,7 +97,7 @@ fn flush_now_and_later() {
     client.check("flush_all 1\r\nget a\r\n", "OK\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
     sleep(Duration::from_millis(1500));
     client.check("get a\r\n", "END\r\n");
-    client.check("flush_all noreply\r\nversion\r\n", format!("VERSION {}\r\n", env!("CARGO_PKG_VERSION")));
+    client.check("flush_all noreply\r\nversion\r\n", "VERSION 1.6.40\r\n");
 }
 
 #[test]
@@ -264,4 +264,18 @@ fn outcomes_are_counted() {
     assert!(
         lines.contains(&"STAT incr_hits 0".to_owned()) && lines.contains(&"STAT curr_items 1".to_owned())
     );
+}
+
+#[test]
+fn cas_uniques_fit_signed_numbers() {
+    let server = start();
+    let mut client = Client::new(&server);
+    for number in 0..64 {
+        client.check(format!("set k 0 0 2\r\n{number:02}\r\n"), "STORED\r\n");
+        client.send("gets k\r\n");
+        let line = client.line();
+        let unique = line.rsplit(' ').next().map(str::parse::<i64>);
+        assert!(unique.is_some_and(|unique| unique.is_ok_and(|unique| unique > 0)), "{line}");
+        client.expect(format!("{number:02}\r\nEND\r\n"));
+    }
 }

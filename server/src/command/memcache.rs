@@ -14,6 +14,9 @@ use crate::reactor::answers::Answers;
 use crate::reactor::batch::Pass;
 use crate::shared::LargeValues;
 
+/// The version of memcached whose commands are spoken: clients choose by it what they may ask for.
+pub(super) const MEMCACHED_VERSION: &str = "1.6.40";
+
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
@@ -185,7 +188,7 @@ fn less_usual<'a>(request: Request<'a>, connection: &mut Connection, pass: &mut 
                 connection.task = Some(Box::new(Task::flush(Done::Memcache { noreply })));
             }
         },
-        Request::Version => write::version(pass.direct(), env!("CARGO_PKG_VERSION")),
+        Request::Version => write::version(pass.direct(), MEMCACHED_VERSION),
         Request::Verbosity { noreply } => {
             if !noreply {
                 pass.direct().extend_from_slice(write::OK);

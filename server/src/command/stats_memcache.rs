@@ -5,6 +5,7 @@ use std::fmt::Display;
 use crabcache_engine::Millis;
 use crabcache_protocol::memcache::write;
 
+use super::memcache::MEMCACHED_VERSION;
 use crate::shared::{Report, Shared};
 use crate::stats::memcache;
 use crate::sys::usage::usage;
@@ -41,7 +42,8 @@ fn general(out: &mut Vec<u8>, shared: &Shared<'_>, now: Millis) {
     stat(out, "pid", std::process::id());
     stat(out, "uptime", shared.started.elapsed().as_secs());
     stat(out, "time", now.0 / 1000);
-    stat(out, "version", env!("CARGO_PKG_VERSION"));
+    stat(out, "version", MEMCACHED_VERSION);
+    stat(out, "crabcache_version", env!("CARGO_PKG_VERSION"));
     stat(out, "pointer_size", usize::BITS);
     stat(out, "rusage_user", format_args!("{:.6}", usage.user_seconds));
     stat(out, "rusage_system", format_args!("{:.6}", usage.system_seconds));
