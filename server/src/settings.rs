@@ -19,11 +19,11 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// What a server starts with.
-    pub(crate) fn new(connections_max: usize) -> Self {
+    pub(crate) fn new(connections_max: usize, idle_seconds_max: u64) -> Self {
         Self {
             connections_max: AtomicUsize::new(connections_max),
             connections_limit: connections_max,
-            idle_seconds_max: AtomicU64::new(0),
+            idle_seconds_max: AtomicU64::new(idle_seconds_max),
             slow_micros: AtomicI64::new(10_000),
             slow_requests_max: AtomicUsize::new(128),
             times_requests: AtomicBool::new(true),
@@ -49,6 +49,11 @@ impl Settings {
     /// For how many seconds a client may be idle; 0: for ever.
     pub(crate) fn idle_seconds_max(&self) -> u64 {
         self.idle_seconds_max.load(Ordering::Relaxed)
+    }
+
+    /// The same in milliseconds.
+    pub(crate) fn idle_ms_max(&self) -> u64 {
+        self.idle_seconds_max().saturating_mul(1000)
     }
 
     /// Changes it.

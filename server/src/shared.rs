@@ -17,6 +17,7 @@ use crate::monitor::Monitors;
 use crate::net::stream::Stream;
 use crate::pause::Pause;
 use crate::pubsub::Channels;
+use crate::reactor::sized;
 use crate::settings::Settings;
 use crate::shutdown::Control;
 use crate::slowlog::SlowLog;
@@ -164,7 +165,7 @@ impl Seat {
 }
 
 impl<'r> Shared<'r> {
-    /// What a server begins with.
+    /// A server that nobody has come to yet.
     pub(crate) fn new(
         cache: Cache<'r>,
         config: Config,
@@ -176,7 +177,7 @@ impl<'r> Shared<'r> {
     ) -> Self {
         Self {
             cache,
-            settings: Settings::new(config.connections_max),
+            settings: Settings::new(config.connections_max, config.idle_seconds_max),
             config,
             addresses,
             seats,
@@ -324,7 +325,7 @@ pub(crate) struct LargeValues {
 
 impl LargeValues {
     /// Values up to this length never matter.
-    pub(crate) const FROM: usize = 64 << 10;
+    pub(crate) const FROM: usize = sized(64 << 10);
     /// For how long one is remembered.
     const MEMORY_MS: u64 = 60_000;
 
@@ -370,7 +371,7 @@ impl Bounds {
     /// Redis' longest string.
     const BULK_LEN_MAX: usize = 512 << 20;
     /// Some room for a command of many arguments even where items are small.
-    const REQUEST_LEN_MIN: usize = 8 << 20;
+    const REQUEST_LEN_MIN: usize = sized(8 << 20);
 
     pub(crate) fn new(item_len_max: usize) -> Self {
         let limits = Limits {
@@ -381,7 +382,7 @@ impl Bounds {
         };
         Self {
             item_len_max,
-            request_len_max: (item_len_max + (1 << 20)).max(Self::REQUEST_LEN_MIN),
+            request_len_max: (item_len_max + sized(1 << 20)).max(Self::REQUEST_LEN_MIN),
             skipping: limits,
             resp: Limits { value_len_max: Self::BULK_LEN_MAX, ..limits },
         }

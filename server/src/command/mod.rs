@@ -115,6 +115,18 @@ fn go_on(mut task: Box<Task>, connection: &mut Connection, pass: &mut Pass<'_, '
     done
 }
 
+/// What a client is told that is closed because its request did not come to an end.
+pub(crate) fn too_slow(dialect: Dialect) -> &'static [u8] {
+    const TIMEOUT: [u8; wire::REPLY_HEADER_LEN] = wire::reply::head(wire::Status::BadRequest, 0, 0);
+    match dialect {
+        Dialect::Resp(_) | Dialect::Unknown => {
+            b"-ERR Protocol error: the rest of the request did not come in time\r\n"
+        }
+        Dialect::Memcache => b"CLIENT_ERROR the rest of the request did not come in time\r\n",
+        Dialect::Native => &TIMEOUT,
+    }
+}
+
 /// What a client is told that is closed because all of them together hold too much memory.
 pub(crate) fn out_of_memory(dialect: Dialect) -> &'static [u8] {
     const BUSY: [u8; wire::REPLY_HEADER_LEN] = wire::reply::head(wire::Status::Busy, 0, 0);

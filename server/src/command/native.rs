@@ -307,6 +307,7 @@ fn statistics(pass: &Pass<'_, '_, '_>) -> String {
         ("connections", totals.connections),
         ("commands", totals.commands),
         ("errors", totals.errors),
+        ("timeouts", totals.timeouts),
         ("bytes_in", totals.bytes_in),
         ("bytes_out", totals.bytes_out),
     ] {

@@ -72,6 +72,7 @@ fn general(out: &mut Vec<u8>, shared: &Shared<'_>, now: Millis) {
         ("bytes_written", totals.bytes_out),
         ("limit_maxbytes", stats.region_bytes),
         ("accepting_conns", 1),
+        ("idle_kicks", totals.timeouts),
         ("listen_disabled_num", 0),
         ("time_in_listen_disabled_us", 0),
         ("conn_yields", 0),

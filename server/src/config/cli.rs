@@ -53,6 +53,14 @@ pub struct Arguments {
     /// Let clients stop the server with the command SHUTDOWN.
     #[arg(long, env = "CRABCACHE_ALLOW_SHUTDOWN")]
     allow_shutdown: bool,
+
+    /// Seconds after which a client that neither sends nor takes anything is closed; 0: never.
+    #[arg(long, value_name = "SECONDS", env = "CRABCACHE_IDLE_TIMEOUT", default_value_t = 0)]
+    idle_timeout: u32,
+
+    /// Seconds that the rest of a request may take to arrive, or each 64 KiB of a large one; 0: any time.
+    #[arg(long, value_name = "SECONDS", env = "CRABCACHE_REQUEST_TIMEOUT", default_value_t = 30)]
+    request_timeout: u32,
 }
 
 impl Arguments {
@@ -65,6 +73,8 @@ impl Arguments {
             client_memory_bytes: self.client_memory,
             workers: self.workers.map_or(0, usize::from),
             connections_max: self.max_connections as usize,
+            idle_seconds_max: u64::from(self.idle_timeout),
+            request_ms_max: u64::from(self.request_timeout) * 1000,
             signals: true,
             shutdown_command: self.allow_shutdown,
             ..Config::default()
@@ -96,11 +106,14 @@ mod tests {
             "unix:///tmp/a.sock",
             "--max-connections",
             "7",
+            "--idle-timeout",
+            "300",
         ]);
         let config = arguments.unwrap().into_config();
         assert_eq!(config.memory_bytes, 64 << 20);
         assert_eq!(config.workers, 2);
         assert_eq!(config.connections_max, 7);
+        assert_eq!((config.idle_seconds_max, config.request_ms_max), (300, 30_000));
         assert_eq!(config.listen.len(), 2);
         assert_eq!(config.check(), Ok(()));
     }

@@ -24,6 +24,11 @@ pub struct Config {
     pub workers: usize,
     /// Most clients at once. Default 10000.
     pub connections_max: usize,
+    /// Longest time that a client may neither send nor take anything, in seconds. Default 0: no limit, as in Redis.
+    pub idle_seconds_max: u64,
+    /// Longest time that the rest of a request may take to arrive, in milliseconds; of a large one, each 64 KiB. 0 means no
+    /// limit. Default 30000: what has arrived of it holds memory.
+    pub request_ms_max: u64,
     /// Longest time that stopping may take while answers are still being sent, in milliseconds. Default 5000.
     pub drain_ms_max: u64,
     /// Whether SIGTERM and SIGINT stop the server. Default no: a program that embeds a server keeps its signals.
@@ -70,6 +75,8 @@ impl Default for Config {
             client_memory_bytes: Self::CLIENT_MEMORY_DEFAULT,
             workers: 0,
             connections_max: Self::CONNECTIONS_DEFAULT,
+            idle_seconds_max: 0,
+            request_ms_max: 30_000,
             drain_ms_max: 5000,
             signals: false,
             shutdown_command: false,

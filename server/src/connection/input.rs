@@ -10,16 +10,20 @@
 
 use std::io;
 
+use crabcache_engine::Millis;
 use crabcache_protocol::resp;
 
 use crate::net::stream::Stream;
+use crate::reactor::sized;
 
 /// Requests that need more than this are gathered in the connection, so that their bytes are not copied again at
 /// every turn.
-const LARGE: usize = 64 << 10;
+const LARGE: usize = sized(64 << 10);
 /// What one `recv` of a large request asks for, at least and at most.
-const FILL_MIN: usize = 64 << 10;
-const FILL_MAX: usize = 256 << 10;
+const FILL_MIN: usize = sized(64 << 10);
+const FILL_MAX: usize = sized(256 << 10);
+/// With each so many bytes that arrive the time for a request begins anew.
+const PIECE: usize = sized(64 << 10);
 
 /// What has arrived and is not answered yet.
 #[derive(Debug, Default)]
@@ -30,6 +34,9 @@ pub(crate) struct Input {
     reserved: bool,
     skip: u64,
     whole: bool,
+    /// Since when the unfinished request has been on its way, or the last large piece of it; and how much was here then.
+    began: Millis,
+    had: usize,
     /// How far the RESP parser has come in the unfinished request.
     pub(crate) progress: resp::Progress,
 }
@@ -143,16 +150,44 @@ impl Input {
         self.filled = self.bytes.len();
     }
 
+    /// Whether a part of a request is here, and the rest is to be read.
+    #[must_use]
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.filled > 0 && !self.whole
+    }
+
+    /// Since when the unfinished request has been on its way, by the steady clock; a large one, its last piece of 64 KiB.
+    #[must_use]
+    pub(crate) fn began(&self) -> Millis {
+        self.began
+    }
+
+    /// Says that the time before now does not count.
+    pub(crate) fn restart_clock(&mut self, now: Millis) {
+        self.began = now;
+    }
+
+    /// Notes when what is kept has grown; `anew`: it is another request than before.
+    pub(crate) fn note_progress(&mut self, anew: bool, now: Millis) {
+        if anew || self.filled - self.had.min(self.filled) >= PIECE {
+            self.began = now;
+            self.had = self.filled;
+        }
+    }
+
     /// Receives once, behind what is kept. Gives the bytes received, and whether the socket held no more.
     pub(crate) fn fill(&mut self, stream: &mut Stream) -> io::Result<(usize, bool)> {
         let room = self.need.saturating_sub(self.filled).clamp(FILL_MIN, FILL_MAX);
-        // Memory follows what has arrived, not what was announced: only when a quarter is here is room made for all.
-        // Each byte is zeroed once, when it first belongs to the buffer.
-        if self.filled >= self.need / 4 && self.bytes.capacity() < self.need {
-            self.bytes.reserve_exact(self.need + FILL_MIN - self.bytes.len());
+        let end = self.filled + room;
+        // Memory follows what has arrived, not what was announced: only when a quarter is here is room made for all. It is
+        // never more than was set apart.
+        if self.bytes.capacity() < end {
+            let enough = if self.filled >= self.need / 4 { usize::MAX } else { 2 * self.bytes.capacity() };
+            self.bytes.reserve_exact(enough.min(self.needed()).max(end) - self.bytes.len());
         }
-        if self.bytes.len() < self.filled + room {
-            self.bytes.resize(self.filled + room, 0);
+        // Each byte is zeroed once, when it first belongs to the buffer.
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
         }
         let received = stream.recv(&mut self.bytes[self.filled..self.filled + room])?;
         self.filled += received;

@@ -18,9 +18,10 @@ use std::sync::atomic::Ordering;
 use crabcache_engine::Millis;
 use crabcache_protocol::resp::Version;
 
+use crate::clock::Moment;
+use crate::command::resp;
 use crate::command::resp::Transaction;
 use crate::command::resp::calls::Lasting;
-use crate::command::resp::{self};
 use crate::command::task::Task;
 use crate::config::Pin;
 use crate::monitor::Monitoring;
@@ -116,9 +117,7 @@ pub(crate) struct Connection {
     pub(crate) waits: bool,
     /// Its last answers were large, and the next ones may be.
     pub(crate) heavy: bool,
-    /// When it last sent anything.
-    pub(crate) seen: Millis,
-    /// When it last sent part of a large request or took part of an answer that had to wait.
+    /// When it last sent anything, or took part of an answer that had to wait; by the steady clock.
     pub(crate) moved: Millis,
     /// What the worker's budget knows about it.
     pub(crate) charge: Charge,
@@ -127,7 +126,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// A client that has just come.
     #[must_use]
-    pub(crate) fn new(stream: Stream, client: Arc<Client>, pin: Pin) -> Self {
+    pub(crate) fn new(stream: Stream, client: Arc<Client>, pin: Pin, now: Millis) -> Self {
         let dialect = match pin {
             Pin::Any => Dialect::Unknown,
             Pin::Native => Dialect::Native,
@@ -137,7 +136,6 @@ impl Connection {
         if let Dialect::Resp(_) = dialect {
             client.resp.store(2, Ordering::Relaxed);
         }
-        let seen = Millis(client.since_ms);
         Self {
             stream,
             client,
@@ -161,8 +159,7 @@ impl Connection {
             paused: false,
             waits: false,
             heavy: false,
-            seen,
-            moved: Millis::default(),
+            moved: now,
             charge: Charge::default(),
         }
     }
@@ -198,7 +195,7 @@ impl Connection {
 
     /// What reports tell about it.
     #[must_use]
-    pub(crate) fn seen_as(&self) -> Seen {
+    pub(crate) fn seen_as(&self, moment: Moment) -> Seen {
         let transaction = self.transaction.as_ref();
         let queued = transaction.and_then(|transaction| transaction.queued());
         let flags = [
@@ -210,7 +207,7 @@ impl Connection {
             (self.tracked.as_ref().is_some_and(|tracked| tracked.options.broadcast), 'B'),
         ];
         Seen {
-            last: self.seen,
+            last: moment.wall_of(self.moved),
             command: resp::name_of(self.last.into()).unwrap_or("NULL"),
             database: self.database,
             input: self.input.kept().len(),
@@ -251,6 +248,12 @@ impl Connection {
             && !self.waits
             && !self.paused
             && (self.readable || self.task.is_some() || self.input.is_whole())
+    }
+
+    /// Whether it has asked for something that is not carried out yet.
+    #[must_use]
+    pub(crate) fn waits_for_us(&self) -> bool {
+        self.waits || self.paused || self.queued || self.task.is_some() || self.input.is_whole()
     }
 
     /// Whether the next thing to do is to read more of a large request.

@@ -6,6 +6,7 @@ use crabcache_engine::{Action, Millis, Op, Outcome, StoreError, Value};
 use crabcache_protocol::{native, resp::write};
 
 use super::batch::Plan;
+use super::sized;
 use crate::command::{Reply, memcache, memcache_meta, native as native_reply, resp};
 use crate::database;
 use crate::shared::LargeValues;
@@ -38,7 +39,7 @@ pub(crate) struct Answers<'s> {
 }
 
 /// Above this many bytes of answers in one turn, a read is refused.
-const OUT_LEN_MAX: usize = 32 << 20;
+const OUT_LEN_MAX: usize = sized(32 << 20);
 /// What the buffer keeps from one turn to the next.
 const OUT_LEN_KEPT: usize = 2 << 20;
 

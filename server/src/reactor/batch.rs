@@ -22,6 +22,7 @@ use heapless::Vec as Fixed;
 use super::access::Access;
 use super::answers::Answers;
 use super::scratch::Scratch;
+use super::{SIMULATED, sized};
 use crate::command::Reply;
 use crate::database::{self, Place};
 use crate::pause::Paused;
@@ -90,14 +91,14 @@ pub(crate) struct Executor<'s> {
 }
 
 /// How long a worker waits for room in one turn, all operations together.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(if SIMULATED { 2 } else { 100 });
 /// How long it sleeps at a time.
 const PAUSE_MIN: Duration = Duration::from_micros(20);
 const PAUSE_MAX: Duration = Duration::from_millis(1);
 /// The answers of one turn; more and the remaining requests wait for the next.
-const ANSWERS_LEN_MAX: usize = 2 << 20;
+const ANSWERS_LEN_MAX: usize = sized(2 << 20);
 /// The same while clients hold so much that memory is short.
-const ANSWERS_LEN_TIGHT: usize = 256 << 10;
+const ANSWERS_LEN_TIGHT: usize = sized(256 << 10);
 
 /// Writes the answers of a batch while it is carried out.
 struct Answering<'b, 's> {

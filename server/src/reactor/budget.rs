@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 
 use crabcache_engine::Millis;
 
+use super::sized;
 use crate::connection::Connection;
 
 /// What a connection holds, as far as the budget knows.
@@ -56,7 +57,7 @@ pub(crate) struct Budget {
 }
 
 /// The least limit of a worker: its clients wait from three quarters of it on.
-const LIMIT_MIN: usize = 4 << 20;
+const LIMIT_MIN: usize = sized(4 << 20);
 /// While others wait, a client that holds memory may rest for so long.
 const REST_MS: u64 = 5_000;
 /// Clients may wait for so long until the one that holds most is closed, however busy.
@@ -190,6 +191,12 @@ impl Budget {
         } else {
             self.waiting.push_back(key);
         }
+    }
+
+    /// Whether anybody holds memory.
+    #[must_use]
+    pub(crate) fn is_held(&self) -> bool {
+        self.held > 0 || self.let_through
     }
 
     /// Whether anybody waits.

@@ -13,6 +13,18 @@ pub(crate) mod access;
 pub(crate) mod answers;
 pub(crate) mod batch;
 pub(crate) mod budget;
+pub(crate) mod deadline;
 pub(crate) mod scratch;
+pub(crate) mod service;
 pub(crate) mod turn;
 pub(crate) mod worker;
+
+/// Whether this is built to be simulated.
+pub(crate) const SIMULATED: bool = cfg!(any(test, fuzzing));
+
+/// The size of a buffer, or a bound on one. In the simulation a sixteenth of it, so that small requests come to every
+/// bound there is.
+#[must_use]
+pub(crate) const fn sized(bytes: usize) -> usize {
+    if SIMULATED { bytes / 16 } else { bytes }
+}

@@ -14,34 +14,39 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crabcache_engine::Millis;
-use mio::Registry;
 use slab::Slab;
 
 use super::batch::{Executor, Pass};
 use super::budget::{self, Budget};
+use super::deadline::{Deadlines, Missed};
 use super::scratch::Scratch;
+use super::sized;
 use crate::command;
+use crate::config::Config;
 use crate::connection::client::Client;
 use crate::connection::{Connection, Phase};
 use crate::mail;
+use crate::settings::Settings;
 use crate::stats::Counters;
 
 /// Bytes that a turn reads from all clients together.
-const GATHER_LEN: usize = 1 << 20;
+const GATHER_LEN: usize = sized(1 << 20);
 /// Behind them, room for what is read only to be dropped.
-const SCRATCH_LEN: usize = 16 << 10;
+const SCRATCH_LEN: usize = sized(16 << 10);
 /// Bytes that a turn reads from one client.
-const READ_MAX: usize = 256 << 10;
+const READ_MAX: usize = sized(256 << 10);
 /// With less room than this in the buffer a client waits for the next turn.
-const READ_MIN: usize = 16 << 10;
+const READ_MIN: usize = sized(16 << 10);
 /// A client that was answered more than this in a turn counts as one with large answers.
-const HEAVY: usize = 64 << 10;
+const HEAVY: usize = sized(64 << 10);
 
 /// A client's part of a turn.
 #[derive(Debug)]
 struct Segment {
     key: usize,
     source: Source,
+    /// It begins with bytes that were here before, the beginning of a request.
+    carries: bool,
     consumed: usize,
 }
 
@@ -67,6 +72,9 @@ pub(crate) struct Turn {
     scratch: Scratch,
     owned: Vec<Vec<u8>>,
     budget: Budget,
+    deadlines: Deadlines,
+    /// The moment of this turn, by the steady clock.
+    now: Millis,
     /// Clients to let go at the end of the turn.
     gone: Vec<usize>,
     /// Clients that were told that nothing more comes, since the last look.
@@ -74,8 +82,8 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// For clients that may hold so many bytes, all together.
-    pub(crate) fn new(client_memory: usize) -> Self {
+    /// For one of so many workers.
+    pub(crate) fn new(config: &Config, workers: usize) -> Self {
         Self {
             connections: Slab::new(),
             ready: Vec::new(),
@@ -84,7 +92,9 @@ impl Turn {
             segments: Vec::new(),
             scratch: Scratch::new(),
             owned: Vec::new(),
-            budget: Budget::new(client_memory),
+            budget: Budget::new(config.client_memory_bytes / workers.max(1)),
+            deadlines: Deadlines::new(config.request_ms_max),
+            now: Millis::default(),
             gone: Vec::new(),
             lingering: Vec::new(),
         }
@@ -121,6 +131,7 @@ impl Turn {
 
     /// Reads from every client on the list.
     pub(crate) fn gather(&mut self, now: Millis, counters: &Counters) {
+        self.now = now;
         let mut received = 0;
         let mut filled = 0;
         std::mem::swap(&mut self.ready, &mut self.visiting);
@@ -159,7 +170,7 @@ impl Turn {
                 if connection.input.is_reserved()
                     || (!self.budget.has_waiting() && self.budget.admit(connection, now))
                 {
-                    received += self.gather_large(key, now);
+                    received += self.gather_large(key);
                 } else {
                     self.budget.wait(key, connection, now);
                 }
@@ -170,8 +181,7 @@ impl Turn {
                 continue;
             }
             if connection.task.is_some() || connection.input.is_whole() {
-                self.segments.push(Segment { key, source: Source::Own(self.owned.len()), consumed: 0 });
-                self.owned.push(connection.input.take());
+                self.push_own(key);
                 continue;
             }
             if !connection.readable {
@@ -190,7 +200,7 @@ impl Turn {
                 Ok(0) => self.gone.push(key),
                 Ok(len) => {
                     received += len;
-                    connection.seen = now;
+                    connection.moved = now;
                     connection.readable = len == room || connection.half_closed;
                     if kept > 0 {
                         self.buffer[start..fresh].copy_from_slice(connection.input.kept());
@@ -201,6 +211,7 @@ impl Turn {
                     self.segments.push(Segment {
                         key,
                         source: Source::Buffer { start, end: filled },
+                        carries: kept > 0,
                         consumed: 0,
                     });
                 }
@@ -214,17 +225,17 @@ impl Turn {
     }
 
     /// Receives more of a large request; it becomes a segment when all of it that is known of is here.
-    fn gather_large(&mut self, key: usize, now: Millis) -> usize {
+    fn gather_large(&mut self, key: usize) -> usize {
+        let now = self.now;
         let connection = &mut self.connections[key];
         match connection.input.fill(&mut connection.stream) {
             Ok((0, _)) => self.gone.push(key),
             Ok((len, drained)) => {
                 connection.moved = now;
-                connection.seen = now;
+                connection.input.note_progress(false, now);
                 connection.readable = !drained || connection.half_closed;
                 if connection.input.is_enough() {
-                    self.segments.push(Segment { key, source: Source::Own(self.owned.len()), consumed: 0 });
-                    self.owned.push(connection.input.take());
+                    self.push_own(key);
                 } else if connection.readable {
                     self.enqueue(key);
                 }
@@ -237,17 +248,29 @@ impl Turn {
         0
     }
 
+    /// Makes a segment of what a connection has gathered.
+    fn push_own(&mut self, key: usize) {
+        let bytes = self.connections[key].input.take();
+        let source = Source::Own(self.owned.len());
+        self.segments.push(Segment { key, source, carries: !bytes.is_empty(), consumed: 0 });
+        self.owned.push(bytes);
+    }
+
     /// A client that is answered: says that nothing more comes, then drops what it still sends.
     fn wind_up(&mut self, key: usize) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Closing {
             connection.phase = Phase::Lingering;
+            connection.moved = self.now;
             connection.stream.end_sending();
             self.lingering.push(key);
         }
         match connection.stream.recv(&mut self.buffer[GATHER_LEN..]) {
             Ok(0) => self.gone.push(key),
-            Ok(_) => self.enqueue(key),
+            Ok(_) => {
+                connection.moved = self.now;
+                self.enqueue(key);
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => connection.readable = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => self.enqueue(key),
             Err(_) => self.gone.push(key),
@@ -308,12 +331,14 @@ impl Turn {
                     let rest = &self.buffer[start + segment.consumed..end];
                     if !rest.is_empty() {
                         connection.input.keep(rest);
+                        connection.input.note_progress(!segment.carries || segment.consumed > 0, self.now);
                     }
                 }
                 Source::Own(index) => {
                     let bytes = std::mem::take(&mut self.owned[index]);
                     if segment.consumed < bytes.len() {
                         connection.input.give_back(bytes, segment.consumed);
+                        connection.input.note_progress(!segment.carries || segment.consumed > 0, self.now);
                     }
                 }
             }
@@ -326,7 +351,7 @@ impl Turn {
                 connection.heavy = answer.len() > HEAVY;
                 let rest = &answer[taken..];
                 if !rest.is_empty() {
-                    connection.moved = executor.now;
+                    connection.moved = self.now;
                     if end == answers.len() && rest.len() > answers.capacity() / 2 {
                         adopter = Some((key, end - rest.len()));
                         continue;
@@ -367,44 +392,62 @@ impl Turn {
     }
 
     /// Looks after the clients that wait for memory.
-    pub(crate) fn relieve(&mut self, now: Millis, counters: &Counters) {
-        while let Some(key) = self.budget.next(&mut self.connections, now) {
-            self.enqueue(key);
-        }
-        if self.budget.looks(now) {
-            // One at a time: its memory may be enough.
-            let resting = self.connections.iter().filter(|(_, connection)| budget::rests(connection, now));
-            let largest = resting.max_by_key(|(_, connection)| connection.charge.counted());
-            if let Some((key, _)) = largest {
+    pub(crate) fn relieve(&mut self, counters: &Counters) {
+        self.wake_waiting();
+        if self.budget.looks(self.now) {
+            // The largest first: its memory may be enough.
+            while self.budget.has_waiting()
+                && let Some(key) = self.largest(budget::rests)
+            {
                 self.close_for_memory(key, counters);
+                self.wake_waiting();
             }
         }
-        if self.budget.is_stuck(now) {
+        if self.budget.is_stuck(self.now) {
             self.close_largest(counters);
         }
+    }
+
+    fn wake_waiting(&mut self) {
+        while let Some(key) = self.budget.next(&mut self.connections, self.now) {
+            self.enqueue(key);
+        }
+    }
+
+    /// Of the clients that are `wanted`, the one that holds most memory, if any holds some.
+    fn largest(&self, wanted: impl Fn(&Connection, Millis) -> bool) -> Option<usize> {
+        let wanted = self.connections.iter().filter(|(_, connection)| wanted(connection, self.now));
+        let largest = wanted.max_by_key(|(_, connection)| connection.charge.counted());
+        largest.filter(|(_, connection)| connection.charge.counted() > 0).map(|(key, _)| key)
     }
 
     /// Closes the client that holds most memory; false if nobody holds any.
     #[cold]
     fn close_largest(&mut self, counters: &Counters) -> bool {
-        let largest = self.connections.iter().max_by_key(|(_, connection)| connection.charge.counted());
-        let Some((key, _)) = largest.filter(|(_, connection)| connection.charge.counted() > 0) else {
-            return false;
-        };
-        self.close_for_memory(key, counters);
-        true
+        let largest = self.largest(|_, _| true);
+        if let Some(key) = largest {
+            self.close_for_memory(key, counters);
+        }
+        largest.is_some()
     }
 
     /// Closes a client whose memory is needed.
     #[cold]
     fn close_for_memory(&mut self, key: usize, counters: &Counters) {
-        let connection = &mut self.connections[key];
         counters.memory_closes.add(1);
+        self.dismiss(key, command::out_of_memory(self.connections[key].dialect));
+    }
+
+    /// Takes a client's memory back, and closes it with this for an answer.
+    fn dismiss(&mut self, key: usize, answer: &[u8]) {
+        let connection = &mut self.connections[key];
         let reads = connection.output.is_empty();
         self.budget.release(connection);
         if reads {
             // What it sends is dropped from here on, and it is told why.
-            connection.output.keep(command::out_of_memory(connection.dialect));
+            connection.output.keep(answer);
+            self.budget.charge(connection);
+            connection.moved = self.now;
             connection.waits = false;
             connection.close();
             self.enqueue(key);
@@ -414,14 +457,44 @@ impl Turn {
         }
     }
 
+    /// When somebody's time may be up, if that can be.
+    #[must_use]
+    pub(crate) fn next_look(&self, idle_ms_max: u64) -> Option<Millis> {
+        self.deadlines.next_look(idle_ms_max > 0 && !self.connections.is_empty(), self.budget.is_held())
+    }
+
+    /// Lets go of the clients whose time is up.
+    #[inline]
+    pub(crate) fn enforce_deadlines(&mut self, settings: &Settings, counters: &Counters) {
+        if self.deadlines.is_due(self.now) {
+            self.look_at_deadlines(settings.idle_ms_max(), counters);
+        }
+    }
+
+    #[cold]
+    fn look_at_deadlines(&mut self, idle_ms_max: u64, counters: &Counters) {
+        let mut missed = Vec::new();
+        for (key, connection) in &mut self.connections {
+            let deadline = self.deadlines.missed(connection, idle_ms_max, self.now);
+            missed.extend(deadline.map(|deadline| (key, deadline)));
+        }
+        counters.timeouts.add(missed.len() as u64);
+        for (key, missed) in missed {
+            match missed {
+                // Nothing was asked, so nothing is answered.
+                Missed::Idle => self.gone.push(key),
+                Missed::Request => self.dismiss(key, command::too_slow(self.connections[key].dialect)),
+            }
+        }
+    }
+
     /// Lets go of the clients that have gone; tells which.
-    pub(crate) fn sweep(&mut self, registry: &Registry, mut gone: impl FnMut(&Connection)) {
+    pub(crate) fn sweep(&mut self, mut gone: impl FnMut(&Connection)) {
         while let Some(key) = self.gone.pop() {
             // The same client may be on the list twice: once for its last read, once for its last send.
             let Some(mut connection) = self.connections.try_remove(key) else { continue };
             self.budget.release(&mut connection);
-            // Closing the socket deregisters it in any case.
-            let _ = registry.deregister(&mut connection.stream);
+            // Its socket is closed here, by which the kernel forgets that we wanted to hear of it.
             gone(&connection);
         }
     }
@@ -447,20 +520,6 @@ impl Turn {
         connection.output.push(bytes);
         self.budget.charge(connection);
         self.enqueue(key);
-    }
-
-    /// Lets clients go that have sent nothing since `since`, and wait for nothing.
-    pub(crate) fn drop_idle(&mut self, since: Millis) {
-        let idle = self.connections.iter().filter(|(_, connection)| {
-            connection.seen < since
-                && connection.takes_requests()
-                && connection.output.is_empty()
-                && !connection.waits
-                && !connection.paused
-                && connection.subscriptions.is_none()
-                && connection.monitoring.is_none()
-        });
-        self.gone.extend(idle.map(|(key, _)| key));
     }
 
     /// Lets a client go at the end of this turn.

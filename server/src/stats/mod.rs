@@ -59,6 +59,8 @@ pub(crate) struct Counters {
     pub(crate) native: Counter,
     /// Clients dropped because clients held too much memory.
     pub(crate) memory_closes: Counter,
+    /// Clients dropped because they were idle, or a request of theirs was on its way, for too long.
+    pub(crate) timeouts: Counter,
     /// Requests for everything to be removed.
     pub(crate) flushes: Counter,
     /// Writes refused because no room could be made in time.
@@ -126,6 +128,8 @@ pub(crate) struct Totals {
     pub(crate) native: u64,
     /// Clients dropped because clients held too much memory.
     pub(crate) memory_closes: u64,
+    /// Clients dropped because they were idle, or a request of theirs was on its way, for too long.
+    pub(crate) timeouts: u64,
     /// Requests for everything to be removed.
     pub(crate) flushes: u64,
     /// Writes refused because no room could be made in time.
@@ -145,6 +149,7 @@ impl Totals {
             memcache: sum.memcache + worker.memcache.get(),
             native: sum.native + worker.native.get(),
             memory_closes: sum.memory_closes + worker.memory_closes.get(),
+            timeouts: sum.timeouts + worker.timeouts.get(),
             flushes: sum.flushes + worker.flushes.get(),
             no_room: sum.no_room + worker.no_room.get(),
         })
@@ -162,6 +167,7 @@ impl Totals {
             memcache: self.memcache - before.memcache,
             native: self.native - before.native,
             memory_closes: self.memory_closes - before.memory_closes,
+            timeouts: self.timeouts - before.timeouts,
             flushes: self.flushes - before.flushes,
             no_room: self.no_room - before.no_room,
         }

@@ -6,6 +6,7 @@ use crabcache_protocol::resp::{Args, write};
 
 use super::is;
 use crate::clock;
+use crate::clock::Moment;
 use crate::connection::{Connection, Replies};
 use crate::monitor::Monitoring;
 use crate::pause::Paused;
@@ -28,7 +29,7 @@ pub(super) fn getname<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut P
 
 /// `CLIENT INFO`
 pub(super) fn info<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    connection.client.note(connection.seen_as());
+    connection.client.note(connection.seen_as(Moment::now()));
     let line = connection.client.line(clock::now().0) + "\n";
     let version = pass.version;
     write::verbatim(pass.direct(), *b"txt", line.as_bytes(), version);

@@ -1,0 +1,81 @@
+//! How long a client may be idle, and how long a request may take to arrive.
+//!
+//! An idle client holds no memory, so by default it may stay. An unfinished request does hold some, so it has to come to an
+//! end: each 64 KiB of it have to be here in time, which any network does, and which somebody who sends a byte now
+//! and then does not. The time for which we make a client wait does not count.
+//!
+//! Everybody is looked at twice a second, and only while there is somebody whose time could be up.
+
+use crabcache_engine::Millis;
+
+use crate::connection::{Connection, Phase};
+
+/// The deadlines of a worker's clients.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    request_ms_max: u64,
+    looked: Millis,
+}
+
+/// Which deadline a client has missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missed {
+    /// It has neither sent nor taken anything.
+    Idle,
+    /// Its request is still not all here.
+    Request,
+}
+
+/// How often everybody is looked at.
+const LOOK_MS: u64 = 500;
+
+impl Deadlines {
+    pub(crate) fn new(request_ms_max: u64) -> Self {
+        Self { request_ms_max, looked: Millis::default() }
+    }
+
+    /// When to look at everybody next, if ever. `may_idle`: somebody's idle time may be up; `holding`: some hold memory.
+    pub(crate) fn next_look(&self, may_idle: bool, holding: bool) -> Option<Millis> {
+        let watches = may_idle || (holding && self.request_ms_max > 0);
+        watches.then(|| self.looked.after(LOOK_MS))
+    }
+
+    /// Whether it is time to look; then the next time is a while off.
+    #[inline]
+    pub(crate) fn is_due(&mut self, now: Millis) -> bool {
+        let due = now.0.saturating_sub(self.looked.0) >= LOOK_MS;
+        if due {
+            self.looked = now;
+        }
+        due
+    }
+
+    /// The deadline that a client has missed, if any. A limit of 0 is none.
+    pub(crate) fn missed(
+        &self,
+        connection: &mut Connection,
+        idle_ms_max: u64,
+        now: Millis,
+    ) -> Option<Missed> {
+        if connection.phase != Phase::Open {
+            return None;
+        }
+        if connection.waits_for_us() {
+            connection.input.restart_clock(now);
+            connection.moved = now;
+            return None;
+        }
+        let is_late = |since: Millis, max: u64| max > 0 && now.0.saturating_sub(since.0) >= max;
+        let listens = connection.subscriptions.is_some() || connection.monitoring.is_some();
+        if !listens && is_late(connection.moved, idle_ms_max) {
+            return Some(Missed::Idle);
+        }
+        if !connection.output.is_empty() {
+            // It is not read while it does not take its answers.
+            connection.input.restart_clock(now);
+            return None;
+        }
+        (connection.input.is_unfinished() && is_late(connection.input.began(), self.request_ms_max))
+            .then_some(Missed::Request)
+    }
+}

@@ -1,0 +1,374 @@
+//! What a worker does for its clients, given what is ready and what time it is: a turn, then what time brings.
+//!
+//! Nothing is waited for, and no clock decides anything but the one that is passed in, so that the simulation
+//! (`simulation/`) drives this very code.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crabcache_engine::{Handle, Millis};
+
+use super::batch::Executor;
+use super::turn::Turn;
+use crate::clock::{self, Moment};
+use crate::command::resp::calls;
+use crate::connection::{Connection, Dialect};
+use crate::mail::Message;
+use crate::monitor;
+use crate::shared::{Newcomer, Seat, Shared};
+use crate::shutdown::Level;
+use crate::stats::calls::SAMPLE;
+
+/// A client that was told that nothing more comes is let go once it has sent nothing for so long: with nothing unread
+/// in its socket the kernel goes on delivering what it has not taken yet.
+const LINGER_QUIET_MS: u64 = 1000;
+/// One that goes on sending may do so for this long.
+const LINGER_MS_MAX: u64 = 10_000;
+/// How often expired items are looked for: while there are some, and while there are none.
+const SWEEP_BUSY_MS: u64 = 100;
+const SWEEP_IDLE_MS: u64 = 1000;
+/// How long, and how many times, a worker that has nothing to do sleeps before it sleeps until somebody comes.
+const QUIET_MS: u64 = 1000;
+const QUIET_WAKES: u32 = 5;
+/// Blocks of each shard that one look goes through before the clients have their turn again.
+const SWEEP_BLOCKS: u32 = 512;
+/// Buckets emptied per turn by a flush that comes of itself.
+const FLUSH_BUCKETS: usize = 1024;
+
+/// What the kernel says about a client's socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Readiness {
+    /// There are bytes to read, or an end, or an error.
+    pub(crate) readable: bool,
+    /// It takes bytes again.
+    pub(crate) writable: bool,
+    /// The client has closed its side.
+    pub(crate) read_closed: bool,
+    /// The connection is broken.
+    pub(crate) error: bool,
+}
+
+/// A worker without its loop.
+#[derive(Debug)]
+pub(crate) struct Service<'s> {
+    shared: &'s Shared<'s>,
+    seat: &'s Seat,
+    pub(crate) turn: Turn,
+    executor: Executor<'s>,
+    /// Clients that were told that nothing more comes, by key and number, and until when they may linger.
+    lingering: Vec<(usize, u64, Millis)>,
+    /// The moment of the last turn.
+    moment: Moment,
+    /// Clients may wait for the end of a pause.
+    pausing: bool,
+    /// Whether it is the one that looks for expired items: more would only look at the same ones.
+    sweeps: bool,
+    swept: Millis,
+    sweep_every_ms: u64,
+    /// Turns in which somebody had something to say.
+    turns: u64,
+    /// Turns in which nothing had happened, one after the other.
+    quiet: u32,
+    /// Where a flush by appointment has come to.
+    flushing: Option<u64>,
+    /// Stopping: until when at the latest.
+    draining: Option<Millis>,
+}
+
+impl<'s> Service<'s> {
+    pub(crate) fn new(shared: &'s Shared<'s>, number: usize, handle: Handle<'s>, moment: Moment) -> Self {
+        let seat = &shared.seats[number];
+        Self {
+            shared,
+            seat,
+            turn: Turn::new(&shared.config, shared.seats.len()),
+            executor: Executor::new(handle, shared, seat),
+            lingering: Vec::new(),
+            moment,
+            pausing: false,
+            sweeps: number == 0,
+            turns: 0,
+            quiet: 0,
+            swept: moment.steady,
+            sweep_every_ms: SWEEP_BUSY_MS,
+            flushing: None,
+            draining: None,
+        }
+    }
+
+    /// The key of the client that will be admitted next.
+    pub(crate) fn next_key(&self) -> usize {
+        self.turn.connections.vacant_key()
+    }
+
+    /// Takes a client, under the key that [`Service::next_key`] gave.
+    pub(crate) fn admit(&mut self, newcomer: Newcomer, moment: Moment) {
+        let connection = Connection::new(newcomer.stream, newcomer.client, newcomer.pin, moment.steady);
+        let counters = &self.seat.counters;
+        match connection.dialect {
+            Dialect::Unknown => {}
+            Dialect::Native => counters.native.add(1),
+            Dialect::Resp(_) => counters.resp.add(1),
+            Dialect::Memcache => counters.memcache.add(1),
+        }
+        counters.connections.add(1);
+        connection.client.settle(self.next_key());
+        let key = self.turn.connections.insert(connection);
+        if self.draining.is_some() {
+            self.turn.enqueue(key);
+        }
+    }
+
+    /// Forgets a client that cannot be admitted.
+    pub(crate) fn turn_away(&self, newcomer: &Newcomer) {
+        self.shared.clients.remove(newcomer.client.id);
+        self.seat.load.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Reads a message.
+    pub(crate) fn read(&mut self, message: Message) {
+        match message {
+            Message::Newcomer(newcomer) => self.turn_away(&newcomer),
+            Message::Push(client, bytes) => {
+                let counters = &self.seat.counters;
+                self.turn.push(&client, &bytes, counters);
+            }
+            Message::Kill(client) => {
+                if let Some(key) = self.turn.find(&client) {
+                    self.turn.drop_client(key);
+                }
+            }
+            Message::Survey(number) => self.survey(number),
+            Message::Look => {}
+        }
+    }
+
+    /// Notes how all clients are.
+    fn survey(&self, number: u64) {
+        for (_, connection) in &self.turn.connections {
+            connection.client.note(connection.seen_as(self.moment));
+        }
+        // Release: what was noted. Pairs with the Acquire loads of `ClientList::step`.
+        self.seat.surveyed.fetch_max(number, Ordering::Release);
+    }
+
+    /// Notes what the kernel says about the client `key`.
+    #[inline]
+    pub(crate) fn note(&mut self, key: usize, readiness: Readiness) {
+        // What is said of a client that is gone may name one that came since: it is looked at in vain, no more.
+        let Some(connection) = self.turn.connections.get_mut(key) else { return };
+        if readiness.readable || readiness.error {
+            connection.readable = true;
+        }
+        if readiness.read_closed || readiness.error {
+            connection.half_closed = true;
+        }
+        if connection.has_work() || (!connection.output.is_empty() && (readiness.writable || readiness.error))
+        {
+            self.turn.enqueue(key);
+        } else if connection.waits && readiness.error {
+            // Nobody is there to be answered, so nobody has to wait for it.
+            self.turn.drop_client(key);
+        }
+    }
+
+    /// Goes through a turn, and looks after what time brings; `nothing_new`: the kernel had nothing to say. True at the
+    /// end: the server stops, and all is answered.
+    pub(crate) fn turn(&mut self, moment: Moment, nothing_new: bool) -> bool {
+        self.moment = moment;
+        self.quiet = if nothing_new && !self.turn.has_work() { self.quiet.saturating_add(1) } else { 0 };
+        let counters = &self.seat.counters;
+        self.turn.gather(moment.steady, counters);
+        self.executor.begin(moment.wall, self.turn.segments(), self.turn.is_tight());
+        let requests = self.turn.segments() > 0;
+        let timed = requests && self.turns.is_multiple_of(SAMPLE);
+        self.turns += u64::from(requests);
+        let start = timed.then(clock::monotonic);
+        self.turn.process(&mut self.executor);
+        if let Some(start) = start {
+            self.executor.note_time(start);
+        }
+        self.turn.scatter(&mut self.executor, counters);
+        calls::count_usual(&mut self.executor);
+        counters.commands.add(std::mem::take(&mut self.executor.commands));
+        if std::mem::take(&mut self.executor.answers.tallied) {
+            counters.memcached.take(&mut self.executor.answers.tallies);
+        }
+        let errors = std::mem::take(&mut self.executor.answers.errors);
+        if errors > 0 {
+            counters.errors.add(errors);
+            counters.note_codes(&mut self.executor.answers.codes);
+        }
+        if !self.executor.shown.is_empty() {
+            monitor::show(self.shared, &self.executor.shown);
+            self.executor.shown.clear();
+        }
+        self.pausing |= self.executor.paused.is_some();
+        self.turn.enforce_deadlines(&self.shared.settings, counters);
+        self.let_go();
+        if self.turn.has_waiting() {
+            // With the memory of those who have just gone.
+            self.turn.relieve(counters);
+            self.let_go();
+        }
+        self.upkeep(moment);
+        self.shared.control.level() != Level::Running && self.drain(moment.steady)
+    }
+
+    /// Whether the next turn has something to do that is already known.
+    pub(crate) fn has_work(&self) -> bool {
+        self.turn.has_work() || self.flushing.is_some()
+    }
+
+    /// Before sleeping.
+    pub(crate) fn offline(&mut self) {
+        self.executor.handle.offline();
+    }
+
+    /// After sleeping.
+    pub(crate) fn online(&mut self) {
+        self.executor.handle.online();
+    }
+
+    pub(crate) fn let_go(&mut self) {
+        let Self { turn, shared, seat, .. } = self;
+        turn.sweep(|connection| {
+            shared.clients.remove(connection.client.id);
+            seat.counters.connections.sub(1);
+            seat.load.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// What time brings: lingering clients, expired items, a flush by appointment.
+    fn upkeep(&mut self, Moment { wall, steady }: Moment) {
+        self.watch_lingering(steady);
+        if self.pausing && self.shared.pause.paused(wall).is_none() {
+            self.pausing = false;
+            self.enqueue_all(|connection| std::mem::take(&mut connection.paused));
+        }
+        let handle = &mut self.executor.handle;
+        // Once per turn, whatever it was spent on: others wait for this to use their memory again.
+        handle.quiescent(wall);
+        if self.quiet > 0 {
+            // Twice where nothing happens, so that the grace period ends before the long sleep.
+            handle.quiescent(wall);
+        }
+        if self.sweeps && steady.0 - self.swept.0 >= self.sweep_every_ms {
+            self.swept = steady;
+            self.shared.tracking.expire(self.shared, wall);
+            self.shared.rates.measure(wall, || self.shared.totals());
+            let freed = handle.sweep(wall, SWEEP_BLOCKS);
+            // Many expired items among those looked at: there are more, so come back soon.
+            self.sweep_every_ms = match freed {
+                0 => (self.sweep_every_ms * 2).clamp(SWEEP_BUSY_MS, SWEEP_IDLE_MS),
+                _ if freed * 8 > u64::from(SWEEP_BLOCKS) => 2,
+                _ => SWEEP_BUSY_MS,
+            };
+            handle.quiescent(wall);
+        }
+        if self.shared.flush_at.is_due(wall) {
+            self.flushing = Some(0);
+            self.seat.counters.flushes.add(1);
+        }
+        if let Some(cursor) = self.flushing {
+            self.executor.enter();
+            self.executor.will_remove_all();
+            self.flushing = self.executor.handle.flush(wall, cursor, FLUSH_BUCKETS);
+            self.executor.leave();
+            if self.flushing.is_none() {
+                self.shared.tracking.flushed(self.shared);
+            }
+            self.executor.handle.quiescent(wall);
+        }
+    }
+
+    fn watch_lingering(&mut self, now: Millis) {
+        for key in std::mem::take(&mut self.turn.lingering) {
+            if let Some(connection) = self.turn.connections.get(key) {
+                self.lingering.push((key, connection.client.id, now.after(LINGER_MS_MAX)));
+            }
+        }
+        if self.lingering.is_empty() {
+            return;
+        }
+        let turn = &mut self.turn;
+        self.lingering.retain(|&(key, id, until)| {
+            let Some(connection) = turn.connections.get(key) else { return false };
+            let here = connection.client.id == id;
+            let over = until <= now || connection.moved.after(LINGER_QUIET_MS) <= now;
+            if here && over {
+                turn.drop_client(key);
+            }
+            here && !over
+        });
+        self.let_go();
+    }
+
+    /// For how long nothing of `upkeep` will be due; none if something has to happen first.
+    pub(crate) fn until_upkeep(&self, Moment { wall, steady }: Moment) -> Option<Duration> {
+        // What this worker has removed comes back to the cache in its next few quiescent states.
+        let mut ms = if self.quiet < QUIET_WAKES || self.turn.has_waiting() { QUIET_MS } else { u64::MAX };
+        if self.sweeps {
+            ms = (self.swept.0 + self.sweep_every_ms).saturating_sub(steady.0).clamp(1, SWEEP_IDLE_MS);
+        }
+        if self.pausing {
+            ms = ms.min(self.shared.pause.until().0.saturating_sub(wall.0).max(1));
+        }
+        if let Some(at) = self.shared.flush_at.get() {
+            ms = ms.min(at.0.saturating_sub(wall.0).max(1));
+        }
+        if !self.lingering.is_empty() || self.draining.is_some() {
+            ms = ms.min(50);
+        }
+        if let Some(at) = self.turn.next_look(self.shared.settings.idle_ms_max()) {
+            ms = ms.min(at.0.saturating_sub(steady.0).max(1));
+        }
+        (ms < u64::MAX).then(|| Duration::from_millis(ms))
+    }
+
+    /// One step towards the end: true when it is reached.
+    fn drain(&mut self, now: Millis) -> bool {
+        let Some(until) = self.draining else {
+            self.draining = Some(now.after(self.shared.config.drain_ms_max));
+            // What a client has sent until now may lie in its socket only: everybody is read once more.
+            for (_, connection) in &mut self.turn.connections {
+                connection.readable = true;
+            }
+            self.enqueue_all(|_| true);
+            return false;
+        };
+        // What was read is answered by now, except where it takes more than a turn. The answers that a socket has not
+        // taken are sent first; then the client is told that nothing more comes.
+        self.enqueue_all(|connection| {
+            let answered = connection.takes_requests() && !connection.input.is_whole();
+            if answered {
+                connection.close();
+            }
+            answered
+        });
+        let ending = self.shared.control.level() == Level::Ending;
+        ending || self.turn.is_empty() || now >= until
+    }
+
+    fn enqueue_all(&mut self, mut wanted: impl FnMut(&mut Connection) -> bool) {
+        let keys: Vec<usize> = self
+            .turn
+            .connections
+            .iter_mut()
+            .filter_map(|(key, connection)| wanted(connection).then_some(key))
+            .collect();
+        for key in keys {
+            self.turn.enqueue(key);
+        }
+    }
+
+    /// Closes what is left.
+    pub(crate) fn leave(&mut self) {
+        self.survey(u64::MAX);
+        let keys: Vec<usize> = self.turn.connections.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.turn.drop_client(key);
+        }
+        self.let_go();
+    }
+}
