@@ -29,6 +29,8 @@ mod server;
 mod settings;
 mod shared;
 mod shutdown;
+#[cfg(any(test, fuzzing))]
+pub mod simulation;
 mod slowlog;
 mod stats;
 mod sys;

@@ -1,4 +1,5 @@
-//! TCP and Unix sockets as one stream, so that everything above knows only bytes.
+//! TCP and Unix sockets as one stream, so that everything above knows only bytes; and where it is simulated, what stands
+//! for them.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -16,6 +17,9 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     /// Unix domain socket.
     Unix(UnixStream),
+    /// One in memory.
+    #[cfg(any(test, fuzzing))]
+    Simulated(crate::simulation::wire::Socket),
 }
 
 impl Stream {
@@ -25,6 +29,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.read(into),
             Self::Unix(stream) => stream.read(into),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(socket) => socket.recv(into),
         }
     }
 
@@ -34,6 +40,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(socket) => socket.send(bytes),
         }
     }
 
@@ -42,6 +50,11 @@ impl Stream {
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(socket) => {
+                socket.end_sending();
+                Ok(())
+            }
         };
     }
 
@@ -53,6 +66,8 @@ impl Stream {
                 stream.peer_addr().map_or_else(|_| "?:0".to_owned(), |peer| peer.to_string())
             }
             Self::Unix(_) => UNIX.to_owned(),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(_) => "simulated:0".to_owned(),
         }
     }
 
@@ -64,6 +79,8 @@ impl Stream {
                 stream.local_addr().map_or_else(|_| "?:0".to_owned(), |local| local.to_string())
             }
             Self::Unix(_) => UNIX.to_owned(),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(_) => "simulated:0".to_owned(),
         }
     }
 }
@@ -73,6 +90,8 @@ impl Source for Stream {
         match self {
             Self::Tcp(stream) => stream.register(registry, token, interests),
             Self::Unix(stream) => stream.register(registry, token, interests),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(_) => Ok(()),
         }
     }
 
@@ -80,6 +99,8 @@ impl Source for Stream {
         match self {
             Self::Tcp(stream) => stream.reregister(registry, token, interests),
             Self::Unix(stream) => stream.reregister(registry, token, interests),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(_) => Ok(()),
         }
     }
 
@@ -87,6 +108,8 @@ impl Source for Stream {
         match self {
             Self::Tcp(stream) => stream.deregister(registry),
             Self::Unix(stream) => stream.deregister(registry),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(_) => Ok(()),
         }
     }
 }

@@ -199,6 +199,29 @@ impl Budget {
         self.held > 0 || self.let_through
     }
 
+    /// Panics if the sums are not those of `connections`.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn verify(&self, connections: &slab::Slab<Connection>) {
+        let charges = || connections.iter().map(|(_, connection)| connection.charge);
+        assert_eq!(self.held, charges().map(Charge::counted).sum::<usize>(), "held");
+        assert_eq!(self.reserved, charges().filter(|charge| charge.reserved).count(), "reserved");
+        assert_eq!(self.moving, charges().filter(|charge| charge.moves).count(), "moving");
+        assert!(!self.let_through || charges().any(|charge| charge.free > 0), "let through");
+        assert!(charges().filter(|charge| charge.free > 0).count() <= 1, "several let through");
+        assert!(self.held <= 2 * self.limit, "{} of {} held", self.held, self.limit);
+        for (key, connection) in connections {
+            assert!(
+                connection.charge.bytes >= connection.held(),
+                "client {key} holds more than is known: {:?} {} {}",
+                connection.charge,
+                connection.input.held(),
+                connection.output.held()
+            );
+            let listed = self.waiting.contains(&key);
+            assert!(!connection.waits || listed, "client {key} waits for ever");
+        }
+    }
+
     /// Whether anybody waits.
     #[inline]
     #[must_use]

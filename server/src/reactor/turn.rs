@@ -527,6 +527,15 @@ impl Turn {
         self.gone.push(key);
     }
 
+    /// Panics if what is known of all clients together is not the sum of what is known of each.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn verify(&self) {
+        self.budget.verify(&self.connections);
+        for (key, connection) in &self.connections {
+            assert!(!connection.queued || self.ready.contains(&key), "client {key} is on no list");
+        }
+    }
+
     /// Whether nobody is connected.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {

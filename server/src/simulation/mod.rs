@@ -1,0 +1,42 @@
+//! The server's connections without sockets: the code of a worker, from readiness to answers, against clients and a
+//! network that a seed makes up. A failure prints its seed; `CRABCACHE_SEED=n` repeats it alone.
+//!
+//! ```text
+//! Client (client.rs)  --bytes-->  wire.rs  --readiness, recv, send-->  reactor::service::Service, in turns
+//!    script.rs, model.rs: what it asks, and what it must be answered
+//! ```
+//!
+//! What is checked: each client that stays gets all its answers, in order, whole; nobody waits for ever, and who asks for
+//! little does not wait for long; once all have left, the server holds nothing of them. Sizes are a sixteenth of what they
+//! are otherwise ([`sized`](crate::reactor::sized)).
+
+pub(crate) mod client;
+#[cfg(fuzzing)]
+mod feed;
+pub(crate) mod model;
+pub(crate) mod random;
+pub(crate) mod script;
+pub(crate) mod wire;
+pub(crate) mod world;
+
+#[cfg(fuzzing)]
+pub use feed::feed;
+
+#[cfg(test)]
+mod tests {
+    use super::world;
+
+    /// Seeds of a usual run.
+    const SEEDS: u64 = 250;
+
+    #[test]
+    fn clients_are_answered_whatever_the_network_does() {
+        if let Ok(seed) = std::env::var("CRABCACHE_SEED") {
+            return world::run(seed.parse().expect("CRABCACHE_SEED is a number"));
+        }
+        for seed in 0..SEEDS {
+            let failed = std::panic::catch_unwind(|| world::run(seed)).is_err();
+            assert!(!failed, "CRABCACHE_SEED={seed} repeats it");
+        }
+    }
+}
