@@ -5,8 +5,8 @@
 //! ```
 
 use super::random::Random;
+use super::setup::{moment, newcomer, with_server};
 use super::wire::{self, End, Peer};
-use super::world::{moment, newcomer, with_server};
 use crate::config::{Config, Pin};
 use crate::reactor::service::Service;
 

@@ -10,14 +10,19 @@
 //! little does not wait for long; once all have left, the server holds nothing of them. Sizes are a sixteenth of what they
 //! are otherwise ([`sized`](crate::reactor::sized)).
 
-pub(crate) mod client;
+#[cfg(test)]
+mod client;
 #[cfg(fuzzing)]
 mod feed;
-pub(crate) mod model;
-pub(crate) mod random;
-pub(crate) mod script;
+#[cfg(test)]
+mod model;
+mod random;
+#[cfg(test)]
+mod script;
+mod setup;
 pub(crate) mod wire;
-pub(crate) mod world;
+#[cfg(test)]
+mod world;
 
 #[cfg(fuzzing)]
 pub use feed::feed;

@@ -170,6 +170,7 @@ impl Peer {
     }
 
     /// Bytes that the server has not read.
+    #[cfg(test)]
     pub(crate) fn unread(&self) -> usize {
         lock(&self.0).unread_len()
     }
@@ -216,6 +217,7 @@ impl Peer {
     }
 
     /// How the server has ended the connection, once all of it was taken.
+    #[cfg(test)]
     pub(crate) fn server_end(&self) -> Option<End> {
         let wire = lock(&self.0);
         if wire.sent.is_empty() { wire.server_end } else { None }
@@ -241,6 +243,7 @@ impl Peer {
     }
 
     /// Whether a poll would tell anything.
+    #[cfg(test)]
     pub(crate) fn is_changed(&self) -> bool {
         let wire = lock(&self.0);
         wire.changed && !wire.closed

@@ -1,46 +1,21 @@
 //! A server of one worker, its clients, and time.
 
-use std::sync::Arc;
-
-use crabcache_engine::{Cache, Handle, Millis};
-use mio::{Poll, Token, Waker};
+use crabcache_engine::{Handle, Millis};
 
 use super::client::Client;
 use super::random::Random;
 use super::script::Habits;
+use super::setup::{moment, newcomer, with_server};
 use super::wire;
-use crate::clock::Moment;
 use crate::config::{Config, Pin};
-use crate::net::stream::Stream;
 use crate::reactor::service::Service;
-use crate::shared::{Bounds, Newcomer, Seat, Shared};
-use crate::shutdown::{Control, Level};
+use crate::shared::Shared;
+use crate::shutdown::Level;
 
 /// Steps after which something has got stuck.
 const STEPS_MAX: usize = 60_000;
 /// Turns after which a small request must be answered, whatever else goes on.
 const TURNS_MAX: usize = 60;
-
-/// A server that nobody has come to, with so much memory for items.
-pub(crate) fn with_server(memory: usize, config: Config, work: impl FnOnce(&Shared<'_>)) {
-    let mut region = Box::new_uninit_slice(memory);
-    let engine = crabcache_engine::Config { shards: 1, handles_max: 3, seed: [1, 2, 3, 4] };
-    let cache = Cache::new(&mut region, engine).expect("the region is large enough");
-    let polls = [(); 2].map(|()| Poll::new().expect("a poll"));
-    let [worker, acceptor] =
-        polls.each_ref().map(|poll| Waker::new(poll.registry(), Token(0)).expect("a waker"));
-    let seats = vec![Seat::new(worker)];
-    let (bounds, control) = (Bounds::new(cache.item_len_max()), Arc::new(Control::new(acceptor)));
-    let shared = Shared::new(cache, config, Vec::new(), seats, control, bounds, "simulated".to_owned());
-    work(&shared);
-}
-
-/// A client for `service`, on its end of a wire.
-pub(crate) fn newcomer(shared: &Shared<'_>, socket: wire::Socket, pin: Pin) -> Newcomer {
-    shared.seats[0].load.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let client = shared.clients.add("simulated:0".to_owned(), "simulated:0".to_owned(), 0, 0);
-    Newcomer { stream: Stream::Simulated(socket), client, pin }
-}
 
 /// Lets a seed's clients and network have their way. Panics if they are not served as they should be.
 pub(crate) fn run(seed: u64) {
@@ -238,9 +213,4 @@ impl<'s> World<'s> {
         );
         assert!(closes == 0 || self.short_of_memory, "there was memory enough");
     }
-}
-
-pub(crate) fn moment(now: u64) -> Moment {
-    // The clocks have nothing to do with each other.
-    Moment { wall: Millis(now + 1_700_000_000_000), steady: Millis(now) }
 }
