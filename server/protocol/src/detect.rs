@@ -119,6 +119,13 @@ const MEMCACHE_WORDS: [&[u8]; 29] = [
 const HTTP_WORDS: [&[u8]; 10] =
     [b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE", b"PRI", b"HOST:"];
 
+/// Whether this is the first word of a line that HTTP clients send, and no command of ours. One that is met behind a
+/// request that was answered, or where only one protocol is spoken, means that a web page made a browser speak to us.
+#[must_use]
+pub fn is_http_word(word: &[u8]) -> bool {
+    HTTP_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
 /// Longest line that is waited for to tell `GET key` from `GET /path HTTP/1.1`, in bytes.
 const GET_LINE_LEN_MAX: usize = 8192;
 
@@ -134,7 +141,7 @@ fn by_word(input: &[u8]) -> Speaker {
     }
     if MEMCACHE_WORDS.contains(&word) {
         Speaker::Memcache
-    } else if HTTP_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+    } else if is_http_word(word) {
         Speaker::Http
     } else if word == b"GET" {
         by_get_line(input)

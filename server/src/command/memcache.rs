@@ -4,11 +4,12 @@ use crabcache_engine::{
     Action, Condition, Count, Delta, End, Expiry, Millis, Op, Outcome, Put, StoreError, TouchCondition,
 };
 use crabcache_protocol::Parsed;
-use crabcache_protocol::memcache::{self, Exptime, Refused, Request, Store, StoreMode, write};
+use crabcache_protocol::detect::is_http_word;
+use crabcache_protocol::memcache::{self, Exptime, Refusal, Refused, Request, Store, StoreMode, write};
 
 use super::memcache_dump::Dumping;
 use super::task::{Done, Task};
-use super::{Reply as AnyReply, memcache_meta, stats_memcache};
+use super::{NOT_A_WEB_SERVER, Reply as AnyReply, memcache_meta, stats_memcache};
 use crate::connection::Connection;
 use crate::reactor::answers::Answers;
 use crate::reactor::batch::Pass;
@@ -61,12 +62,18 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                     connection.hold_back();
                     break;
                 }
+                let line = &bytes[at..at + consumed];
                 at += consumed;
                 pass.executor.commands += 1;
                 match value {
                     Request::Get { keys, with_cas } => values(keys, with_cas, Action::Get, pass),
                     Request::Store(request) => store(request, pass),
                     Request::Meta(request) => memcache_meta::serve(&request, pass),
+                    Request::Refused(Refused { refusal: Refusal::UnknownCommand, .. }) if is_http(line) => {
+                        write::client_error(pass.direct(), NOT_A_WEB_SERVER);
+                        connection.close();
+                        return bytes.len();
+                    }
                     Request::Refused(request) => at += refused(request, connection, bytes.len() - at, pass),
                     other => {
                         less_usual(other, connection, pass);
@@ -88,6 +95,12 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
         }
     }
     at
+}
+
+/// Whether a line begins as those of HTTP do.
+#[cold]
+fn is_http(line: &[u8]) -> bool {
+    line.split(u8::is_ascii_whitespace).next().is_some_and(is_http_word)
 }
 
 fn values<'a>(keys: memcache::Keys<'a>, with_cas: bool, action: Action<'a>, pass: &mut Pass<'a, '_, '_>) {

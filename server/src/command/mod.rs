@@ -49,6 +49,9 @@ impl Reply {
     }
 }
 
+/// What a browser is told before its connection is closed: the body of what it sends would be taken for commands.
+const NOT_A_WEB_SERVER: &str = "this is a cache, not a web server";
+
 /// Answers the requests at the head of `bytes`, and gives how many bytes they had. The connection's input knows what
 /// the rest is: an unfinished request, or requests for the next turn.
 pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
@@ -156,7 +159,7 @@ fn introduce(connection: &mut Connection, bytes: &[u8], pass: &mut Pass<'_, '_, 
             counters.memcache.add(1);
         }
         Speaker::Http => {
-            write::error(pass.direct(), b"ERR this is a cache, not a web server");
+            write::error(pass.direct(), format!("ERR {NOT_A_WEB_SERVER}").as_bytes());
             connection.close();
         }
         Speaker::Unknown(unknown) => {

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crabcache_protocol::detect::{Speaker, detect};
 use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
 
@@ -137,17 +138,24 @@ fn welcome(stream: Stream, pin: Pin, shared: &Shared<'_>) {
     }
 }
 
-/// Says why, as well as can be said to somebody who has not spoken yet.
+/// Says why, in the protocol of the client if that is known already.
 fn refuse(mut stream: Stream, pin: Pin) {
+    // What it sends is read, since closing a socket with unread bytes would take our line back.
+    let mut read = [0; 1024];
+    let len = stream.recv(&mut read).unwrap_or(0);
+    let pin = match detect(&read[..len]).speaker {
+        Speaker::Memcache if pin == Pin::Any => Pin::Memcache,
+        Speaker::Native if pin == Pin::Any => Pin::Native,
+        _ => pin,
+    };
     let busy = crabcache_protocol::native::reply::head(crabcache_protocol::native::Status::Busy, 0, 0);
     let text: &[u8] = match pin {
         Pin::Any | Pin::Resp => b"-ERR max number of clients reached\r\n",
         Pin::Memcache => b"ERROR Too many open connections\r\n",
         Pin::Native => &busy,
     };
-    // A new socket takes a line; if it does not, the client sees the close alone. What it has sent already is read,
-    // since closing a socket with unread bytes would take the line back.
+    // A new socket takes a line; if it does not, the client sees the close alone.
     let _ = stream.send(text);
     stream.end_sending();
-    let _ = stream.recv(&mut [0; 1024]);
+    let _ = stream.recv(&mut read);
 }

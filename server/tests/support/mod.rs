@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::missing_panics_doc)]
 
 pub mod program;
+pub mod siege;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,6 +15,8 @@ use crabcache_server::{Endpoint, Listen, Running, Server};
 pub struct Started {
     running: Option<Running>,
     pub address: SocketAddr,
+    /// Those of further listeners.
+    pub others: Vec<SocketAddr>,
 }
 
 impl Started {
@@ -47,8 +50,9 @@ pub fn config() -> Config {
 
 pub fn start_with(config: Config) -> Started {
     let running = Server::start(config).expect("it starts");
-    let address = tcp(&running.addresses()[0]);
-    Started { running: Some(running), address }
+    let mut addresses: Vec<SocketAddr> = running.addresses().iter().map(tcp).collect();
+    let others = addresses.split_off(1);
+    Started { running: Some(running), address: addresses[0], others }
 }
 
 pub fn start() -> Started {
@@ -93,6 +97,7 @@ impl Client {
             match self.0.read(&mut got[filled..]) {
                 Ok(0) => break,
                 Ok(len) => filled += len,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
                 Err(error) => panic!("{error} after {:?}", text(&got[..filled])),
             }

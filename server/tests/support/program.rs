@@ -63,6 +63,19 @@ impl Program {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
         line.split_whitespace().next().and_then(|kib| kib.parse::<usize>().ok()).expect("a number") << 10
     }
+
+    /// Its open files.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
+    /// The processor time that it has used, in clock ticks of the system; there are usually 100 a second.
+    pub fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+        let number = |at| fields.split(' ').nth(at).and_then(|field| field.parse::<u64>().ok());
+        number(11).expect("user time") + number(12).expect("system time")
+    }
 }
 
 impl Drop for Program {
