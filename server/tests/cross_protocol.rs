@@ -58,3 +58,30 @@ fn every_worker_serves_every_key() {
         }
     }
 }
+
+/// A key under a lease that has no value yet is absent to everybody else, and what they do to it ends the lease.
+#[test]
+fn leases_are_seen_by_those_who_ask_for_them() {
+    let server = start();
+    let (mut redis, mut memcached) = (Client::new(&server), Client::new(&server));
+    for (act, answer) in [("DEL k", ":0\r\n"), ("SET k mine", "+OK\r\n"), ("GETSET k mine", "$-1\r\n")] {
+        memcached.send("mg k N60 c\r\n");
+        let line = memcached.line();
+        let cas = line.strip_prefix("HD c").and_then(|rest| rest.strip_suffix(" W")).expect("it wins");
+        redis.resp("GET k", "$-1\r\n");
+        redis.resp("EXISTS k", ":0\r\n");
+        redis.resp("KEYS *", "*0\r\n");
+        redis.resp(act, answer);
+        memcached.send(format!("ms k 3 C{cas}\r\nold\r\n"));
+        assert_ne!(memcached.line(), "HD", "{act}");
+        redis.resp("FLUSHALL", "+OK\r\n");
+    }
+    // A lease changes nothing that WATCH is about; a new expiry does.
+    redis.resp("SET k v", "+OK\r\n");
+    redis.resp("WATCH k", "+OK\r\n");
+    memcached.check("mg k v R30\r\n", "VA 1\r\nv\r\n");
+    redis.check("MULTI\r\nGET k\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n$1\r\nv\r\n");
+    redis.resp("WATCH k", "+OK\r\n");
+    memcached.check("mg k T60\r\n", "HD\r\n");
+    redis.check("MULTI\r\nGET k\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*-1\r\n");
+}

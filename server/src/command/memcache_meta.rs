@@ -285,12 +285,12 @@ pub(crate) fn answer(to: &mut Answers<'_>, note: Note, op: &Op<'_>, outcome: Out
         .split_at(usize::from(note.key_len));
     let seen = Seen { note, key, flags: Flags::new(flags), now: *now };
     match note.verb {
-        // As with `get`, a value that there is no memory for counts as evicted.
-        Verb::Get if too_much => {
+        // As with `get`, a value that there is no memory for counts as evicted; but a lease that was won is told.
+        Verb::Get if too_much && !matches!(outcome, Outcome::Won { .. }) => {
             to.errors += 1;
             seen.short(out, "EN");
         }
-        Verb::Get => seen.got(out, op, outcome),
+        Verb::Get => seen.got(out, op, outcome, too_much),
         Verb::Debug | Verb::NoOp => seen.debug(out, outcome),
         Verb::Arithmetic => seen.counted(out, op, outcome),
         Verb::Set => seen.set(out, op, outcome),
@@ -367,7 +367,7 @@ impl Seen<'_> {
         }
     }
 
-    fn got(&self, out: &mut Vec<u8>, op: &Op<'_>, outcome: Outcome<'_>) {
+    fn got(&self, out: &mut Vec<u8>, op: &Op<'_>, outcome: Outcome<'_>, too_much: bool) {
         let Action::Lease(lease) = op.action else { return };
         let (value, won) = match outcome {
             Outcome::Hit(value) => (Some(value), false),
@@ -381,7 +381,7 @@ impl Seen<'_> {
         // `C` keeps a value back that the client knows.
         let cas = self.flags.into_iter().find(|(letter, _)| *letter == b'C').map(|(_, token)| token);
         let known = cas.and_then(number::parse_u64_lenient).is_some_and(|cas| cas == version());
-        let with_value = self.note.value && !known;
+        let with_value = self.note.value && !known && !too_much;
         if with_value {
             out.extend_from_slice(b"VA ");
             number::write_u64(out, bytes.len() as u64);

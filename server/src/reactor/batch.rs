@@ -15,7 +15,7 @@
 
 use std::time::{Duration, Instant};
 
-use crabcache_engine::{Action, BATCH, Handle, Millis, Op, Outcome, Sink, StoreError, Value};
+use crabcache_engine::{Action, BATCH, Expiry, Handle, Millis, Op, Outcome, Sink, StoreError, Value};
 use crabcache_protocol::resp::Version;
 use heapless::Vec as Fixed;
 
@@ -270,7 +270,7 @@ impl<'s> Executor<'s> {
             if let Outcome::Refused(StoreError::Pressure) = outcome {
                 return at;
             }
-            let changed = changes(&outcome);
+            let changed = changes(op, &outcome);
             self.answers.answer(op, plan, outcome);
             self.ends[plan.segment as usize] = self.answers.out.len();
             if changed {
@@ -343,7 +343,7 @@ impl<'s> Executor<'s> {
         loop {
             let outcome = self.handle.apply(self.now, op);
             if !matches!(outcome, Outcome::Refused(StoreError::Pressure)) {
-                if self.watched && changes(&outcome) {
+                if self.watched && changes(op, &outcome) {
                     tell_of_change(self.shared, self.tracked, op.key, None);
                 }
                 return look(outcome);
@@ -375,8 +375,12 @@ fn tell_of_change(shared: &Shared<'_>, tracked: bool, stored: &[u8], author: Opt
     }
 }
 
-/// Whether the key of an operation with this outcome is no longer as it was.
-fn changes(outcome: &Outcome<'_>) -> bool {
+/// Whether the key of an operation with this outcome is no longer as it was. A lease that was won leaves it so.
+fn changes(op: &Op<'_>, outcome: &Outcome<'_>) -> bool {
+    if let Action::Lease(lease) = op.action {
+        return lease.touch != Expiry::Keep
+            && matches!(outcome, Outcome::Hit(_) | Outcome::Won { value: Some(_) });
+    }
     matches!(
         outcome,
         Outcome::Stored { .. }
