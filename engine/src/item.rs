@@ -177,6 +177,7 @@ impl<'a> Item<'a> {
     }
 
     /// Size that its block must have at least.
+    #[inline(never)]
     pub(crate) fn granules_min(&self) -> u32 {
         self.shape().granules()
     }
@@ -184,7 +185,10 @@ impl<'a> Item<'a> {
     /// Size of its block.
     #[inline(always)]
     pub(crate) fn granules(&self) -> u32 {
-        self.shape().granules() + self.header.slack()
+        if self.header.is_plain() {
+            return self.header.plain_granules();
+        }
+        self.granules_min() + self.header.slack()
     }
 
     /// Where its value lies: bytes from the start of the block, and length.

@@ -118,6 +118,13 @@ impl Header {
         self.0 & (LONG | FLAGS | EXPIRY) == 0
     }
 
+    /// The size of the block of a plain item.
+    #[inline(always)]
+    pub(crate) fn plain_granules(self) -> u32 {
+        debug_assert!(self.is_plain());
+        granules_of(self.key_len() + self.value_len()) + self.slack()
+    }
+
     #[inline(always)]
     pub(crate) fn is_long(self) -> bool {
         self.0 & LONG != 0
@@ -205,9 +212,14 @@ impl Shape {
     /// The size of its block.
     #[inline(always)]
     pub(crate) fn granules(self) -> u32 {
-        let bytes = GRANULE + self.fields_len() + self.key_len as usize + self.value_len as usize;
-        (bytes.div_ceil(GRANULE) as u32).max(BLOCK_GRANULES_MIN)
+        granules_of(self.fields_len() + self.key_len as usize + self.value_len as usize)
     }
+}
+
+/// The size of the block of an item with so many bytes behind its header.
+#[inline(always)]
+fn granules_of(bytes: usize) -> u32 {
+    ((GRANULE + bytes).div_ceil(GRANULE) as u32).max(BLOCK_GRANULES_MIN)
 }
 
 const _: () = assert!(VALUE_SHIFT + 15 == 32 && KEY_SHIFT + 7 == VALUE_SHIFT && SLACK_SHIFT + 2 == KEY_SHIFT);
