@@ -58,10 +58,22 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
     let mut at = 0;
     pass.use_database(connection.database);
     loop {
-        if let Some(task) = connection.task.take()
-            && !go_on(task, connection, pass)
-        {
-            return at;
+        if let Some(task) = connection.task.take() {
+            let long = task.is_long();
+            if long && !pass.executor.takes_another_slice() {
+                connection.task = Some(task);
+                connection.input.postpone();
+                return at;
+            }
+            connection.stepped = long;
+            if !go_on(task, connection, pass) {
+                return at;
+            }
+            if long && at < bytes.len() {
+                // The next request may be as long.
+                connection.input.postpone();
+                return at;
+            }
         }
         if connection.phase != Phase::Open {
             return bytes.len();

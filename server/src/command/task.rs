@@ -71,6 +71,11 @@ impl Task {
         }
     }
 
+    /// Whether a slice of it takes so long that there may be few of them in a turn.
+    pub(crate) fn is_long(&self) -> bool {
+        !matches!(self, Self::Exec(_))
+    }
+
     /// Goes on for a slice; true when it is done and answered.
     pub(crate) fn step(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
         let now = pass.now();

@@ -99,6 +99,8 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// The client has closed its side: a short read does not mean that the socket is drained.
     pub(crate) half_closed: bool,
+    /// A slice of its task was carried out in this turn: others come first in the next.
+    pub(crate) stepped: bool,
     /// It is on the worker's list for the next turn.
     pub(crate) queued: bool,
     /// Its requests have to be looked at one by one before they are carried out.
@@ -150,6 +152,7 @@ impl Connection {
             transaction: None,
             readable: false,
             half_closed: false,
+            stepped: false,
             queued: false,
             attended: false,
             replies: Replies::On,

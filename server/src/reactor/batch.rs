@@ -79,6 +79,7 @@ pub(crate) struct Executor<'s> {
     /// Memory is short and large values are about: look at a value's length before it is answered.
     cautious: bool,
     patience: Duration,
+    slices_left: u32,
     /// Requests of this turn.
     pub(crate) commands: u64,
     /// Of these, how many were GETs and SETs of RESP in their usual form.
@@ -92,6 +93,8 @@ pub(crate) struct Executor<'s> {
 
 /// How long a worker waits for room in one turn, all operations together.
 const PATIENCE: Duration = Duration::from_millis(if SIMULATED { 2 } else { 100 });
+/// Slices of long requests in one turn, of all clients together. Each takes about a millisecond.
+const SLICES_MAX: u32 = 3;
 /// How long it sleeps at a time.
 const PAUSE_MIN: Duration = Duration::from_micros(20);
 const PAUSE_MAX: Duration = Duration::from_millis(1);
@@ -162,6 +165,7 @@ impl<'s> Executor<'s> {
             answers_len_max: ANSWERS_LEN_MAX,
             cautious: false,
             patience: PATIENCE,
+            slices_left: SLICES_MAX,
             commands: 0,
             gets: 0,
             sets: 0,
@@ -181,6 +185,14 @@ impl<'s> Executor<'s> {
         self.batch_len = self.shared.large.batch_len(now, self.answers_len_max);
         self.cautious = tight && self.shared.large.are_about();
         self.patience = PATIENCE;
+        self.slices_left = SLICES_MAX;
+    }
+
+    /// Whether one more slice of what takes long may be carried out in this turn; then there is one less.
+    pub(crate) fn takes_another_slice(&mut self) -> bool {
+        let left = self.slices_left.checked_sub(1);
+        self.slices_left = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// Begins to touch the items.
@@ -533,6 +545,11 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     pub(crate) fn direct(&mut self) -> &mut Vec<u8> {
         self.run();
         &mut self.executor.answers.out
+    }
+
+    /// Whether values have to be looked at before they are answered.
+    pub(crate) fn is_cautious(&self) -> bool {
+        self.executor.cautious
     }
 
     /// Whether the values of `keys` are too much to be answered while memory is as short as it is. Small ones never are,

@@ -176,8 +176,9 @@ impl Budget {
         connection.input.reserve();
         connection.moved = now;
         self.charge(connection);
-        let soft = self.soft();
-        self.let_through(connection, soft)
+        let through = self.let_through(connection, self.soft());
+        debug_assert!(through, "nobody else was, or there is enough");
+        true
     }
 
     /// Lets a client wait. One that holds part of its request already goes first: it is nearest to giving that back.

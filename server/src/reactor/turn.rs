@@ -66,6 +66,8 @@ pub(crate) struct Turn {
     pub(crate) connections: Slab<Connection>,
     /// Clients to look at in the next turn.
     ready: Vec<usize>,
+    /// Of these, who comes behind the others.
+    last: Vec<usize>,
     visiting: Vec<usize>,
     buffer: Box<[u8]>,
     segments: Vec<Segment>,
@@ -87,6 +89,7 @@ impl Turn {
         Self {
             connections: Slab::new(),
             ready: Vec::new(),
+            last: Vec::new(),
             visiting: Vec::new(),
             buffer: vec![0; GATHER_LEN + SCRATCH_LEN].into_boxed_slice(),
             segments: Vec::new(),
@@ -371,6 +374,7 @@ impl Turn {
         }
         segments.clear();
         self.segments = segments;
+        self.ready.append(&mut self.last);
         self.owned.clear();
         counters.bytes_out.add(sent as u64);
         while self.budget.is_far_exceeded() && self.close_largest(counters) {}
@@ -384,7 +388,7 @@ impl Turn {
         let waits = connection.phase == Phase::Closing && connection.output.is_empty();
         if (waits || connection.has_work()) && !connection.queued {
             connection.queued = true;
-            self.ready.push(key);
+            if std::mem::take(&mut connection.stepped) { &mut self.last } else { &mut self.ready }.push(key);
         }
         if self.budget.is_exceeded() {
             self.budget.tolerate(connection);

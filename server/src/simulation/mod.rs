@@ -32,7 +32,7 @@ mod tests {
     use super::world;
 
     /// Seeds of a usual run.
-    const SEEDS: u64 = 250;
+    const SEEDS: u64 = 200;
 
     #[test]
     fn clients_are_answered_whatever_the_network_does() {

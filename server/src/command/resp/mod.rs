@@ -112,7 +112,8 @@ fn serve_other<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass
     let parse = if pass.is_ordinary() { resp::parse_other } else { resp::parse };
     match parse(bytes, limits, &mut connection.input.progress) {
         Ok(Parsed::Complete { value, consumed }) => {
-            if !connection.queues() && pass.is_too_much(values_shown(value)) {
+            let typed = if let Request::Inline(line) = value { shows_too_much(line, pass) } else { false };
+            if !connection.queues() && (typed || pass.is_too_much(values_shown(value))) {
                 connection.hold_back();
                 return 0;
             }
@@ -222,6 +223,16 @@ fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>)
             connection.close();
         }
     });
+}
+
+/// Whether a line typed by hand asks for values that there is no memory for at the moment.
+fn shows_too_much(line: &[u8], pass: &mut Pass<'_, '_, '_>) -> bool {
+    let mut typed = Vec::new();
+    if !pass.is_cautious() || inline::rewrite(line, &mut typed).is_err() {
+        return false;
+    }
+    let parsed = resp::parse(&typed, &pass.shared().bounds.resp, &mut resp::Progress::default());
+    matches!(parsed, Ok(Parsed::Complete { value, .. }) if pass.is_too_much(values_shown(value)))
 }
 
 /// Changes the version of RESP from this request on.
