@@ -62,8 +62,9 @@ impl<'s> Answers<'s> {
 
     /// Writes an error of RESP; `text` begins with its code.
     #[cold]
-    pub(crate) fn fail(&mut self, text: &str) {
-        write::error(&mut self.out, text.as_bytes());
+    pub(crate) fn fail<T: AsRef<[u8]> + ?Sized>(&mut self, text: &T) {
+        let text = text.as_ref();
+        write::error(&mut self.out, text);
         self.errors += 1;
         note_code(&mut self.codes, text);
     }

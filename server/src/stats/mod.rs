@@ -77,8 +77,9 @@ pub(crate) struct Counters {
 pub(crate) type Codes = BTreeMap<Box<str>, u64>;
 
 /// Notes the error `text`, which begins with its code.
-pub(crate) fn note_code(codes: &mut Codes, text: &str) {
-    let code = text.split(' ').next().unwrap_or_default();
+pub(crate) fn note_code(codes: &mut Codes, text: &[u8]) {
+    let code = text.split(|&byte| byte == b' ').next().and_then(|code| str::from_utf8(code).ok());
+    let code = code.unwrap_or_default();
     match codes.get_mut(code) {
         Some(count) => *count += 1,
         None => {

@@ -6,7 +6,7 @@ use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Args, Version, write};
 
 use super::client::set_name;
-use super::{is, one, speak};
+use super::{is, one, shown, speak};
 use crate::connection::{Connection, Replies};
 use crate::reactor::batch::Pass;
 
@@ -105,7 +105,7 @@ pub(super) fn hello<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut 
 }
 
 fn no_option(option: &[u8], pass: &mut Pass<'_, '_, '_>) {
-    pass.error(&format!("ERR Syntax error in HELLO option '{}'", String::from_utf8_lossy(option)));
+    pass.error(&[b"ERR Syntax error in HELLO option '", shown(option, option.len()), b"'"].concat());
 }
 
 pub(super) fn reset<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {

@@ -5,7 +5,7 @@ use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Args, write};
 
 use super::reply::{Kind, Reply};
-use super::{is, one, two};
+use super::{is, one, shown, two};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 
@@ -147,7 +147,7 @@ fn touch<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>, unit: Unit, name: &str
         } else if is(option, "LT") {
             lt = true;
         } else {
-            return pass.error(&format!("ERR Unsupported option {}", String::from_utf8_lossy(option)));
+            return pass.error(&[b"ERR Unsupported option ", shown(option, option.len())].concat());
         }
     }
     if nx && (xx || gt || lt) {

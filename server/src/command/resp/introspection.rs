@@ -5,7 +5,7 @@ use crabcache_protocol::resp::{Args, write};
 use super::connection::ECHOED_MAX;
 use super::table::flags::CATEGORIES;
 use super::table::{self, COMMANDS, Found};
-use super::{flags, glob, is, names};
+use super::{flags, glob, is, names, shown};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 
@@ -152,8 +152,11 @@ impl Pass<'_, '_, '_> {
     /// Answers that a command has no such subcommand.
     #[cold]
     pub(super) fn unknown_subcommand(&mut self, what: &[u8], command: &str) {
-        let what = String::from_utf8_lossy(&what[..what.len().min(128)]).into_owned();
-        self.error(&format!("ERR unknown subcommand '{what}'. Try {} HELP.", command.to_ascii_uppercase()));
+        let command = command.to_ascii_uppercase();
+        self.error(
+            &[b"ERR unknown subcommand '", shown(what, 128), b"'. Try ", command.as_bytes(), b" HELP."]
+                .concat(),
+        );
     }
 
     /// Answers that a subcommand does not take these arguments.

@@ -250,7 +250,7 @@ impl<'a> Pass<'a, '_, '_> {
 
     /// Answers with an error; `text` begins with its code.
     #[cold]
-    pub(crate) fn error(&mut self, text: &str) {
+    pub(crate) fn error<T: AsRef<[u8]> + ?Sized>(&mut self, text: &T) {
         self.run();
         self.executor.answers.fail(text);
         self.executor.refused += 1;
@@ -295,6 +295,12 @@ fn flags(out: &mut Vec<u8>, flags: &[&str], version: resp::Version) {
     for flag in flags {
         write::simple(out, flag.as_bytes());
     }
+}
+
+/// At most so many bytes of an argument, and none from a 0 on: as C's `%.*s` shows it in an error.
+fn shown(argument: &[u8], len_max: usize) -> &[u8] {
+    let end = argument.iter().position(|&byte| byte == 0).unwrap_or(argument.len());
+    &argument[..end.min(len_max)]
 }
 
 /// Whether an argument is this word, in any case. `word` is in upper case.

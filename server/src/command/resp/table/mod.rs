@@ -13,7 +13,7 @@ mod syntax;
 use crabcache_protocol::detect::is_http_word;
 use crabcache_protocol::resp::Args;
 
-use super::{calls, transaction};
+use super::{calls, shown, transaction};
 use crate::command::NOT_A_WEB_SERVER;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
@@ -360,21 +360,17 @@ pub(super) fn values_of(args: Args<'_>) -> impl Iterator<Item = &[u8]> {
 
 #[cold]
 fn unknown(args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
-    let shown =
-        |bytes: &[u8], len: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(len)]).into_owned();
-    let mut text = format!("ERR unknown command '{}', with args beginning with: ", shown(args.name(), 128));
-    let mut room = 128_usize;
+    const LEN_MAX: usize = 128;
+    let mut arguments = Vec::new();
     for argument in args.iter().skip(1) {
-        if room == 0 {
+        if arguments.len() >= LEN_MAX {
             break;
         }
-        let argument = shown(argument, room);
-        room = room.saturating_sub(argument.len() + 3);
-        text.push('\'');
-        text.push_str(&argument);
-        text.push_str("' ");
+        let argument = shown(argument, LEN_MAX - arguments.len());
+        arguments.extend([b"'", argument, b"' "].concat());
     }
-    pass.error(&text);
+    let name = shown(args.name(), LEN_MAX);
+    pass.error(&[b"ERR unknown command '", name, b"', with args beginning with: ", &*arguments].concat());
 }
 
 /// Slots of the table; a power of two, several times the number of commands.
