@@ -368,6 +368,31 @@ fn answers_that_nobody_takes_are_bounded_and_others_go_on() {
 }
 
 #[test]
+fn idle_clients_hold_no_buffers() {
+    let program = Program::start(&["--memory", "16mb", "--workers", "2"]);
+    let (set, get) = (large_set("k", 60_000), resp(&[b"GET", b"k"]));
+    let answer = [b"$60000\r\n".as_slice(), &vec![b'v'; 60_000], b"\r\n"].concat();
+    let use_all = |clients: &mut [Client]| {
+        for client in clients {
+            // In two pieces, so that the first has to be kept.
+            client.send(&set[..50_000]);
+            client.check(&set[50_000..], "+OK\r\n");
+            client.check(&get, &answer);
+        }
+    };
+    let connect = |count: usize| (0..count).map(|_| Client::to(program.address)).collect::<Vec<_>>();
+    let mut clients = connect(30);
+    for _ in 0..10 {
+        use_all(&mut clients);
+    }
+    let before = program.resident();
+    let mut more = connect(400);
+    use_all(&mut more);
+    let grown = program.resident().saturating_sub(before);
+    assert!(grown < 4 << 20, "400 idle clients hold {} KiB", grown >> 10);
+}
+
+#[test]
 fn answers_larger_than_the_clients_memory_are_whole_for_everybody() {
     const LEN: usize = 10 << 20;
     let mut config = config();

@@ -59,8 +59,17 @@ impl Program {
 
     /// The most memory that it has had resident so far, in bytes.
     pub fn resident_max(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that it has resident now, in bytes.
+    pub fn resident(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, name: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
         line.split_whitespace().next().and_then(|kib| kib.parse::<usize>().ok()).expect("a number") << 10
     }
 
