@@ -74,6 +74,21 @@ pub struct Put<'a> {
 /// A lease can be won on a stale value ([`Invalidate`]), on one that expires soon, and where there is no value, if nobody
 /// holds one already. Where there is none a placeholder holds the lease. It is no value: only [`Action::Lease`],
 /// [`Condition::Version`] and what removes keys know of it, to everybody else the key is absent.
+///
+/// ```
+/// # use crabcache_engine::{Action, Cache, Condition, Config, Lease, Millis, Op, Outcome, Put};
+/// # let mut region = vec![std::mem::MaybeUninit::uninit(); 1 << 20];
+/// # let cache = Cache::new(&mut region, Config::default()).unwrap();
+/// # let mut handle = cache.handle().unwrap();
+/// let (now, end) = (Millis(0), Millis(5000));
+/// let lease = |version| Action::Lease(Lease { vivify: end, until: end, version, ..Lease::default() });
+/// // Nothing is there: the first one is to store it, the second one has to wait.
+/// assert!(matches!(handle.apply(now, &Op { key: b"k", action: lease(1) }), Outcome::Won { value: None }));
+/// let second = handle.apply(now, &Op { key: b"k", action: lease(2) });
+/// assert!(matches!(second, Outcome::Hit(value) if value.is_placeholder(now)));
+/// let put = Put { value: b"v", condition: Condition::Version(1), ..Put::default() };
+/// assert!(matches!(handle.apply(now, &Op { key: b"k", action: Action::Put(put) }), Outcome::Stored { .. }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// Until when a lease on an absent key lasts. A moment that has passed makes no placeholder: an absent key is a miss.

@@ -254,6 +254,7 @@ fn outcomes_are_counted() {
         "touch_misses 1",
         "cmd_touch 2",
         "cas_badval 1",
+        "cmd_set 5",
         "cas_misses 1",
     ] {
         assert!(lines.contains(&format!("STAT {expected}")), "{expected} in {lines:?}");

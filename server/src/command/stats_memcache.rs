@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crabcache_engine::Millis;
+use crabcache_engine::{Millis, Stats};
 use crabcache_protocol::memcache::write;
 
 use super::memcache::MEMCACHED_VERSION;
@@ -54,7 +54,7 @@ fn general(out: &mut Vec<u8>, shared: &Shared<'_>, now: Millis) {
         ("rejected_connections", rejected),
         ("connection_structures", totals.connections),
         ("cmd_get", stats.hits + stats.misses),
-        ("cmd_set", stats.stores),
+        ("cmd_set", sets(&stats, &memcached)),
         ("cmd_flush", totals.flushes),
         ("get_hits", stats.hits),
         ("get_misses", stats.misses),
@@ -65,8 +65,7 @@ fn general(out: &mut Vec<u8>, shared: &Shared<'_>, now: Millis) {
     for (name, number) in memcache::NAMES.into_iter().zip(memcached) {
         stat(out, name, number);
     }
-    let touches = memcache::NAMES.iter().zip(memcached).filter(|(name, _)| name.starts_with("touch_"));
-    stat(out, "cmd_touch", touches.map(|(_, number)| number).sum::<u64>());
+    stat(out, "cmd_touch", sum_of(&memcached, |name| name.starts_with("touch_")));
     for (name, number) in [
         ("bytes_read", totals.bytes_in),
         ("bytes_written", totals.bytes_out),
@@ -91,6 +90,16 @@ fn general(out: &mut Vec<u8>, shared: &Shared<'_>, now: Millis) {
     for name in UNKNOWN {
         stat(out, name, 0);
     }
+}
+
+/// The figures whose names are wanted.
+fn sum_of(figures: &[u64; memcache::NAMES.len()], wanted: impl Fn(&str) -> bool) -> u64 {
+    memcache::NAMES.iter().zip(figures).filter(|(name, _)| wanted(name)).map(|(_, number)| number).sum()
+}
+
+/// Requests to store: monitors take those of `cas` off again, and so the ones that stored nothing are counted, too.
+fn sets(stats: &Stats, figures: &[u64; memcache::NAMES.len()]) -> u64 {
+    stats.stores + sum_of(figures, |name| matches!(name, "cas_misses" | "cas_badval"))
 }
 
 /// What monitors ask for and nobody counts here: of what happens inside, there is no such thing, or it is counted elsewhere.
@@ -177,7 +186,7 @@ fn slabs(out: &mut Vec<u8>, shared: &Shared<'_>) {
             ("free_chunks_end", 0),
             ("mem_requested", stats.used_bytes),
             ("get_hits", stats.hits),
-            ("cmd_set", stats.stores),
+            ("cmd_set", sets(&stats, &memcached)),
             ("delete_hits", stats.deletes),
         ] {
             stat(out, &format!("1:{name}"), number);
