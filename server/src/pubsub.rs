@@ -72,12 +72,22 @@ impl Channels {
         self.with(|all| {
             let direct = all[kind as usize].get(channel).map(|clients| (None, clients.clone()));
             let patterns = all[Kind::Pattern as usize].iter().filter(|_| kind == Kind::Channel);
-            let patterns = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
+            let patterns = patterns.filter(|(pattern, _)| lets(pattern, channel));
             let patterns = patterns.map(|(pattern, clients)| (Some(pattern.clone()), clients.clone()));
             direct.into_iter().chain(patterns).collect()
         })
     }
 }
+
+/// Whether a pattern lets what is published to `channel`. One that takes too long to tell does not: it would hold up those
+/// who publish.
+fn lets(pattern: &[u8], channel: &[u8]) -> bool {
+    let mut steps = STEPS_MIN + 4 * channel.len();
+    glob::matches_within(pattern, channel, &mut steps) == Some(true)
+}
+
+/// Steps that any pattern may take.
+const STEPS_MIN: usize = 16 << 10;
 
 /// Publishes a message; gives how many received it.
 pub(crate) fn publish(shared: &Shared<'_>, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
@@ -178,5 +188,19 @@ impl Drop for Subscriptions {
             }
         }
         self.client.note_subscriptions([0; 3]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_that_take_too_long_let_nothing() {
+        assert!(lets(b"n[a-e]ws.*", b"news.today") && !lets(b"n[a-d]ws", b"news"));
+        let long = [vec![b'a'; 100_000], vec![b'b']].concat();
+        assert!(lets(b"a*b", &long));
+        let pattern = [&b"*"[..], &[b'a'; 1000], b"b*"].concat();
+        assert!(!lets(&pattern, &long), "it would match after 50 million steps");
     }
 }

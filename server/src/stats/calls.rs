@@ -47,7 +47,8 @@ pub(crate) struct Call {
     pub(crate) calls: Counter,
     /// How often it was refused before that.
     pub(crate) rejected: Counter,
-    /// How often the answer was an error.
+    /// How often it was answered with an error at once. Errors that come of an operation in a batch (the value is no
+    /// number) count by their code only.
     pub(crate) failed: Counter,
     /// How often it was timed, and how long that was, together.
     timed: Counter,

@@ -12,7 +12,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     matches_within(pattern, text, &mut usize::MAX.clone()) == Some(true)
 }
 
-/// As [`matches`], for at most so many `steps`: comparisons of a byte of `text` with a byte of `pattern`. Those that were
+/// As [`matches()`], for at most so many `steps`: comparisons of a byte of `text` with a byte of `pattern`. Those that were
 /// taken are subtracted. None: it is not known, since they were not enough.
 #[must_use]
 pub fn matches_within(pattern: &[u8], text: &[u8], steps: &mut usize) -> Option<bool> {

@@ -144,12 +144,18 @@ fn yes_or_no(yes: bool) -> String {
     if yes { "yes" } else { "no" }.to_owned()
 }
 
+/// What the patterns of a CONFIG GET may cost in comparisons; what is not known then is left out.
+const GET_STEPS_MAX: usize = 4 << 20;
+
 /// `CONFIG GET pattern ...`
 pub(super) fn get<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let patterns: Vec<Vec<u8>> = args.iter().skip(2).map(<[u8]>::to_ascii_lowercase).collect();
-    let wanted = PARAMETERS
-        .iter()
-        .filter(|parameter| patterns.iter().any(|pattern| glob::matches(pattern, parameter.name.as_bytes())));
+    let mut steps = GET_STEPS_MAX;
+    let wanted = PARAMETERS.iter().filter(|parameter| {
+        patterns
+            .iter()
+            .any(|pattern| glob::matches_within(pattern, parameter.name.as_bytes(), &mut steps) == Some(true))
+    });
     let wanted: Vec<_> = wanted.collect();
     let (version, shared) = (pass.version, pass.shared());
     let out = pass.direct();

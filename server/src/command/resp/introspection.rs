@@ -61,6 +61,9 @@ pub(super) fn docs<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
     }
 }
 
+/// What the pattern of a COMMAND LIST may cost in comparisons; what is not known then is left out.
+const LIST_STEPS_MAX: usize = 4 << 20;
+
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`
 pub(super) fn list<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let mut options = args.iter().skip(2);
@@ -75,7 +78,10 @@ pub(super) fn list<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
                 bit.map(|at| all(|found| found.command.categories_bits() & 1 << at != 0)).unwrap_or_default()
             } else if is(what, "PATTERN") {
                 let pattern = operand.to_ascii_lowercase();
-                all(|found| glob::matches(&pattern, found.command.name.as_bytes()))
+                let mut steps = LIST_STEPS_MAX;
+                all(|found| {
+                    glob::matches_within(&pattern, found.command.name.as_bytes(), &mut steps) == Some(true)
+                })
             } else {
                 return pass.syntax_error();
             }
@@ -85,7 +91,7 @@ pub(super) fn list<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
     names(pass.direct(), &wanted);
 }
 
-fn all(wanted: impl Fn(&Found) -> bool) -> Vec<&'static str> {
+fn all(wanted: impl FnMut(&Found) -> bool) -> Vec<&'static str> {
     table::all().filter(wanted).map(|found| found.command.name).collect()
 }
 
