@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crabcache_protocol::native::reply::Hello;
-use crabcache_protocol::native::{Command, Condition, End, Keys, Put, TouchCondition, Ttl, VERSION};
+use crabcache_protocol::native::{Command, Condition, End, Put, TouchCondition, Ttl, VERSION};
 
 use crate::Result;
 use crate::config::Builder;
@@ -13,10 +13,7 @@ use crate::error::{CommandError, Error, ProtocolError};
 use crate::exchange::Exchange;
 use crate::pipeline::Pipeline;
 use crate::pool::{Pool, PoolStats};
-use crate::reply::{Item, ReplyRef, Value, Values, parse_stats};
-
-/// Keys of one MGET on the wire; longer lists are cut. Servers bound the number.
-const MGET_KEYS_MAX: usize = 128;
+use crate::reply::{Item, ReplyRef, Value, parse_stats};
 
 /// A client of one server. Cheap to clone; all clones share a pool of connections.
 #[derive(Clone, Debug)]
@@ -103,6 +100,10 @@ impl Client {
         &self.pool
     }
 
+    pub(crate) const fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     /// This client with another request timeout, on the same pool. See [`Builder::request_timeout`].
     #[must_use]
     pub fn with_timeout(&self, timeout: Option<Duration>) -> Self {
@@ -145,35 +146,6 @@ impl Client {
             ReplyRef::Miss => Some(None),
             _ => None,
         })
-    }
-
-    /// The values of several keys, in their order; none for those that are absent.
-    pub fn mget<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Value>>> {
-        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
-        let mut values = Vec::with_capacity(keys.len());
-        let (mut failure, mut left_out) = (None, Vec::new());
-        let commands = keys
-            .chunks(MGET_KEYS_MAX)
-            .map(|chunk| Command::MultiGet { keys: Keys::from_slice(chunk), meta: false });
-        self.run(commands, |_, reply| {
-            let failed = match reply {
-                Ok(ReplyRef::Values(found)) => {
-                    take_values(found, &mut values, &mut left_out).err().map(Error::from)
-                }
-                Ok(_) => Some(Error::Protocol(ProtocolError::Body)),
-                Err(refused) => Some(refused.into()),
-            };
-            if failure.is_none() {
-                failure = failed;
-            }
-        })?;
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
-        for index in left_out {
-            values[index] = self.get(keys[index])?;
-        }
-        Ok(values)
     }
 
     /// Stores a value, for ever and in any case.
@@ -322,7 +294,11 @@ impl Client {
     }
 
     /// Runs one command. `read` answers none for a reply that the command cannot have.
-    fn one<T>(&self, command: Command<'_>, read: impl FnOnce(ReplyRef<'_>) -> Option<T>) -> Result<T> {
+    pub(crate) fn one<T>(
+        &self,
+        command: Command<'_>,
+        read: impl FnOnce(ReplyRef<'_>) -> Option<T>,
+    ) -> Result<T> {
         let (mut read, mut answer) = (Some(read), None);
         self.run(iter::once(command), |_, reply| {
             answer = Some(match (reply, read.take()) {
@@ -335,7 +311,7 @@ impl Client {
         answer.unwrap_or(Err(Error::Closed))
     }
 
-    fn yes_or_no(&self, command: Command<'_>) -> Result<bool> {
+    pub(crate) fn yes_or_no(&self, command: Command<'_>) -> Result<bool> {
         self.one(command, |reply| match reply {
             ReplyRef::Done => Some(true),
             ReplyRef::Miss | ReplyRef::NotStored => Some(false),
@@ -362,25 +338,6 @@ impl From<&Hello<'_>> for HelloInfo {
     }
 }
 
-/// Adds the values of one MGET. Those that the server left out, because its answer would have been too large, are
-/// noted: they are asked for again, alone.
-fn take_values(
-    found: Values<'_>,
-    values: &mut Vec<Option<Value>>,
-    left_out: &mut Vec<usize>,
-) -> std::result::Result<(), CommandError> {
-    for value in found {
-        match value {
-            Err(CommandError::TryAgain) => {
-                left_out.push(values.len());
-                values.push(None);
-            }
-            value => values.push(value?.map(<[u8]>::to_vec)),
-        }
-    }
-    Ok(())
-}
-
 /// Whether the command may be carried out twice: its second answer is that of the first, and so is what it leaves.
 const fn is_idempotent(command: &Command<'_>) -> bool {
     match command {
@@ -388,6 +345,10 @@ const fn is_idempotent(command: &Command<'_>) -> bool {
         Command::Touch { condition, .. } => matches!(condition, TouchCondition::Always),
         Command::Get { .. }
         | Command::MultiGet { .. }
+        | Command::MultiPut { .. }
+        | Command::Scan { .. }
+        // A lease that was won without our knowing only has to be waited for.
+        | Command::Lease { .. }
         | Command::Ping { .. }
         | Command::Stats
         | Command::Hello { .. } => true,

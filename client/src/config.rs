@@ -55,6 +55,7 @@ pub(crate) struct Config {
     pub(crate) checkout_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Option<Duration>,
+    pub(crate) lease_time: Duration,
     pub(crate) idle_limit: Duration,
     pub(crate) age_limit: Duration,
     pub(crate) health_check_after: Duration,
@@ -81,6 +82,7 @@ impl Builder {
             checkout_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             request_timeout: Some(Duration::from_secs(2)),
+            lease_time: Duration::from_secs(1),
             idle_limit: Duration::from_mins(1),
             age_limit: Duration::from_hours(1),
             health_check_after: Duration::from_secs(5),
@@ -128,6 +130,13 @@ impl Builder {
     /// that long pipelines and large values do not need a longer timeout.
     pub fn request_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.request_timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// How long [`Client::get_or_put_with`] may compute before another client takes over. Default 1 s; shorter than the
+    /// request timeout, so that those who wait live to see it.
+    pub fn lease_time(mut self, time: Duration) -> Self {
+        self.config.lease_time = time.max(Duration::from_millis(1));
         self
     }
 

@@ -7,6 +7,7 @@
 //! | [`CommandError::NotSent`] | is closed | no |
 //! | [`CommandError::Unanswered`], and [`Error::Closed`], `Timeout`, `Io`, `Protocol` | is closed | perhaps |
 //! | [`Error::PoolExhausted`], `Down`, `Connect`, `Refused` | there was none | no |
+//! | [`Error::Leased`] | stays in the pool | no |
 
 use std::io;
 use std::time::Duration;
@@ -38,6 +39,16 @@ pub enum Error {
         /// When a call will try to connect again.
         retry_in: Duration,
     },
+    /// Somebody else was to compute the value, and had not done so in time.
+    #[error("nobody has computed the value within {waited:?}")]
+    Leased {
+        /// The request timeout.
+        waited: Duration,
+    },
+    /// A value is not JSON of the type that was asked for, or one of this type cannot be JSON.
+    #[cfg(feature = "serde")]
+    #[error("JSON: {0}")]
+    Json(String),
     /// The server closed the connection before it had answered.
     #[error("the server closed the connection")]
     Closed,
@@ -153,12 +164,15 @@ impl Error {
             Self::Connect(_)
             | Self::PoolExhausted { .. }
             | Self::Down { .. }
+            | Self::Leased { .. }
             | Self::Closed
             | Self::Timeout
             | Self::Io(_) => true,
             Self::Refused(status) => matches!(status, Status::Busy | Status::ShuttingDown),
             Self::Command(error) => error.is_retryable(),
             Self::Address(_) | Self::Protocol(_) => false,
+            #[cfg(feature = "serde")]
+            Self::Json(_) => false,
         }
     }
 

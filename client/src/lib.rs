@@ -23,6 +23,7 @@
 //! - [`Client`] is `Send`, `Sync` and cheap to clone; all clones share one pool. Use one per server and program.
 //! - A [`Pipeline`] of any length needs memory for its list of commands and its results, not for its bytes; with
 //!   [`Client::run`] and a callback neither is held.
+//! - [`Client::get_or_put_with`] is cache-aside: of all clients that miss a key, one computes its value.
 //! - [`Error`] says that a call failed, [`CommandError`] that one command of a pipeline did. Which of them cost the
 //!   connection is told by [`CommandError::keeps_connection`].
 //!
@@ -35,18 +36,27 @@ mod config;
 mod connection;
 mod error;
 mod exchange;
+#[cfg(feature = "serde")]
+mod json;
+mod lease;
+mod many;
 mod pipeline;
 mod pool;
 mod reply;
+mod scan;
 mod window;
 
 pub use client::{Client, HelloInfo, PutOptions};
 pub use config::{Addr, Builder};
-pub use crabcache_protocol::native::{Command, Condition, End, Keys, Meta, Put, Status, TouchCondition, Ttl};
+pub use crabcache_protocol::native::{
+    Command, Condition, End, Keys, Meta, Pairs, Put, Status, TouchCondition, Ttl,
+};
 pub use error::{Broken, CommandError, Error, ProtocolError};
+pub use lease::Leased;
 pub use pipeline::Pipeline;
 pub use pool::PoolStats;
-pub use reply::{Item, ItemRef, Reply, ReplyRef, Value, Values};
+pub use reply::{Item, ItemRef, Reply, ReplyRef, Statuses, Value, Values};
+pub use scan::Scan;
 
 /// What a call answers.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crabcache_protocol::native::reply::{BadBody, Entries, Entry, Hello};
-use crabcache_protocol::native::{self, Command, Meta, Status};
+use crabcache_protocol::native::{self, Command, Keys, Meta, Status, TTL_NEVER};
 
 use crate::error::{Broken, CommandError, ProtocolError};
 
@@ -53,6 +53,33 @@ pub enum Reply {
     Length(u64),
     /// For each key of MGET its value, none if it is absent.
     Values(Vec<Result<Option<Value>, CommandError>>),
+    /// For each pair of MPUT whether it is stored.
+    Statuses(Vec<Result<(), CommandError>>),
+    /// The lease is ours.
+    Won {
+        /// The version under which to store the value.
+        token: u64,
+        /// The old value, if there is one.
+        old: Option<Value>,
+        /// The old value's meta, if it was asked for.
+        meta: Option<Meta>,
+    },
+    /// Somebody else has the lease.
+    Wait {
+        /// For how long at most; none if for ever.
+        left: Option<Duration>,
+        /// The stale value, if there is one.
+        old: Option<Value>,
+        /// The stale value's meta, if it was asked for.
+        meta: Option<Meta>,
+    },
+    /// A part of a SCAN.
+    Keys {
+        /// Where to go on; 0 at the end.
+        cursor: u64,
+        /// The keys.
+        keys: Vec<Vec<u8>>,
+    },
     /// What PING was sent with.
     Pong(Vec<u8>),
     /// Names and values.
@@ -81,6 +108,33 @@ pub enum ReplyRef<'a> {
     Length(u64),
     /// For each key of MGET its value.
     Values(Values<'a>),
+    /// For each pair of MPUT whether it is stored.
+    Statuses(Statuses<'a>),
+    /// The lease is ours.
+    Won {
+        /// The version under which to store the value.
+        token: u64,
+        /// The old value, if there is one.
+        old: Option<&'a [u8]>,
+        /// The old value's meta, if it was asked for.
+        meta: Option<Meta>,
+    },
+    /// Somebody else has the lease.
+    Wait {
+        /// For how long at most; none if for ever.
+        left: Option<Duration>,
+        /// The stale value, if there is one.
+        old: Option<&'a [u8]>,
+        /// The stale value's meta, if it was asked for.
+        meta: Option<Meta>,
+    },
+    /// A part of a SCAN.
+    Keys {
+        /// Where to go on; 0 at the end.
+        cursor: u64,
+        /// The keys.
+        keys: Keys<'a>,
+    },
     /// What PING was sent with.
     Pong(&'a [u8]),
     /// Lines of `name=value`.
@@ -93,6 +147,10 @@ pub enum ReplyRef<'a> {
 #[derive(Clone, Debug)]
 pub struct Values<'a>(Entries<'a>);
 
+/// What came of the pairs of MPUT, in their order.
+#[derive(Clone, Debug)]
+pub struct Statuses<'a>(native::Reply<'a>, usize);
+
 /// What a command's answer must look like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Expect {
@@ -102,6 +160,9 @@ pub(crate) enum Expect {
     Number,
     Length,
     Values { count: u32, meta: bool },
+    Statuses { count: u32 },
+    Lease { meta: bool },
+    Keys,
     Pong,
     Stats,
     Hello,
@@ -118,6 +179,9 @@ impl Expect {
             Command::Increment { .. } => Self::Number,
             Command::Concat { .. } => Self::Length,
             Command::MultiGet { keys, meta } => Self::Values { count: keys.len() as u32, meta: *meta },
+            Command::MultiPut { pairs, .. } => Self::Statuses { count: pairs.len() as u32 },
+            Command::Lease { meta, .. } => Self::Lease { meta: *meta },
+            Command::Scan { .. } => Self::Keys,
             _ => Self::Done,
         }
     }
@@ -136,6 +200,9 @@ impl Expect {
                 ReplyRef::Miss
             }
             (Status::NotStored, Self::Done) => ReplyRef::NotStored,
+            (Status::Won | Status::Wait, Self::Lease { meta }) => {
+                read_lease(reply, meta).map_err(|BadBody| ProtocolError::Body)?
+            }
             (status, _) => return Err(ProtocolError::Status(status).into()),
         };
         Ok(Ok(read))
@@ -145,8 +212,8 @@ impl Expect {
         Ok(match self {
             Self::Done if reply.body.is_empty() => ReplyRef::Done,
             Self::Done => return Err(BadBody),
-            Self::Value => ReplyRef::Value(reply.body),
-            Self::Item => {
+            Self::Value | Self::Lease { meta: false } => ReplyRef::Value(reply.body),
+            Self::Item | Self::Lease { meta: true } => {
                 let (meta, value) = Meta::split(reply.body)?;
                 ReplyRef::Item(ItemRef { value, meta })
             }
@@ -165,6 +232,18 @@ impl Expect {
                 }
                 ReplyRef::Values(Values(reply.entries(meta)))
             }
+            Self::Statuses { count } => {
+                let allowed = [Status::Ok, Status::TooLarge, Status::TryAgain];
+                let bad = |status| !matches!(status, Ok(status) if allowed.contains(&status));
+                if reply.body.len() != count as usize || reply.statuses().any(bad) {
+                    return Err(BadBody);
+                }
+                ReplyRef::Statuses(Statuses(*reply, 0))
+            }
+            Self::Keys => {
+                let (cursor, keys) = reply.scan()?;
+                ReplyRef::Keys { cursor, keys }
+            }
             Self::Pong => ReplyRef::Pong(reply.body),
             Self::Stats => ReplyRef::Stats(reply.body),
             Self::Hello => ReplyRef::Hello(reply.hello()?),
@@ -181,6 +260,16 @@ impl<'a> Iterator for Values<'a> {
             Some(refused) => Err(refused),
             None => Ok((status == Status::Ok).then_some(value)),
         })
+    }
+}
+
+impl Iterator for Statuses<'_> {
+    type Item = Result<(), CommandError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let status = self.0.statuses().nth(self.1)?.ok()?; // checked by `Expect::read`
+        self.1 += 1;
+        Some(CommandError::from_status(status).map_or(Ok(()), Err))
     }
 }
 
@@ -208,11 +297,31 @@ impl ReplyRef<'_> {
             Self::Values(values) => Reply::Values(
                 values.clone().map(|value| value.map(|value| value.map(<[u8]>::to_vec))).collect(),
             ),
+            Self::Statuses(statuses) => Reply::Statuses(statuses.clone().collect()),
+            Self::Won { token, old, meta } => {
+                Reply::Won { token: *token, old: old.map(<[u8]>::to_vec), meta: *meta }
+            }
+            Self::Wait { left, old, meta } => {
+                Reply::Wait { left: *left, old: old.map(<[u8]>::to_vec), meta: *meta }
+            }
+            Self::Keys { cursor, keys } => {
+                Reply::Keys { cursor: *cursor, keys: keys.iter().map(<[u8]>::to_vec).collect() }
+            }
             Self::Pong(payload) => Reply::Pong(payload.to_vec()),
             Self::Stats(text) => Reply::Stats(parse_stats(text)),
             Self::Hello(hello) => Reply::Hello(hello.into()),
         }
     }
+}
+
+fn read_lease<'a>(reply: &native::Reply<'a>, meta: bool) -> Result<ReplyRef<'a>, BadBody> {
+    let leased = reply.lease(meta)?;
+    let (number, old, meta) = (leased.number, leased.value, leased.meta);
+    if reply.status == Status::Won {
+        return Ok(ReplyRef::Won { token: number, old, meta });
+    }
+    let left = Some(number).filter(|&ms| ms != TTL_NEVER).map(Duration::from_millis);
+    Ok(ReplyRef::Wait { left, old, meta })
 }
 
 /// Lines of `name=value`; others are left out.

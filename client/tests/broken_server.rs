@@ -133,7 +133,7 @@ fn lies_are_protocol_errors() {
     let body = |bytes: &[u8], mget: bool| {
         let server = answering(1, Arc::new(Mutex::new(bytes.to_vec())));
         let client = server.builder().hello(false).build().unwrap();
-        if mget { client.mget(&["a", "b"]).unwrap_err() } else { client.incr("n", 1).unwrap_err() }
+        if mget { client.get_many(&["a", "b"]).unwrap_err() } else { client.incr("n", 1).unwrap_err() }
     };
     let mut short = Vec::new();
     reply::value(&mut short, 0, b"1234567");

@@ -62,7 +62,7 @@ fn every_call_answers() {
     assert_eq!(client.prepend("s", "hel").unwrap(), 5);
     assert_eq!(client.get("s").unwrap().unwrap(), b"hello");
     assert_eq!(
-        client.mget(&["a", "absent", "s"]).unwrap(),
+        client.get_many(&["a", "absent", "s"]).unwrap(),
         [Some(b"1".to_vec()), None, Some(b"hello".to_vec())]
     );
     assert!(client.del("s").unwrap());
@@ -168,7 +168,7 @@ fn windows_and_values_of_all_sizes_arrive_whole() {
 }
 
 #[test]
-fn mget_of_many_keys_asks_again_for_what_was_left_out() {
+fn get_many_keys_asks_again_for_what_was_left_out() {
     let server = Server::start();
     server.store.lock().unwrap().mget_body_max = 5000;
     let client = server.client();
@@ -181,8 +181,8 @@ fn mget_of_many_keys_asks_again_for_what_was_left_out() {
         }
     }
     assert!(pipeline.execute().unwrap().iter().all(|result| *result == Ok(Reply::Done)));
-    assert!(client.mget(&keys).unwrap() == values);
-    assert_eq!(client.mget::<&str>(&[]).unwrap(), Vec::<Option<Vec<u8>>>::new());
+    assert!(client.get_many(&keys).unwrap() == values);
+    assert_eq!(client.get_many::<&str>(&[]).unwrap(), Vec::<Option<Vec<u8>>>::new());
 }
 
 #[test]

@@ -102,6 +102,10 @@ impl Pool {
         self.counters.retries.add(1);
     }
 
+    pub(crate) fn count_unstored(&self) {
+        self.counters.unstored.add(1);
+    }
+
     /// Lends a connection.
     pub(crate) fn checkout(&self) -> Result<Lease<'_>, Error> {
         loop {

@@ -16,6 +16,7 @@ pub(super) struct Counters {
     pub(super) retired: Counter,
     pub(super) broken: Counter,
     pub(super) retries: Counter,
+    pub(super) unstored: Counter,
     pub(super) bytes_out: Counter,
     pub(super) bytes_in: Counter,
 }
@@ -63,6 +64,9 @@ pub struct PoolStats {
     pub broken: u64,
     /// Requests that were sent again because their connection turned out dead.
     pub retries: u64,
+    /// Values that [`Client::get_or_put_with`](crate::Client::get_or_put_with) computed and could not store, since the
+    /// lease had ended or the server did not take them.
+    pub unstored: u64,
     /// Bytes sent. Those of connections in use are counted when they are returned.
     pub bytes_out: u64,
     /// Bytes received. Those of connections in use are counted when they are returned.
@@ -85,6 +89,7 @@ impl Counters {
             retired: self.retired.get(),
             broken: self.broken.get(),
             retries: self.retries.get(),
+            unstored: self.unstored.get(),
             bytes_out: self.bytes_out.get(),
             bytes_in: self.bytes_in.get(),
         }

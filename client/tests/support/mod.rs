@@ -1,6 +1,8 @@
 //! Servers for the tests: a small one in memory that speaks the protocol in full, and one that follows a script.
 #![allow(dead_code)] // each test file uses a part
 
+pub(crate) mod cache;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -175,7 +175,7 @@ fn run(args: Args) -> Result<bool, Failure> {
         },
         Action::Mget { keys } => {
             let keys: Vec<Vec<u8>> = keys.into_iter().map(OsString::into_vec).collect();
-            let values = client.mget(&keys)?;
+            let values = client.get_many(&keys)?;
             for (key, value) in keys.iter().zip(&values) {
                 if let Some(value) = value {
                     printer.pair(key, b"\t", value)?;
