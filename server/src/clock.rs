@@ -2,7 +2,7 @@
 //! happens at one moment and nothing below pays for a clock.
 
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crabcache_engine::Millis;
 
@@ -21,8 +21,7 @@ impl Moment {
     #[must_use]
     pub(crate) fn now() -> Self {
         static START: OnceLock<Instant> = OnceLock::new();
-        let steady = START.get_or_init(monotonic).elapsed();
-        Self { wall: now(), steady: Millis(u64::try_from(steady.as_millis()).unwrap_or(u64::MAX)) }
+        Self { wall: now(), steady: millis(START.get_or_init(monotonic).elapsed()) }
     }
 
     /// The wall time of an earlier moment on the steady clock.
@@ -35,8 +34,12 @@ impl Moment {
 /// Wall time in milliseconds since the Unix epoch.
 #[must_use]
 pub(crate) fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// In 64 bits, which last for some hundred million years: `Duration::as_millis` takes 128.
+fn millis(since: Duration) -> Millis {
+    Millis(since.as_secs() * 1000 + u64::from(since.subsec_millis()))
 }
 
 /// Microseconds since the Unix epoch, for the commands that tell the time.
