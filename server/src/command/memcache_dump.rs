@@ -25,7 +25,7 @@ impl Dumping {
     pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
         let (now, place, form) = (pass.now(), pass.place(), self.form);
         pass.run();
-        let (handle, out) = (&mut pass.executor.handle, &mut pass.executor.answers.out);
+        let (handle, out) = pass.executor.own_handle();
         self.cursor = handle.scan(now, self.cursor, ITEMS, |key, value| {
             if let Some(key) = place.own(key) {
                 item(out, form, key, &value);

@@ -257,7 +257,7 @@ const SCAN_STEP: u32 = 64;
 fn scan(opaque: u16, prefix: &[u8], cursor: u64, count: u32, pass: &mut Pass<'_, '_, '_>) {
     let (now, place) = (pass.now(), pass.place());
     pass.run();
-    let (handle, out) = (&mut pass.executor.handle, &mut pass.executor.answers.out);
+    let (handle, out) = pass.executor.own_handle();
     let writer = reply::ListWriter::begin(out, opaque);
     writer.cursor(out, 0);
     let (mut cursor, mut left) = (cursor, count.clamp(1, SCAN_MAX));

@@ -87,7 +87,7 @@ impl Task {
             Self::Lcs(lcs) => lcs.step(pass),
             Self::Flush { cursor, done } => {
                 pass.executor.will_remove_all();
-                if let Some(next) = pass.executor.handle.flush(now, *cursor, FLUSH_BUCKETS) {
+                if let Some(next) = pass.executor.handle().flush(now, *cursor, FLUSH_BUCKETS) {
                     *cursor = next;
                     return false;
                 }

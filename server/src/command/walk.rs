@@ -109,7 +109,7 @@ impl Search {
         let now = pass.now();
         let (mut steps, mut known) = (STEPS, true);
         let Self { place, found, count, seen, .. } = self;
-        let next = pass.executor.handle.scan(now, cursor, items.min(CHUNK_ITEMS), |stored, _| {
+        let next = pass.executor.handle().scan(now, cursor, items.min(CHUNK_ITEMS), |stored, _| {
             *seen += 1;
             let Some(key) = place.own(stored) else { return };
             match pattern.map_or(Some(true), |pattern| glob::matches_within(pattern, key, &mut steps)) {
@@ -121,7 +121,7 @@ impl Search {
                 None => known = false,
             }
         });
-        pass.executor.handle.quiescent(now);
+        pass.executor.handle().quiescent(now);
         self.steps += STEPS - steps;
         self.chunks += 1;
         if known { Ok(next) } else { Err(TooComplex) }
@@ -196,10 +196,10 @@ fn keys(cursor: &mut u64, search: &mut Search, pattern: &[u8], pass: &mut Pass<'
 
 fn count(cursor: &mut u64, items: &mut Items, then: &Counted, pass: &mut Pass<'_, '_, '_>) -> bool {
     let now = pass.now();
-    *cursor = pass.executor.handle.scan(now, *cursor, SLICE_ITEMS, |stored, _| {
+    *cursor = pass.executor.handle().scan(now, *cursor, SLICE_ITEMS, |stored, _| {
         items[database::split(stored).0.index()] += 1;
     });
-    pass.executor.handle.quiescent(now);
+    pass.executor.handle().quiescent(now);
     if *cursor != 0 {
         return false;
     }
@@ -220,10 +220,10 @@ fn random(
     let mut keys = Vec::new();
     for _ in 0..CHUNKS {
         let now = pass.now();
-        *cursor = pass.executor.handle.scan(now, *cursor, CHUNK_ITEMS, |stored, _| {
+        *cursor = pass.executor.handle().scan(now, *cursor, CHUNK_ITEMS, |stored, _| {
             keys.extend(place.own(stored).map(Box::<[u8]>::from));
         });
-        pass.executor.handle.quiescent(now);
+        pass.executor.handle().quiescent(now);
         if !keys.is_empty() || (*cursor == 0 && std::mem::replace(wrapped, true)) {
             break;
         }
@@ -240,7 +240,7 @@ fn random(
 fn clear(cursor: &mut u64, place: Place, pass: &mut Pass<'_, '_, '_>) -> bool {
     let now = pass.now();
     let (mut keys, mut bytes) = (Vec::new(), 0);
-    let next = pass.executor.handle.scan(now, *cursor, SLICE_ITEMS / 4, |stored, _| {
+    let next = pass.executor.handle().scan(now, *cursor, SLICE_ITEMS / 4, |stored, _| {
         if place.own(stored).is_some() {
             if bytes < SLICE_BYTES {
                 keys.push(Box::<[u8]>::from(stored));
@@ -248,14 +248,14 @@ fn clear(cursor: &mut u64, place: Place, pass: &mut Pass<'_, '_, '_>) -> bool {
             bytes += stored.len();
         }
     });
-    pass.executor.handle.quiescent(now);
+    pass.executor.handle().quiescent(now);
     for key in &keys {
         if pass.executor.apply(&Op::delete(key), |outcome| matches!(outcome, Outcome::Refused(_))) {
             // From the same place on in the next turn.
             return false;
         }
     }
-    pass.executor.handle.quiescent(now);
+    pass.executor.handle().quiescent(now);
     if bytes >= SLICE_BYTES {
         // What was not removed is still there, and found again.
         return false;

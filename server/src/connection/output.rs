@@ -40,8 +40,13 @@ impl Output {
 
     /// Keeps these until the socket takes them.
     pub(crate) fn keep(&mut self, rest: &[u8]) {
-        self.bytes.reserve_exact(rest.len());
-        self.bytes.extend_from_slice(rest);
+        self.keep_parts(std::iter::once(rest), rest.len());
+    }
+
+    /// Keeps these, `len` bytes all together.
+    pub(crate) fn keep_parts<'p>(&mut self, parts: impl Iterator<Item = &'p [u8]>, len: usize) {
+        self.bytes.reserve_exact(len);
+        parts.for_each(|part| self.bytes.extend_from_slice(part));
     }
 
     /// Adds a message, of which many may follow.

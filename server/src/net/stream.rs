@@ -1,7 +1,7 @@
 //! TCP and Unix sockets as one stream, so that everything above knows only bytes; and where it is simulated, what stands
 //! for them.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 use mio::event::Source;
@@ -42,6 +42,19 @@ impl Stream {
             Self::Unix(stream) => stream.write(bytes),
             #[cfg(any(test, fuzzing))]
             Self::Simulated(socket) => socket.send(bytes),
+        }
+    }
+
+    /// Sends several parts at once, one behind the other.
+    pub(crate) fn send_parts(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(parts),
+            Self::Unix(stream) => stream.write_vectored(parts),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(socket) => {
+                let whole: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+                socket.send(&whole)
+            }
         }
     }
 

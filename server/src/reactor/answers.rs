@@ -2,10 +2,13 @@
 //!
 //! GET and SET of RESP that find their key are told apart first, in line; all the rest goes through `answer`.
 
+use std::ops::Range;
+
 use crabcache_engine::{Action, Millis, Op, Outcome, StoreError, Value};
 use crabcache_protocol::{native, resp::write};
 
 use super::batch::Plan;
+use super::lent::{LENT_FROM, Lent};
 use super::sized;
 use crate::command::{Reply, memcache, memcache_meta, native as native_reply, resp};
 use crate::database;
@@ -16,8 +19,12 @@ use crate::stats::{Codes, note_code};
 /// The answers of one turn, and what an answer that comes of several operations is waiting for.
 #[derive(Debug)]
 pub(crate) struct Answers<'s> {
-    /// The bytes, all clients one after the other.
+    /// The bytes, all clients one after the other, but for those of values that were lent.
     pub(crate) out: Vec<u8>,
+    /// Values that are sent from where they lie.
+    pub(crate) lent: Lent,
+    /// Whether what is found is pinned, and so can be lent.
+    pub(crate) lends: bool,
     /// The moment of this turn.
     pub(crate) now: Millis,
     /// Errors written in this turn.
@@ -47,6 +54,8 @@ impl<'s> Answers<'s> {
     pub(crate) fn new(large: &'s LargeValues) -> Self {
         Self {
             out: Vec::with_capacity(64 << 10),
+            lent: Lent::default(),
+            lends: false,
             now: Millis::default(),
             errors: 0,
             codes: Codes::default(),
@@ -73,9 +82,34 @@ impl<'s> Answers<'s> {
     pub(crate) fn begin(&mut self, now: Millis) {
         self.now = now;
         self.out.clear();
+        self.lent.clear();
         self.notes.clear();
         if self.out.capacity() > 4 * OUT_LEN_KEPT {
             self.out.shrink_to(OUT_LEN_KEPT);
+        }
+    }
+
+    /// How long the answers are so far, with what was lent.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.out.len() + self.lent.len()
+    }
+
+    /// Whether these are the last of the answers, and most of what their buffer holds.
+    pub(crate) fn is_nearly_all(&self, rest: &Range<usize>) -> bool {
+        self.lent.is_empty() && rest.end == self.out.len() && rest.len() > self.out.capacity() / 2
+    }
+
+    /// Writes a value as a bulk string, or lends it.
+    #[inline(never)]
+    pub(crate) fn bulk(&mut self, value: &Value<'_>) {
+        let bytes = value.bytes();
+        if self.lends && bytes.len() >= LENT_FROM {
+            write::bulk_header(&mut self.out, bytes.len());
+            self.lent.push(self.len(), value.arena_ref());
+            self.out.extend_from_slice(b"\r\n");
+        } else {
+            bulk(&mut self.out, bytes);
         }
     }
 
@@ -83,7 +117,7 @@ impl<'s> Answers<'s> {
     #[inline(always)]
     pub(crate) fn hit(&mut self, op: &Op<'_>, plan: &Plan, value: Value<'_>) {
         let bytes = value.bytes();
-        if matches!(plan.reply, Reply::Resp(resp::Reply::Value)) && bytes.len() <= LargeValues::FROM {
+        if matches!(plan.reply, Reply::Resp(resp::Reply::Value)) && bytes.len() < LENT_FROM {
             bulk(&mut self.out, bytes);
         } else {
             self.answer(op, plan, Outcome::Hit(value));
@@ -111,7 +145,7 @@ impl<'s> Answers<'s> {
         let read = matches!(op.action, Action::Get | Action::Peek | Action::Lease(_))
             || matches!(plan.reply, Reply::Memcache(_));
         let too_much =
-            read && plan.reply.shows_value() && self.out.len().saturating_add(len) > OUT_LEN_MAX.max(len);
+            read && plan.reply.shows_value() && self.len().saturating_add(len) > OUT_LEN_MAX.max(len);
         if matches!(plan.reply, Reply::Memcache(_)) && !matches!(op.action, Action::Get) {
             self.tallies.count(op, &outcome);
             self.tallied = true;

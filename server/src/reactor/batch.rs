@@ -13,6 +13,7 @@
 //! it between two calls, so the worker is quiescent there and goes on; after some patience with the same operation it
 //! is refused, and the next one has its turn.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crabcache_engine::{Action, BATCH, Expiry, Handle, Millis, Op, Outcome, Sink, StoreError, Value};
@@ -50,7 +51,7 @@ pub(crate) struct Batch<'a> {
 /// The worker's way into the engine, with the answers that came of it in this turn.
 #[derive(Debug)]
 pub(crate) struct Executor<'s> {
-    pub(crate) handle: Handle<'s>,
+    handle: Handle<'s>,
     pub(crate) shared: &'s Shared<'s>,
     seat: &'s Seat,
     access: Access<'s>,
@@ -116,7 +117,7 @@ impl Answering<'_, '_> {
     #[inline(always)]
     fn end(&mut self, plan: &Plan) {
         if let Some(end) = self.ends.get_mut(plan.segment as usize) {
-            *end = self.answers.out.len();
+            *end = self.answers.len();
         }
     }
 }
@@ -198,6 +199,7 @@ impl<'s> Executor<'s> {
     /// Begins to touch the items.
     pub(crate) fn enter(&mut self) {
         self.access.enter(&mut self.handle);
+        self.lend();
         self.look_for_watchers();
         self.look_around();
     }
@@ -252,7 +254,37 @@ impl<'s> Executor<'s> {
         }
         batch.ops.clear();
         batch.plans.clear();
-        self.handle.quiescent(self.now);
+        if self.answers.lent.is_empty() {
+            self.handle.quiescent(self.now);
+            self.lend();
+        }
+    }
+
+    /// From here on what is found stays where it is, and can be lent to the answers.
+    #[inline]
+    fn lend(&mut self) {
+        self.handle.pin();
+        self.answers.lends = true;
+    }
+
+    /// The handle, for whoever lets go of what was found, and the answers: what was lent to these is copied first.
+    pub(crate) fn own_handle(&mut self) -> (&mut Handle<'s>, &mut Vec<u8>) {
+        let Self { handle, answers, .. } = self;
+        answers.lends = false;
+        if !answers.lent.is_empty() {
+            answers.lent.take_back(&mut answers.out, handle);
+        }
+        (handle, &mut answers.out)
+    }
+
+    /// The handle alone.
+    pub(crate) fn handle(&mut self) -> &mut Handle<'s> {
+        self.own_handle().0
+    }
+
+    /// What this range of the answers consists of.
+    pub(crate) fn parts(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        self.answers.lent.parts(&self.answers.out, &self.handle, range)
     }
 
     /// Carries out and answers the operations from `first` on. Gives how far it came: to the end, or to one that finds
@@ -284,7 +316,7 @@ impl<'s> Executor<'s> {
             }
             let changed = changes(op, &outcome);
             self.answers.answer(op, plan, outcome);
-            self.ends[plan.segment as usize] = self.answers.out.len();
+            self.ends[plan.segment as usize] = self.answers.len();
             if changed {
                 let author = self.authors.get(plan.segment as usize).copied();
                 tell_of_change(self.shared, self.tracked, op.key, author);
@@ -300,7 +332,8 @@ impl<'s> Executor<'s> {
     fn insist(&mut self, batch: &Batch<'_>, at: usize) -> usize {
         let mut pause = PAUSE_MIN;
         loop {
-            self.handle.quiescent(self.now);
+            let now = self.now;
+            self.handle().quiescent(now);
             let done = self.execute(batch, at);
             if done > at {
                 return done;
@@ -311,7 +344,7 @@ impl<'s> Executor<'s> {
         }
         let plan = &batch.plans[at];
         self.answers.answer(&batch.ops[at], plan, Outcome::Refused(StoreError::Pressure));
-        self.ends[plan.segment as usize] = self.answers.out.len();
+        self.ends[plan.segment as usize] = self.answers.len();
         self.seat.counters.no_room.add(1);
         at + 1
     }
@@ -360,7 +393,8 @@ impl<'s> Executor<'s> {
                 }
                 return look(outcome);
             }
-            self.handle.quiescent(self.now);
+            let now = self.now;
+            self.handle().quiescent(now);
             if !self.wait(&mut pause) {
                 self.seat.counters.no_room.add(1);
                 return look(Outcome::Refused(StoreError::Pressure));
@@ -437,7 +471,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     /// Leaves it: what it was answered directly belongs to it, too.
     pub(crate) fn leave(&mut self) {
         if self.batch.ops.is_empty() {
-            self.executor.ends[self.segment as usize] = self.executor.answers.out.len();
+            self.executor.ends[self.segment as usize] = self.executor.answers.len();
         }
     }
 
@@ -530,9 +564,11 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     /// Does something to the items in which no other worker can interfere. What was pushed before is carried out before.
     pub(crate) fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         self.run();
+        self.executor.handle();
         let begun = self.executor.access.begin_alone(&mut self.executor.handle);
         let done = work(self);
         self.run();
+        self.executor.handle();
         if begun {
             self.executor.access.end_alone(&mut self.executor.handle);
         }
@@ -606,6 +642,6 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     #[inline]
     #[must_use]
     pub(crate) fn is_full(&self) -> bool {
-        self.executor.answers.out.len() > self.executor.answers_len_max
+        self.executor.answers.len() > self.executor.answers_len_max
     }
 }

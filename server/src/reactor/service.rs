@@ -222,12 +222,12 @@ impl<'s> Service<'s> {
 
     /// Before sleeping.
     pub(crate) fn offline(&mut self) {
-        self.executor.handle.offline();
+        self.executor.handle().offline();
     }
 
     /// After sleeping.
     pub(crate) fn online(&mut self) {
-        self.executor.handle.online();
+        self.executor.handle().online();
     }
 
     pub(crate) fn let_go(&mut self) {
@@ -246,7 +246,7 @@ impl<'s> Service<'s> {
             self.pausing = false;
             self.enqueue_all(|connection| std::mem::take(&mut connection.paused));
         }
-        let handle = &mut self.executor.handle;
+        let handle = self.executor.handle();
         // Once per turn, whatever it was spent on: others wait for this to use their memory again.
         handle.quiescent(wall);
         if self.quiet > 0 {
@@ -273,12 +273,12 @@ impl<'s> Service<'s> {
         if let Some(cursor) = self.flushing {
             self.executor.enter();
             self.executor.will_remove_all();
-            self.flushing = self.executor.handle.flush(wall, cursor, FLUSH_BUCKETS);
+            self.flushing = self.executor.handle().flush(wall, cursor, FLUSH_BUCKETS);
             self.executor.leave();
             if self.flushing.is_none() {
                 self.shared.tracking.flushed(self.shared);
             }
-            self.executor.handle.quiescent(wall);
+            self.executor.handle().quiescent(wall);
         }
     }
 

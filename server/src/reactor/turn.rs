@@ -10,7 +10,8 @@
 //! Bounds: a client may have 256 KiB read in a turn, all together the buffer's length; a short read means that the
 //! socket is drained. Who was not drained, or did not fit, stays on the list, and the next poll does not wait.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crabcache_engine::Millis;
@@ -37,6 +38,8 @@ const SCRATCH_LEN: usize = sized(16 << 10);
 const READ_MAX: usize = sized(256 << 10);
 /// With less room than this in the buffer a client waits for the next turn.
 const READ_MIN: usize = sized(16 << 10);
+/// Parts of an answer that one call sends.
+const PARTS_MAX: usize = 64;
 /// A client that was answered more than this in a turn counts as one with large answers.
 const HEAVY: usize = sized(64 << 10);
 
@@ -318,66 +321,71 @@ impl Turn {
 
     /// Sends the answers, and keeps what is left over.
     pub(crate) fn scatter(&mut self, executor: &mut Executor<'_>, counters: &Counters) {
-        let answers = std::mem::take(&mut executor.answers.out);
         let mut sent = 0;
         let mut start = 0;
         let mut adopter = None;
         let mut segments = std::mem::take(&mut self.segments);
         for (segment, &end) in segments.iter().zip(&executor.ends) {
-            let end = end.max(start);
-            let answer = &answers[start..end];
-            start = end;
+            let range = start..end.max(start);
+            start = range.end;
             let key = segment.key;
-            let connection = &mut self.connections[key];
-            match segment.source {
-                Source::Buffer { start, end } => {
-                    let rest = &self.buffer[start + segment.consumed..end];
-                    if !rest.is_empty() {
-                        connection.input.keep(rest);
-                        connection.input.note_progress(!segment.carries || segment.consumed > 0, self.now);
-                    }
-                }
-                Source::Own(index) => {
-                    let bytes = std::mem::take(&mut self.owned[index]);
-                    if segment.consumed < bytes.len() {
-                        connection.input.give_back(bytes, segment.consumed);
-                        connection.input.note_progress(!segment.carries || segment.consumed > 0, self.now);
-                    }
-                }
-            }
-            if !answer.is_empty() {
-                let Ok(taken) = send(connection, answer) else {
+            self.keep_requests(segment);
+            if !range.is_empty() {
+                let connection = &mut self.connections[key];
+                let Ok(taken) = send(connection, executor, &range) else {
                     self.gone.push(key);
                     continue;
                 };
                 sent += taken;
-                connection.heavy = answer.len() > HEAVY;
-                let rest = &answer[taken..];
+                connection.heavy = range.len() > HEAVY;
+                let rest = range.start + taken..range.end;
                 if !rest.is_empty() {
                     connection.moved = self.now;
-                    if end == answers.len() && rest.len() > answers.capacity() / 2 {
-                        adopter = Some((key, end - rest.len()));
+                    if executor.answers.is_nearly_all(&rest) {
+                        adopter = Some((key, rest.start));
                         continue;
                     }
-                    connection.output.keep(rest);
+                    let parts = after(executor.parts(range), taken);
+                    connection.output.keep_parts(parts, rest.len());
                 }
             }
             self.settle(key);
         }
-        match adopter {
+        if let Some((key, taken)) = adopter {
             // Large answers are not copied: their client gets the whole buffer.
-            Some((key, taken)) => {
-                self.connections[key].output.adopt(answers, taken);
-                self.settle(key);
-            }
-            None => executor.answers.out = answers,
+            let answers = std::mem::take(&mut executor.answers.out);
+            self.connections[key].output.adopt(answers, taken);
+            self.settle(key);
         }
+        executor.answers.lent.clear();
         segments.clear();
         self.segments = segments;
         self.ready.append(&mut self.last);
         self.owned.clear();
         counters.bytes_out.add(sent as u64);
         while self.budget.is_far_exceeded() && self.close_largest(counters) {}
+    }
+
+    /// Keeps what a segment has of requests that are not whole.
+    #[inline]
+    fn keep_requests(&mut self, segment: &Segment) {
+        let connection = &mut self.connections[segment.key];
+        match segment.source {
+            Source::Buffer { start, end } => {
+                let rest = &self.buffer[start + segment.consumed..end];
+                if !rest.is_empty() {
+                    connection.input.keep(rest);
+                    connection.input.note_progress(!segment.carries || segment.consumed > 0, self.now);
+                }
+            }
+            Source::Own(index) => {
+                let bytes = std::mem::take(&mut self.owned[index]);
+                if segment.consumed < bytes.len() {
+                    connection.input.give_back(bytes, segment.consumed);
+                    connection.input.note_progress(!segment.carries || segment.consumed > 0, self.now);
+                }
+            }
+        }
     }
 
     /// Accounts for what a client holds after it was answered, and finds out what is next to do for it.
@@ -547,14 +555,49 @@ impl Turn {
     }
 }
 
-/// Sends once, or again where only a signal came between.
-fn send(connection: &mut Connection, bytes: &[u8]) -> std::io::Result<usize> {
+/// Sends an answer, this range of all. Gives how much of it the socket took.
+#[inline]
+fn send(
+    connection: &mut Connection,
+    executor: &Executor<'_>,
+    range: &Range<usize>,
+) -> std::io::Result<usize> {
+    if executor.answers.lent.is_empty() {
+        let answer = &executor.answers.out[range.clone()];
+        return once(|| connection.stream.send(answer));
+    }
+    let mut parts = executor.parts(range.clone());
+    let mut sent = 0;
     loop {
-        match connection.stream.send(bytes) {
+        let slices: heapless::Vec<IoSlice<'_>, PARTS_MAX> =
+            parts.by_ref().take(PARTS_MAX).map(IoSlice::new).collect();
+        let len: usize = slices.iter().map(|part| part.len()).sum();
+        let taken = once(|| connection.stream.send_parts(&slices))?;
+        sent += taken;
+        if taken < len || sent == range.len() {
+            return Ok(sent);
+        }
+    }
+}
+
+/// Sends once, or again where only a signal came between.
+#[inline]
+fn once(mut send: impl FnMut() -> std::io::Result<usize>) -> std::io::Result<usize> {
+    loop {
+        match send() {
             Ok(taken) => return Ok(taken),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error),
         }
     }
+}
+
+/// What follows the first `skipped` bytes.
+fn after<'p>(parts: impl Iterator<Item = &'p [u8]>, mut skipped: usize) -> impl Iterator<Item = &'p [u8]> {
+    parts.map(move |part| {
+        let skip = skipped.min(part.len());
+        skipped -= skip;
+        &part[skip..]
+    })
 }

@@ -177,7 +177,7 @@ fn did(outcome: Outcome<'_>) -> Result<i64, StoreError> {
 
 fn value(to: &mut Answers<'_>, value: Option<Value<'_>>, version: Version, outcome: Outcome<'_>) {
     match (value, outcome) {
-        (Some(value), _) => write::bulk(&mut to.out, value.bytes()),
+        (Some(value), _) => to.bulk(&value),
         (None, Outcome::Refused(error)) => refused(to, error),
         (None, _) => write::nil(&mut to.out, version),
     }
