@@ -228,14 +228,17 @@ impl<'s> Executor<'s> {
     }
 
     /// The turn took this long: shares it out to its requests, but for those that were timed by themselves.
+    /// False if there were no others.
     #[cold]
-    pub(crate) fn note_time(&self, start: Instant) {
+    pub(crate) fn note_time(&self, start: Instant) -> bool {
         let nanos =
             u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_sub(self.measured.0);
         let requests = self.commands.saturating_sub(self.measured.1);
-        if let Some(mean) = nanos.checked_div(requests) {
+        let mean = nanos.checked_div(requests);
+        if let Some(mean) = mean {
             self.seat.counters.calls.batched.time(mean, requests);
         }
+        mean.is_some()
     }
 
     /// What this worker counts.

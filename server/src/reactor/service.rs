@@ -17,7 +17,7 @@ use crate::mail::Message;
 use crate::monitor;
 use crate::shared::{Newcomer, Seat, Shared};
 use crate::shutdown::Level;
-use crate::stats::calls::SAMPLE;
+use crate::stats::calls::{SAMPLE, SAMPLE_MS};
 
 /// A client that was told that nothing more comes is let go once it has sent nothing for so long: with nothing unread
 /// in its socket the kernel goes on delivering what it has not taken yet.
@@ -65,8 +65,10 @@ pub(crate) struct Service<'s> {
     sweeps: bool,
     swept: Millis,
     sweep_every_ms: u64,
-    /// Turns in which somebody had something to say.
+    /// Turns in which somebody had something to say, since one was timed.
     turns: u64,
+    /// When that was.
+    timed: Millis,
     /// Turns in which nothing had happened, one after the other.
     quiet: u32,
     /// Where a flush by appointment has come to.
@@ -87,7 +89,9 @@ impl<'s> Service<'s> {
             moment,
             pausing: false,
             sweeps: number == 0,
-            turns: 0,
+            // The first one is.
+            turns: SAMPLE,
+            timed: moment.steady,
             quiet: 0,
             swept: moment.steady,
             sweep_every_ms: SWEEP_BUSY_MS,
@@ -181,12 +185,13 @@ impl<'s> Service<'s> {
         self.turn.gather(moment.steady, counters);
         self.executor.begin(moment.wall, self.turn.segments(), self.turn.is_tight());
         let requests = self.turn.segments() > 0;
-        let timed = requests && self.turns.is_multiple_of(SAMPLE);
         self.turns += u64::from(requests);
+        let since_ms = moment.steady.0.saturating_sub(self.timed.0);
+        let timed = requests && (self.turns >= SAMPLE || since_ms >= SAMPLE_MS);
         let start = timed.then(clock::monotonic);
         self.turn.process(&mut self.executor);
-        if let Some(start) = start {
-            self.executor.note_time(start);
+        if start.is_some_and(|start| self.executor.note_time(start)) {
+            (self.turns, self.timed) = (0, moment.steady);
         }
         self.turn.scatter(&mut self.executor, counters);
         calls::count_usual(&mut self.executor);

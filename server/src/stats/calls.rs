@@ -1,7 +1,7 @@
 //! How often each command of RESP was called, and how long that took.
 //!
 //! What looks at one key is carried out in batches, where no request has a duration of its own: one turn of
-//! [`SAMPLE`] is timed as a whole, and its mean stands for them all. What takes longer than a look at the clock
+//! [`SAMPLE`], and one in [`SAMPLE_MS`], is timed as a whole, and its mean stands for them all. What takes longer than a look at the clock
 //! (several keys, a walk, a report) is timed each time.
 
 use std::sync::OnceLock;
@@ -11,6 +11,8 @@ use crate::command::resp::COMMANDS;
 
 /// One turn of so many is timed.
 pub(crate) const SAMPLE: u64 = 64;
+/// The next turn after so long is timed in any case: where little happens, most are.
+pub(crate) const SAMPLE_MS: u64 = 100;
 
 /// Durations in buckets that grow by a quarter of an octave: bucket `4 * n + q` begins at `(4 + q) << n >> 2` ns.
 #[derive(Debug)]
@@ -181,9 +183,11 @@ impl AllCalls {
             return self;
         }
         let commands = self.commands.into_iter().zip(&before.commands);
+        let batched = self.batched.clone().since(&before.batched);
         Self {
             commands: commands.map(|(now, before)| now.since(before)).collect(),
-            batched: self.batched.since(&before.batched),
+            // While no turn was timed since, what was known before is the best guess.
+            batched: if batched.timed > 0 { batched } else { self.batched },
         }
     }
 
