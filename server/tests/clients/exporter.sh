@@ -28,7 +28,7 @@ for metric in \
     'redis_latency_percentiles_usec{cmd="get",quantile="99"} ' \
     'redis_net_input_bytes_total ' \
     'redis_cpu_user_seconds_total ' \
-    'redis_slowlog_length 0' \
+    'redis_slowlog_length ' \
     'redis_instance_info{'; do
     if ! grep -qF "$metric" <<<"$metrics"; then
         echo "no $metric"
