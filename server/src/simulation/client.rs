@@ -199,8 +199,11 @@ impl Client {
             if self.sent == self.bytes.len() && self.leave == Leave::HalfClose {
                 self.peer.end(End::Finished);
             }
-        } else if matches!(self.leave, Leave::Quit | Leave::Break) && self.sent == self.bytes.len() {
-            // What is not looked at any more.
+        } else if matches!(self.leave, Leave::Quit | Leave::Break)
+            && self.sent == self.bytes.len()
+            && self.is_prompt()
+        {
+            // What is not looked at any more. Who sends that later than a server lingers may lose what it has not taken.
             let more = 1 + self.random.below(3000);
             if self.random.one_in(8) && !self.peer.is_closed() {
                 self.peer.deliver(&vec![b'!'; more]);
