@@ -1,8 +1,8 @@
 //! [`Client`]: what programs hold. Every call is a pipeline of one.
 
-use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, iter};
 
 use crabcache_protocol::native::reply::Hello;
 use crabcache_protocol::native::{Command, Condition, End, Put, TouchCondition, Ttl, VERSION};
@@ -12,7 +12,7 @@ use crate::config::Builder;
 use crate::error::{CommandError, Error, ProtocolError};
 use crate::exchange::Exchange;
 use crate::pipeline::Pipeline;
-use crate::pool::{Pool, PoolStats};
+use crate::pool::{Call, Maintenance, Pool, PoolStats};
 use crate::reply::{Item, ReplyRef, Value, parse_stats};
 
 /// A client of one server. Cheap to clone; all clones share a pool of connections.
@@ -250,10 +250,22 @@ impl Client {
         self.pool.stats()
     }
 
-    /// Closes connections beyond their limits and opens those that are missing to the idle minimum. Calls do the
-    /// former as they go; a program that is idle for long may do it from a timer.
+    /// Closes connections that are beyond their limits or do not answer, and opens those that are missing to the idle
+    /// minimum. Calls see to limits as they go; a program that is idle for long may do it from a timer.
     pub fn maintain(&self) -> Result<()> {
         self.pool.maintain()
+    }
+
+    /// Starts a thread that does [`Client::maintain`] after each `interval`, and then hands the figures to `export`.
+    ///
+    /// # Errors
+    /// If the system does not give a thread.
+    pub fn maintain_every(
+        &self,
+        interval: Duration,
+        export: impl FnMut(&PoolStats) + Send + 'static,
+    ) -> io::Result<Maintenance> {
+        Maintenance::start(&self.pool, interval, export)
     }
 
     /// Runs commands as they come from an iterator, and hands each answer to `answer` with its index: neither the
@@ -270,21 +282,22 @@ impl Client {
         F: FnMut(usize, std::result::Result<ReplyRef<'_>, CommandError>),
     {
         let commands = commands.into_iter();
-        let mut lease = self.pool.checkout()?;
+        let call = Call::begin(self.timeout);
+        let mut lease = self.pool.checkout(call)?;
+        let timeout = if lease.at_once { self.timeout } else { call.time_left() };
         let mut exchange = Exchange::new(commands.clone());
-        let Err(broken) = exchange.drive(&mut lease, self.timeout, &mut answer) else { return Ok(()) };
-        let reused = lease.is_reused();
+        let Err(broken) = exchange.drive(&mut lease, timeout, &mut answer) else { return Ok(()) };
+        let reused = lease.reused;
         drop(lease);
         let harmless = || exchange.nothing_sent() || commands.clone().all(|command| is_idempotent(&command));
         if reused
             && broken.is_hangup()
             && exchange.nothing_emitted()
             && harmless()
-            && let Ok(mut lease) = self.pool.checkout_fresh()
+            && let Ok(mut lease) = self.pool.checkout_fresh(call)
         {
-            self.pool.count_retry();
             let mut again = Exchange::new(commands);
-            if let Err(broken) = again.drive(&mut lease, self.timeout, &mut answer) {
+            if let Err(broken) = again.drive(&mut lease, call.time_left(), &mut answer) {
                 again.fail_rest(broken, &mut answer);
             }
             return Ok(());

@@ -86,7 +86,7 @@ impl Builder {
             idle_limit: Duration::from_mins(1),
             age_limit: Duration::from_hours(1),
             health_check_after: Duration::from_secs(5),
-            backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5) },
+            backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_millis(500) },
             window_bytes: 64 * 1024,
             reply_len_max: 1 << 30,
             hello: true,
@@ -124,7 +124,8 @@ impl Builder {
         self
     }
 
-    /// How long an answer may take; none means for ever. Default 2 s.
+    /// How long an answer may take; none means for ever. Default 2 s. Waiting for a connection and connecting are part
+    /// of that time.
     ///
     /// The clock starts again with each answer of a pipeline and with every 64 KiB that are sent or received, so
     /// that long pipelines and large values do not need a longer timeout.
@@ -158,7 +159,7 @@ impl Builder {
         self
     }
 
-    /// First and longest time for which nothing is tried after a failure to connect. Default 50 ms to 5 s.
+    /// First and longest time for which nothing is tried after a failure to connect. Default 50 to 500 ms.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.config.backoff = Backoff { min, max: max.max(min) };
         self

@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     pub(crate) fit: bool,
     pub(crate) opened: Instant,
     pub(crate) last_used: Instant,
+    /// When the server last answered.
+    pub(crate) last_seen: Instant,
     /// The number of the next request.
     pub(crate) opaque: u16,
     pub(crate) inbox: Inbox,
@@ -69,9 +71,9 @@ pub(crate) struct Inbox {
 
 impl Connection {
     /// Connects, and says HELLO unless that is switched off.
-    pub(crate) fn open(config: &Config) -> Result<Self, Error> {
-        let timeout = config.connect_timeout;
-        let socket = Socket::connect(&config.addr, timeout).map_err(|error| Error::Connect(error.kind()))?;
+    pub(crate) fn open(config: &Config, timeout: Duration) -> Result<Self, Error> {
+        let deadline = Instant::now() + timeout;
+        let socket = Socket::connect(&config.addr, deadline).map_err(|error| Error::Connect(error.kind()))?;
         let now = Instant::now();
         let mut connection = Self {
             socket,
@@ -79,6 +81,7 @@ impl Connection {
             fit: true,
             opened: now,
             last_used: now,
+            last_seen: now,
             opaque: 0,
             inbox: Inbox::default(),
             outbox: Vec::new(),
@@ -89,7 +92,7 @@ impl Connection {
             window_bytes: config.window_bytes,
         };
         if config.hello {
-            connection.hello(timeout)?;
+            connection.hello(time_to(deadline))?;
         }
         Ok(connection)
     }
@@ -215,14 +218,14 @@ impl Inbox {
 }
 
 impl Socket {
-    fn connect(addr: &Addr, timeout: Duration) -> io::Result<Self> {
+    fn connect(addr: &Addr, deadline: Instant) -> io::Result<Self> {
         let host_port = match addr {
             Addr::Unix(path) => return UnixStream::connect(path).map(Self::Unix),
             Addr::Tcp(host_port) => host_port,
         };
         let mut failure = io::ErrorKind::AddrNotAvailable.into();
         for addr in host_port.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&addr, timeout) {
+            match TcpStream::connect_timeout(&addr, time_to(deadline)) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     return Ok(Self::Tcp(stream));
@@ -248,6 +251,11 @@ impl AsFd for Socket {
             Self::Unix(stream) => stream.as_fd(),
         }
     }
+}
+
+/// At least a millisecond, as sockets know no shorter one.
+fn time_to(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 }
 
 /// What a refusal of HELLO says about the connection.

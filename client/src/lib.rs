@@ -1,4 +1,5 @@
-//! A blocking client for `CrabCache`: pooled, pipelined, without a runtime and without threads of its own.
+//! A blocking client for `CrabCache`: pooled, pipelined, without a runtime, and without threads of its own unless
+//! [`Client::maintain_every`] is asked for one.
 //!
 //! ```no_run
 //! use crabcache_client::{Client, PutOptions};
@@ -54,7 +55,7 @@ pub use crabcache_protocol::native::{
 pub use error::{Broken, CommandError, Error, ProtocolError};
 pub use lease::Leased;
 pub use pipeline::Pipeline;
-pub use pool::PoolStats;
+pub use pool::{Latency, Maintenance, PoolStats};
 pub use reply::{Item, ItemRef, Reply, ReplyRef, Statuses, Value, Values};
 pub use scan::Scan;
 

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crabcache_client::{Client, Error, Reply};
+use crabcache_client::{Client, Error, PoolStats, Reply};
 use crabcache_protocol::native::reply::{self, Hello};
 use support::{Server, read_requests};
 
@@ -248,4 +248,68 @@ fn answer_empty(mut stream: &TcpStream, opaques: &[u16]) {
         reply::value(&mut out, opaque, b"");
     }
     let _ = stream.write_all(&out);
+}
+
+/// A connection that is not used is asked from time to time, so that a dead one is not found by a call.
+#[test]
+fn maintenance_asks_idle_connections_and_exports() {
+    let server = Server::start();
+    let builder = server.builder().idle_min(3).health_check_after(50 * MS).hello(false);
+    let client = builder.connect().unwrap();
+    client.maintain().unwrap();
+    assert_eq!(client.pool_stats().bytes_in, 0, "not due yet");
+    thread::sleep(60 * MS);
+    client.maintain().unwrap();
+    let stats = client.pool_stats();
+    assert_eq!((stats.bytes_in, stats.idle, stats.active), (24, 3, 0), "a PONG for each");
+    assert_eq!((stats.health_check_failures, stats.latency.count), (0, 0), "{stats:?}");
+
+    server.hang_up();
+    let (figures, exported) = mpsc::channel();
+    let maintenance = client.maintain_every(20 * MS, move |stats| {
+        let _ = figures.send(*stats);
+    });
+    let whole_again = |stats: &PoolStats| (stats.health_check_failures, stats.idle) == (3, 3);
+    let patience = Instant::now() + Duration::from_secs(5);
+    while !whole_again(&exported.recv_timeout(Duration::from_secs(5)).unwrap()) {
+        assert!(Instant::now() < patience, "{:?}", client.pool_stats());
+    }
+    let stats = client.pool_stats();
+    assert_eq!((stats.opened, stats.hits, stats.misses), (6, 0, 3), "no call was needed");
+    drop(maintenance);
+    assert!(exported.iter().count() < 100, "the thread ends");
+}
+
+/// The time that waiting for a connection takes is part of the time that a call may take.
+#[test]
+fn waiting_counts_against_the_deadline() {
+    let server = Server::script(|stream, _| answer_slowly(&stream, 300 * MS));
+    let builder = server.builder().connections_max(1).request_timeout(Some(400 * MS));
+    let client = builder.checkout_timeout(Duration::from_secs(10)).connect().unwrap();
+    let busy = client.clone();
+    let user = thread::spawn(move || busy.ping());
+    while client.pool_stats().active == 0 {
+        thread::yield_now();
+    }
+    let start = Instant::now();
+    let waited = client.with_timeout(Some(100 * MS)).ping().unwrap_err();
+    assert_eq!(waited, Error::PoolExhausted { waited: 100 * MS });
+    assert_eq!(client.ping(), Err(Error::Timeout), "what is left is too short for an answer");
+    assert!(start.elapsed() < 700 * MS, "{:?}", start.elapsed());
+    user.join().unwrap().unwrap();
+}
+
+#[test]
+fn latencies_are_those_of_the_calls() {
+    let server = Server::script(|stream, _| answer_slowly(&stream, 20 * MS));
+    let client = server.client();
+    for _ in 0..5 {
+        client.ping().unwrap();
+    }
+    let latency = client.pool_stats().latency;
+    assert_eq!(latency.count, 5);
+    assert!(
+        latency.p50 >= 19 * MS && latency.p50 <= latency.p999 && latency.p999 <= latency.max,
+        "{latency:?}"
+    );
 }

@@ -7,14 +7,16 @@
 //! return     in order and young: to the idle ones; the oldest idle ones beyond their limit are closed
 //! ```
 //!
-//! There is no thread: limits are enforced as connections come and go, and by [`Pool::maintain`].
+//! Limits are enforced as connections come and go, and by [`Pool::maintain`], which a thread may call now and then.
 //!
 //! After a failure to connect the server counts as down: until the backoff has passed, a checkout that would have to
 //! connect fails at once; then one thread tries while the others go on failing at once. Connections that are still
 //! open are lent all the same.
 //!
-//! Invariants: `open` = idle + lent + being opened, and at most `connections_max`; no I/O happens under the lock.
+//! Invariants: `open` = idle + lent + being opened, and at most `connections_max`; no I/O happens under the lock. A
+//! checkout ends as a hit, as a miss, exhausted or failed fast, and is counted as that.
 
+mod maintenance;
 mod stats;
 
 use std::collections::VecDeque;
@@ -22,7 +24,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use stats::PoolStats;
+pub use maintenance::Maintenance;
+pub use stats::{Latency, PoolStats};
 
 use crate::config::Config;
 use crate::connection::Connection;
@@ -33,6 +36,9 @@ const HEALTH_CHECK_TIMEOUT_MAX: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for so long costs one system call more, to see whether the server has closed it.
 const LOOK_AFTER: Duration = Duration::from_millis(5);
+
+/// Room for idle connections that is made at the start.
+const IDLE_RESERVED_MAX: usize = 64;
 
 /// A pool of connections to one server.
 #[derive(Debug)]
@@ -50,6 +56,7 @@ struct State {
     idle: VecDeque<Connection>,
     open: usize,
     down: Option<Down>,
+    latencies: stats::Latencies,
 }
 
 /// The server could not be reached.
@@ -63,9 +70,18 @@ struct Down {
     probing: bool,
 }
 
+/// When a call began, and when it has to be over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    begun: Instant,
+    deadline: Option<Instant>,
+}
+
 /// What a look at the pool led to.
+#[allow(clippy::large_enum_variant)] // in a box it would cost each call an allocation
 enum Found {
-    Idle(Box<Connection>),
+    /// And the time, which is that of the call's begin if nobody waited.
+    Idle(Connection, Instant),
     MayOpen,
 }
 
@@ -75,12 +91,18 @@ pub(crate) struct Lease<'p> {
     pool: &'p Pool,
     /// Always there until drop.
     connection: Option<Connection>,
-    reused: bool,
+    /// Whether the connection was used before: only then it may have died unnoticed.
+    pub(crate) reused: bool,
+    /// Whether it was there without waiting, connecting or asking.
+    pub(crate) at_once: bool,
+    /// When the call began that this is for; none if it is for no call.
+    begun: Option<Instant>,
 }
 
 impl Pool {
     pub(crate) fn new(config: Config) -> Self {
-        let state = State { idle: VecDeque::new(), open: 0, down: None };
+        let idle = VecDeque::with_capacity(config.connections_max.min(IDLE_RESERVED_MAX));
+        let state = State { idle, open: 0, down: None, latencies: stats::Latencies::new() };
         Self {
             config,
             state: Mutex::new(state),
@@ -95,11 +117,8 @@ impl Pool {
 
     pub(crate) fn stats(&self) -> PoolStats {
         let state = self.lock();
-        self.counters.snapshot(state.open - state.idle.len(), state.idle.len())
-    }
-
-    pub(crate) fn count_retry(&self) {
-        self.counters.retries.add(1);
+        let latency = state.latencies.summary();
+        self.counters.snapshot(state.open - state.idle.len(), state.idle.len(), latency)
     }
 
     pub(crate) fn count_unstored(&self) {
@@ -107,18 +126,22 @@ impl Pool {
     }
 
     /// Lends a connection.
-    pub(crate) fn checkout(&self) -> Result<Lease<'_>, Error> {
+    pub(crate) fn checkout(&self, call: Call) -> Result<Lease<'_>, Error> {
+        let mut now = call.begun;
         loop {
-            match self.find()? {
-                Found::MayOpen => return self.open(),
-                Found::Idle(mut connection) => {
-                    if !self.is_fit_after_idling(&mut connection) {
+            match self.find(call, now)? {
+                Found::MayOpen => return self.open(call.time_left(), Some(call.begun)),
+                Found::Idle(mut connection, found_at) => {
+                    let idle = found_at.saturating_duration_since(connection.last_seen);
+                    if !self.is_fit_after(idle, &mut connection, call.time_left()) {
                         self.counters.health_check_failures.add(1);
-                        self.give_up(*connection);
+                        self.give_up(connection);
+                        now = Instant::now();
                         continue;
                     }
                     self.counters.hits.add(1);
-                    return Ok(Lease { pool: self, connection: Some(*connection), reused: true });
+                    let at_once = found_at == call.begun && idle < self.config.health_check_after;
+                    return Ok(self.lend(connection, true, at_once, Some(call.begun)));
                 }
             }
         }
@@ -126,76 +149,36 @@ impl Pool {
 
     /// Lends a connection after one that seemed in order was found dead. The idle ones are likely dead too, so they
     /// are closed.
-    pub(crate) fn checkout_fresh(&self) -> Result<Lease<'_>, Error> {
-        let suspects = {
+    pub(crate) fn checkout_fresh(&self, call: Call) -> Result<Lease<'_>, Error> {
+        self.counters.retries.add(1);
+        let suspects: Vec<Connection> = {
             let mut state = self.lock();
-            let suspects = std::mem::take(&mut state.idle);
-            state.open -= suspects.len();
+            let suspects = state.idle.drain(..).collect();
+            state.open -= Vec::len(&suspects);
             suspects
         };
         self.changed.notify_all();
         self.counters.broken.add(suspects.len() as u64);
         drop(suspects);
-        self.checkout()
-    }
-
-    /// Opens connections until [`Config::idle_min`] are open, at least one.
-    pub(crate) fn open_at_least_one(&self) -> Result<(), Error> {
-        let mut opened = Vec::new();
-        for _ in 0..self.config.idle_min.max(1) {
-            match self.find()? {
-                Found::MayOpen => opened.push(self.open()?),
-                Found::Idle(connection) => {
-                    opened.push(Lease { pool: self, connection: Some(*connection), reused: true });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Closes what is beyond its limits, and opens connections until the idle minimum is met.
-    pub(crate) fn maintain(&self) -> Result<(), Error> {
-        let retired = {
-            let mut state = self.lock();
-            let retired = state.retire(&self.config);
-            state.open -= retired.len();
-            retired
-        };
-        self.counters.retired.add(retired.len() as u64);
-        drop(retired);
-        let mut opened = Vec::new();
-        loop {
-            {
-                let mut state = self.lock();
-                let idle = state.idle.len() + opened.len();
-                if idle >= self.config.idle_min || state.open >= self.config.connections_max {
-                    return Ok(());
-                }
-                if let Some(error) = state.fail_fast() {
-                    return Err(error);
-                }
-                state.begin_open();
-            }
-            opened.push(self.open()?);
-        }
+        self.checkout(call)
     }
 
     /// An idle connection, or the permission to open one, which is already counted.
-    fn find(&self) -> Result<Found, Error> {
+    fn find(&self, call: Call, mut now: Instant) -> Result<Found, Error> {
         let mut retired = Vec::new(); // before the guard, so that they are closed after the lock is released
         let mut state = self.lock();
-        let mut deadline = None;
+        let mut wait_until = None;
         loop {
             while let Some(connection) = state.idle.pop_back() {
-                if !connection.is_beyond(&self.config, state.idle.len() + 1) {
-                    return Ok(Found::Idle(Box::new(connection)));
+                if !connection.is_beyond(&self.config, state.idle.len() + 1, now) {
+                    return Ok(Found::Idle(connection, now));
                 }
                 state.open -= 1;
                 self.counters.retired.add(1);
                 retired.push(connection);
             }
             // Connections in use show that the server may be there: rather wait for one of them than fail.
-            if let Some(error) = state.fail_fast() {
+            if let Some(error) = state.fail_fast(now) {
                 if state.open == 0 {
                     self.counters.failed_fast.add(1);
                     return Err(error);
@@ -205,30 +188,32 @@ impl Pool {
                 self.counters.misses.add(1);
                 return Ok(Found::MayOpen);
             }
-            let now = Instant::now();
-            let deadline = *deadline.get_or_insert_with(|| {
+            let until = *wait_until.get_or_insert_with(|| {
                 self.counters.waits.add(1);
-                now + self.config.checkout_timeout
+                call.bounded(self.config.checkout_timeout)
             });
-            let left = deadline.saturating_duration_since(now);
+            let left = until.saturating_duration_since(now);
             if left.is_zero() {
                 self.counters.exhausted.add(1);
-                return Err(Error::PoolExhausted { waited: self.config.checkout_timeout });
+                return Err(Error::PoolExhausted { waited: until.saturating_duration_since(call.begun) });
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            now = Instant::now();
         }
     }
 
     /// Opens the connection that [`State::begin_open`] counted.
-    fn open(&self) -> Result<Lease<'_>, Error> {
-        let opened = Connection::open(&self.config);
+    fn open(&self, left: Option<Duration>, begun: Option<Instant>) -> Result<Lease<'_>, Error> {
+        let timeout = left.map_or(self.config.connect_timeout, |left| left.min(self.config.connect_timeout));
+        let opened = Connection::open(&self.config, timeout);
         let mut state = self.lock();
         match opened {
             Ok(connection) => {
                 if state.down.take().is_some() {
                     self.counters.reconnects.add(1);
                 }
-                Ok(Lease { pool: self, connection: Some(connection), reused: false })
+                self.counters.opened.add(1);
+                Ok(self.lend(connection, false, false, begun))
             }
             Err(error) => {
                 // Several that fail in the same moment are one failure.
@@ -246,18 +231,30 @@ impl Pool {
         }
     }
 
-    fn give_back(&self, mut connection: Connection) {
-        self.count_bytes(&mut connection);
+    fn lend(&self, connection: Connection, reused: bool, at_once: bool, begun: Option<Instant>) -> Lease<'_> {
+        Lease { pool: self, connection: Some(connection), reused, at_once, begun }
+    }
+
+    fn give_back(&self, mut connection: Connection, begun: Option<Instant>) {
+        let now = Instant::now();
+        let took = begun.map(|begun| now.saturating_duration_since(begun));
         if !connection.fit {
             self.counters.broken.add(1);
+            if let Some(took) = took {
+                self.lock().latencies.record(took);
+            }
             return self.give_up(connection);
         }
+        self.count_bytes(&mut connection);
         connection.trim();
-        connection.last_used = Instant::now();
+        (connection.last_used, connection.last_seen) = (now, now);
         let retired = {
             let mut state = self.lock();
+            if let Some(took) = took {
+                state.latencies.record(took);
+            }
             state.idle.push_back(connection);
-            let retired = state.retire(&self.config);
+            let retired = state.retire(&self.config, now);
             state.open -= retired.len();
             retired
         };
@@ -265,7 +262,8 @@ impl Pool {
         self.counters.retired.add(retired.len() as u64);
     }
 
-    fn give_up(&self, connection: Connection) {
+    fn give_up(&self, mut connection: Connection) {
+        self.count_bytes(&mut connection);
         drop(connection);
         self.lock().open -= 1;
         self.changed.notify_one();
@@ -278,10 +276,10 @@ impl Pool {
 
     /// Whether a connection can be lent again. One that was idle for a moment is looked at, since a server that was
     /// restarted has closed it; one that was idle for long has to answer.
-    fn is_fit_after_idling(&self, connection: &mut Connection) -> bool {
-        let idle = connection.last_used.elapsed();
+    fn is_fit_after(&self, idle: Duration, connection: &mut Connection, left: Option<Duration>) -> bool {
         if idle >= self.config.health_check_after {
-            return connection.is_healthy(Some(self.health_check_timeout()));
+            let timeout = self.health_check_timeout();
+            return connection.is_healthy(Some(left.map_or(timeout, |left| left.min(timeout))));
         }
         idle < LOOK_AFTER || connection.is_quiet()
     }
@@ -297,9 +295,9 @@ impl Pool {
 }
 
 impl State {
-    fn fail_fast(&self) -> Option<Error> {
+    fn fail_fast(&self, now: Instant) -> Option<Error> {
         let Down { until, probing, .. } = self.down?;
-        let retry_in = until.saturating_duration_since(Instant::now());
+        let retry_in = until.saturating_duration_since(now);
         (probing || !retry_in.is_zero()).then_some(Error::Down { retry_in })
     }
 
@@ -312,12 +310,12 @@ impl State {
 
     /// Takes out what is beyond its limits: too old, or idle for too long and not needed for the minimum. What is
     /// taken out is closed after the lock is released.
-    fn retire(&mut self, config: &Config) -> Vec<Connection> {
+    fn retire(&mut self, config: &Config, now: Instant) -> Vec<Connection> {
         let mut retired = Vec::new();
-        while self.idle.front().is_some_and(|oldest| oldest.is_beyond(config, self.idle.len())) {
+        while self.idle.front().is_some_and(|oldest| oldest.is_beyond(config, self.idle.len(), now)) {
             retired.extend(self.idle.pop_front());
         }
-        if self.idle.back().is_some_and(|newest| newest.is_beyond(config, self.idle.len())) {
+        if self.idle.back().is_some_and(|newest| newest.is_beyond(config, self.idle.len(), now)) {
             retired.extend(self.idle.pop_back());
         }
         retired
@@ -326,16 +324,29 @@ impl State {
 
 impl Connection {
     /// Whether it is to be closed, as one of so many idle ones.
-    fn is_beyond(&self, config: &Config, idle: usize) -> bool {
-        self.opened.elapsed() >= config.age_limit
-            || (idle > config.idle_min && self.last_used.elapsed() >= config.idle_limit)
+    fn is_beyond(&self, config: &Config, idle: usize, now: Instant) -> bool {
+        now.saturating_duration_since(self.opened) >= config.age_limit
+            || (idle > config.idle_min && now.saturating_duration_since(self.last_used) >= config.idle_limit)
     }
 }
 
-impl Lease<'_> {
-    /// Whether the connection was used before: only then it may have died unnoticed.
-    pub(crate) const fn is_reused(&self) -> bool {
-        self.reused
+impl Call {
+    /// A call that begins now.
+    pub(crate) fn begin(timeout: Option<Duration>) -> Self {
+        let begun = Instant::now();
+        Self { begun, deadline: timeout.map(|timeout| begun + timeout) }
+    }
+
+    /// The time to the deadline, at least a millisecond, as sockets know no shorter one; none if there is no deadline.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let left = self.deadline?.saturating_duration_since(Instant::now());
+        Some(left.max(Duration::from_millis(1)))
+    }
+
+    /// The end of a part of the call that may take so long.
+    fn bounded(&self, timeout: Duration) -> Instant {
+        let end = self.begun + timeout;
+        self.deadline.map_or(end, |deadline| deadline.min(end))
     }
 }
 
@@ -356,7 +367,7 @@ impl DerefMut for Lease<'_> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.pool.give_back(connection);
+            self.pool.give_back(connection, self.begun);
         }
     }
 }

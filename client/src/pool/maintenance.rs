@@ -1,0 +1,116 @@
+//! What is done for the connections that nobody uses: limits, health checks, the idle minimum.
+
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use super::{Call, Found, Pool, PoolStats};
+use crate::connection::Connection;
+use crate::error::Error;
+
+/// A thread that maintains the connections of a client. It ends when this is dropped, or with the last clone of the
+/// client.
+#[must_use = "the thread ends when this is dropped"]
+pub struct Maintenance {
+    _stop: Sender<()>,
+}
+
+impl Maintenance {
+    pub(crate) fn start(
+        pool: &Arc<Pool>,
+        interval: Duration,
+        mut export: impl FnMut(&PoolStats) + Send + 'static,
+    ) -> io::Result<Self> {
+        let pool: Weak<Pool> = Arc::downgrade(pool);
+        let (stop, stopped) = mpsc::channel();
+        thread::Builder::new().name("crabcache-maintenance".to_owned()).spawn(move || {
+            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                let Some(pool) = pool.upgrade() else { return };
+                let _ = pool.maintain(); // what fails is in the figures
+                export(&pool.stats());
+            }
+        })?;
+        Ok(Self { _stop: stop })
+    }
+}
+
+impl fmt::Debug for Maintenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Maintenance").finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Opens connections until the idle minimum is met, at least one.
+    pub(crate) fn open_at_least_one(&self) -> Result<(), Error> {
+        let mut opened = Vec::new();
+        for _ in 0..self.config.idle_min.max(1) {
+            let call = Call::begin(None);
+            opened.push(match self.find(call, call.begun)? {
+                Found::MayOpen => self.open(None, None)?,
+                Found::Idle(connection, _) => self.lend(connection, true, true, None),
+            });
+        }
+        Ok(())
+    }
+
+    /// Closes what is beyond its limits or does not answer, and opens connections until the idle minimum is met.
+    pub(crate) fn maintain(&self) -> Result<(), Error> {
+        let retired = {
+            let mut state = self.lock();
+            let retired = state.retire(&self.config, Instant::now());
+            state.open -= retired.len();
+            retired
+        };
+        self.counters.retired.add(retired.len() as u64);
+        drop(retired);
+        self.check_idle();
+        let mut opened = Vec::new();
+        loop {
+            {
+                let mut state = self.lock();
+                let idle = state.idle.len() + opened.len();
+                if idle >= self.config.idle_min || state.open >= self.config.connections_max {
+                    return Ok(());
+                }
+                if let Some(error) = state.fail_fast(Instant::now()) {
+                    return Err(error);
+                }
+                state.begin_open();
+            }
+            opened.push(self.open(None, None)?);
+        }
+    }
+
+    /// Asks each connection that was not heard of for long, one at a time, so that the others can be lent meanwhile.
+    fn check_idle(&self) {
+        let begun = Instant::now();
+        while let Some(mut connection) = self.take_unheard(begun) {
+            if connection.is_healthy(Some(self.health_check_timeout())) {
+                self.count_bytes(&mut connection);
+                connection.last_seen = Instant::now();
+                let mut state = self.lock();
+                let at = state.idle.partition_point(|other| other.last_used <= connection.last_used);
+                state.idle.insert(at, connection);
+                drop(state);
+                self.changed.notify_one();
+            } else {
+                self.counters.health_check_failures.add(1);
+                self.give_up(connection);
+            }
+        }
+    }
+
+    /// One that has not been heard of for as long as a health check is due after, seen from `now`.
+    fn take_unheard(&self, now: Instant) -> Option<Connection> {
+        let mut state = self.lock();
+        let is_due = |connection: &Connection| {
+            connection.last_seen <= now
+                && now.saturating_duration_since(connection.last_seen) >= self.config.health_check_after
+        };
+        let at = state.idle.iter().position(is_due)?;
+        state.idle.remove(at)
+    }
+}
