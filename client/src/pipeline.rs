@@ -160,10 +160,14 @@ impl<'c, 'a> Pipeline<'c, 'a> {
     where
         F: FnMut(usize, std::result::Result<ReplyRef<'_>, CommandError>),
     {
-        let commands = std::mem::take(&mut self.commands);
-        if commands.is_empty() {
+        if self.commands.is_empty() {
             return Ok(());
         }
-        self.client.run(commands.iter().copied(), answer)
+        // Kept for its memory, and empty even where `answer` panics.
+        let mut commands = std::mem::take(&mut self.commands);
+        let done = self.client.run(commands.iter().copied(), answer);
+        commands.clear();
+        self.commands = commands;
+        done
     }
 }
