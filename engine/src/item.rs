@@ -310,11 +310,31 @@ impl NewItem<'_> {
     /// `uses` times.
     #[inline(always)]
     pub(crate) fn write<K: Kernels>(&self, shard: Shard<'_>, at: u32, granules: u32, uses: u32) {
-        let (region, shape) = (&shard.shared.region, self.shape());
+        let shape = self.shape();
         let mut header = Header::item(shape, granules).with_uses(uses);
         if shard.in_nursery(at) && !fault("settled_at_once") {
             header = header.unsettled();
         }
+        self.fill::<K>(shard, at, shape, granules, header);
+    }
+
+    /// The same for a block of main of just the `granules` that the item's shape takes.
+    #[inline(always)]
+    pub(crate) fn write_fitting<K: Kernels>(
+        &self,
+        shard: Shard<'_>,
+        at: u32,
+        shape: Shape,
+        granules: u32,
+        uses: u32,
+    ) {
+        debug_assert!(granules == shape.granules() && !shard.in_nursery(at));
+        self.fill::<K>(shard, at, shape, granules, Header::fitting(shape).with_uses(uses));
+    }
+
+    #[inline(always)]
+    fn fill<K: Kernels>(&self, shard: Shard<'_>, at: u32, shape: Shape, granules: u32, header: Header) {
+        let region = &shard.shared.region;
         let mut to = shard.at(at) + GRANULE;
         if !header.is_plain() {
             to = self.write_fields(shard, to, shape);

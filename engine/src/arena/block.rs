@@ -76,7 +76,13 @@ impl Header {
     pub(crate) fn item(shape: Shape, granules: u32) -> Self {
         let slack = granules - shape.granules();
         debug_assert!(slack < 4);
-        let mut word = slack << SLACK_SHIFT;
+        Self(Self::fitting(shape).0 | slack << SLACK_SHIFT)
+    }
+
+    /// An item of this shape in a block of just its size.
+    #[inline(always)]
+    pub(crate) fn fitting(shape: Shape) -> Self {
+        let mut word = 0;
         if shape.is_long() {
             word |= LONG;
         } else {

@@ -124,9 +124,10 @@ pub(crate) fn overwrite<'c, K: Kernels>(
     if old.is_expired(now) || old.in_nursery() {
         return None;
     }
-    let granules = new.shape().granules();
+    let shape = new.shape();
+    let granules = shape.granules();
     let at = local.take_spare(shard, granules)?;
-    new.write::<K>(shard, at, granules, old.uses());
+    new.write_fitting::<K>(shard, at, shape, granules, old.uses());
     if shard.change_place(found, Change::Put(at)).is_err() {
         local.discard_item(shard, at);
         return None;
