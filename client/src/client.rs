@@ -9,7 +9,7 @@ use crabcache_protocol::native::{Command, Condition, End, Put, TouchCondition, T
 
 use crate::Result;
 use crate::config::Builder;
-use crate::error::{CommandError, Error, ProtocolError};
+use crate::error::{Broken, CommandError, Error, ProtocolError};
 use crate::exchange::Exchange;
 use crate::pipeline::Pipeline;
 use crate::pool::{Call, Maintenance, Pool, PoolStats};
@@ -288,6 +288,7 @@ impl Client {
         let mut exchange = Exchange::new(commands.clone());
         let Err(broken) = exchange.drive(&mut lease, timeout, &mut answer) else { return Ok(()) };
         let reused = lease.reused;
+        lease.timed_out = broken == Broken::Timeout;
         drop(lease);
         let harmless = || exchange.nothing_sent() || commands.clone().all(|command| is_idempotent(&command));
         if reused
@@ -298,6 +299,7 @@ impl Client {
         {
             let mut again = Exchange::new(commands);
             if let Err(broken) = again.drive(&mut lease, call.time_left(), &mut answer) {
+                lease.timed_out = broken == Broken::Timeout;
                 again.fail_rest(broken, &mut answer);
             }
             return Ok(());

@@ -55,6 +55,7 @@ pub(crate) struct Config {
     pub(crate) checkout_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Option<Duration>,
+    pub(crate) timeouts_max: u32,
     pub(crate) lease_time: Duration,
     pub(crate) idle_limit: Duration,
     pub(crate) age_limit: Duration,
@@ -82,6 +83,7 @@ impl Builder {
             checkout_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             request_timeout: Some(Duration::from_secs(2)),
+            timeouts_max: 5,
             lease_time: Duration::from_secs(1),
             idle_limit: Duration::from_mins(1),
             age_limit: Duration::from_hours(1),
@@ -131,6 +133,13 @@ impl Builder {
     /// that long pipelines and large values do not need a longer timeout.
     pub fn request_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.request_timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// After so many calls in a row without an answer in time the server counts as down: calls fail at once while the
+    /// backoff lasts. Default 5; `u32::MAX` to go on trying.
+    pub fn timeouts_max(mut self, timeouts: u32) -> Self {
+        self.config.timeouts_max = timeouts.max(1);
         self
     }
 

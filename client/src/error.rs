@@ -33,7 +33,7 @@ pub enum Error {
         /// The checkout timeout.
         waited: Duration,
     },
-    /// Connecting failed a moment ago; nothing is tried before `retry_in` has passed.
+    /// Connecting failed a moment ago, or several calls were not answered; nothing is tried before `retry_in` has passed.
     #[error("the server is down; next try in {retry_in:?}")]
     Down {
         /// When a call will try to connect again.

@@ -22,6 +22,7 @@
 //! same time -> the connection goes back, or is closed if it is not in order any more.
 //!
 //! - [`Client`] is `Send`, `Sync` and cheap to clone; all clones share one pool. Use one per server and program.
+//! - A [`Cluster`] is several servers, each with the keys that hash to it.
 //! - A [`Pipeline`] of any length needs memory for its list of commands and its results, not for its bytes; with
 //!   [`Client::run`] and a callback neither is held.
 //! - [`Client::get_or_put_with`] is cache-aside: of all clients that miss a key, one computes its value.
@@ -33,6 +34,7 @@
 
 mod backoff;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod error;
@@ -48,6 +50,7 @@ mod scan;
 mod window;
 
 pub use client::{Client, HelloInfo, PutOptions};
+pub use cluster::Cluster;
 pub use config::{Addr, Builder};
 pub use crabcache_protocol::native::{
     Command, Condition, End, Keys, Meta, Pairs, Put, Status, TouchCondition, Ttl,

@@ -4,7 +4,8 @@ mod support;
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -312,4 +313,40 @@ fn latencies_are_those_of_the_calls() {
         latency.p50 >= 19 * MS && latency.p50 <= latency.p999 && latency.p999 <= latency.max,
         "{latency:?}"
     );
+}
+
+/// A server that is silent for a while: calls fail at once after a few timeouts, and succeed again once it answers.
+#[test]
+fn a_silent_server_counts_as_down_until_it_answers() {
+    let silent = Arc::new(AtomicBool::new(false));
+    let muted = Arc::clone(&silent);
+    let server = Server::script(move |stream, _| {
+        loop {
+            let opaques = read_requests(&stream, 1);
+            if opaques.is_empty() {
+                return;
+            }
+            while muted.load(Ordering::SeqCst) {
+                thread::sleep(MS);
+            }
+            answer_empty(&stream, &opaques);
+        }
+    });
+    let builder = server.builder().hello(false).request_timeout(Some(100 * MS)).timeouts_max(2);
+    let client = builder.backoff(400 * MS, 400 * MS).connect().unwrap();
+    client.ping().unwrap();
+    silent.store(true, Ordering::SeqCst);
+    assert_eq!((client.ping(), client.ping()), (Err(Error::Timeout), Err(Error::Timeout)));
+    let start = Instant::now();
+    assert!(matches!(client.ping(), Err(Error::Down { retry_in }) if retry_in <= 400 * MS));
+    assert!(start.elapsed() < 100 * MS);
+    assert_eq!((client.pool_stats().failed_fast, client.pool_stats().broken), (1, 2));
+
+    silent.store(false, Ordering::SeqCst);
+    let start = Instant::now();
+    while client.ping().is_err() {
+        assert!(start.elapsed() < Duration::from_secs(3));
+        thread::sleep(MS);
+    }
+    assert_eq!(client.pool_stats().reconnects, 1);
 }

@@ -11,19 +11,21 @@
 //!
 //! After a failure to connect the server counts as down: until the backoff has passed, a checkout that would have to
 //! connect fails at once; then one thread tries while the others go on failing at once. Connections that are still
-//! open are lent all the same.
+//! open are lent all the same, unless the server is down because several calls in a row got no answer in time: then
+//! every checkout fails at once, until a connection can be opened or an answer comes on one that is in use.
 //!
 //! Invariants: `open` = idle + lent + being opened, and at most `connections_max`; no I/O happens under the lock. A
 //! checkout ends as a hit, as a miss, exhausted or failed fast, and is counted as that.
 
+mod lease;
 mod maintenance;
 mod stats;
 
 use std::collections::VecDeque;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub(crate) use lease::{Call, Lease};
 pub use maintenance::Maintenance;
 pub use stats::{Latency, PoolStats};
 
@@ -56,10 +58,12 @@ struct State {
     idle: VecDeque<Connection>,
     open: usize,
     down: Option<Down>,
+    /// Calls in a row that had no answer in time.
+    timeouts: u32,
     latencies: stats::Latencies,
 }
 
-/// The server could not be reached.
+/// The server could not be reached, or does not answer.
 #[derive(Clone, Copy, Debug)]
 struct Down {
     /// Failures in a row.
@@ -68,13 +72,8 @@ struct Down {
     until: Instant,
     /// A thread is trying.
     probing: bool,
-}
-
-/// When a call began, and when it has to be over.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Call {
-    begun: Instant,
-    deadline: Option<Instant>,
+    /// It takes connections, but does not answer: so those that are open are of no use.
+    stalled: bool,
 }
 
 /// What a look at the pool led to.
@@ -85,24 +84,10 @@ enum Found {
     MayOpen,
 }
 
-/// A connection on loan. It goes back when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Lease<'p> {
-    pool: &'p Pool,
-    /// Always there until drop.
-    connection: Option<Connection>,
-    /// Whether the connection was used before: only then it may have died unnoticed.
-    pub(crate) reused: bool,
-    /// Whether it was there without waiting, connecting or asking.
-    pub(crate) at_once: bool,
-    /// When the call began that this is for; none if it is for no call.
-    begun: Option<Instant>,
-}
-
 impl Pool {
     pub(crate) fn new(config: Config) -> Self {
         let idle = VecDeque::with_capacity(config.connections_max.min(IDLE_RESERVED_MAX));
-        let state = State { idle, open: 0, down: None, latencies: stats::Latencies::new() };
+        let state = State { idle, open: 0, down: None, timeouts: 0, latencies: stats::Latencies::new() };
         Self {
             config,
             state: Mutex::new(state),
@@ -179,7 +164,7 @@ impl Pool {
             }
             // Connections in use show that the server may be there: rather wait for one of them than fail.
             if let Some(error) = state.fail_fast(now) {
-                if state.open == 0 {
+                if state.open == 0 || state.down.is_some_and(|down| down.stalled) {
                     self.counters.failed_fast.add(1);
                     return Err(error);
                 }
@@ -211,6 +196,7 @@ impl Pool {
             Ok(connection) => {
                 if state.down.take().is_some() {
                     self.counters.reconnects.add(1);
+                    state.timeouts = 0;
                 }
                 self.counters.opened.add(1);
                 Ok(self.lend(connection, false, false, begun))
@@ -218,9 +204,8 @@ impl Pool {
             Err(error) => {
                 // Several that fail in the same moment are one failure.
                 if state.down.is_none_or(|down| down.probing) {
-                    let failures = state.down.map_or(0, |down| down.failures).saturating_add(1);
-                    let until = Instant::now() + self.config.backoff.delay(failures);
-                    state.down = Some(Down { failures, until, probing: false });
+                    let stalled = state.down.is_some_and(|down| down.stalled);
+                    state.go_down(&self.config, stalled);
                 }
                 state.open -= 1;
                 self.counters.connect_failures.add(1);
@@ -232,17 +217,27 @@ impl Pool {
     }
 
     fn lend(&self, connection: Connection, reused: bool, at_once: bool, begun: Option<Instant>) -> Lease<'_> {
-        Lease { pool: self, connection: Some(connection), reused, at_once, begun }
+        Lease { pool: self, connection: Some(connection), reused, at_once, timed_out: false, begun }
     }
 
-    fn give_back(&self, mut connection: Connection, begun: Option<Instant>) {
+    fn give_back(&self, mut connection: Connection, begun: Option<Instant>, timed_out: bool) {
         let now = Instant::now();
         let took = begun.map(|begun| now.saturating_duration_since(begun));
         if !connection.fit {
             self.counters.broken.add(1);
-            if let Some(took) = took {
-                self.lock().latencies.record(took);
+            let mut suspects = VecDeque::new();
+            {
+                let mut state = self.lock();
+                if let Some(took) = took {
+                    state.latencies.record(took);
+                }
+                if timed_out && state.is_one_timeout_too_many(&self.config) {
+                    suspects = std::mem::take(&mut state.idle);
+                    state.open -= suspects.len();
+                }
             }
+            self.counters.broken.add(suspects.len() as u64);
+            drop(suspects);
             return self.give_up(connection);
         }
         self.count_bytes(&mut connection);
@@ -253,6 +248,7 @@ impl Pool {
             if let Some(took) = took {
                 state.latencies.record(took);
             }
+            state.heard();
             state.idle.push_back(connection);
             let retired = state.retire(&self.config, now);
             state.open -= retired.len();
@@ -301,6 +297,31 @@ impl State {
         (probing || !retry_in.is_zero()).then_some(Error::Down { retry_in })
     }
 
+    /// Down for a while, a longer one than the last time.
+    fn go_down(&mut self, config: &Config, stalled: bool) {
+        let failures = self.down.map_or(0, |down| down.failures).saturating_add(1);
+        let until = Instant::now() + config.backoff.delay(failures);
+        self.down = Some(Down { failures, until, probing: false, stalled });
+    }
+
+    /// Counts a call without an answer. True if the server is down from now on.
+    fn is_one_timeout_too_many(&mut self, config: &Config) -> bool {
+        self.timeouts += 1;
+        let stalls = self.timeouts >= config.timeouts_max && self.down.is_none();
+        if stalls {
+            self.go_down(config, true);
+        }
+        stalls
+    }
+
+    /// The server answered.
+    fn heard(&mut self) {
+        self.timeouts = 0;
+        if self.down.is_some_and(|down| down.stalled && !down.probing) {
+            self.down = None;
+        }
+    }
+
     fn begin_open(&mut self) {
         self.open += 1;
         if let Some(down) = &mut self.down {
@@ -327,47 +348,5 @@ impl Connection {
     fn is_beyond(&self, config: &Config, idle: usize, now: Instant) -> bool {
         now.saturating_duration_since(self.opened) >= config.age_limit
             || (idle > config.idle_min && now.saturating_duration_since(self.last_used) >= config.idle_limit)
-    }
-}
-
-impl Call {
-    /// A call that begins now.
-    pub(crate) fn begin(timeout: Option<Duration>) -> Self {
-        let begun = Instant::now();
-        Self { begun, deadline: timeout.map(|timeout| begun + timeout) }
-    }
-
-    /// The time to the deadline, at least a millisecond, as sockets know no shorter one; none if there is no deadline.
-    pub(crate) fn time_left(&self) -> Option<Duration> {
-        let left = self.deadline?.saturating_duration_since(Instant::now());
-        Some(left.max(Duration::from_millis(1)))
-    }
-
-    /// The end of a part of the call that may take so long.
-    fn bounded(&self, timeout: Duration) -> Instant {
-        let end = self.begun + timeout;
-        self.deadline.map_or(end, |deadline| deadline.min(end))
-    }
-}
-
-impl Deref for Lease<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("there until drop")
-    }
-}
-
-impl DerefMut for Lease<'_> {
-    fn deref_mut(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect("there until drop")
-    }
-}
-
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.pool.give_back(connection, self.begun);
-        }
     }
 }
