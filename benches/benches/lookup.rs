@@ -7,13 +7,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use crabcache_bench::setup::{self, BATCH, Table};
-use crabcache_engine::{Millis, Op, Outcome};
+use crabcache_engine::{Millis, Op, Outcome, Simd};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn lookup(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lookup");
     group.throughput(Throughput::Elements(BATCH as u64));
-    for items in [200_000, 2_000_000] {
+    for items in [200_000, 2_000_000, 10_000_000] {
         let mut table = Table::new(items);
         let cache = table.cache();
         let mut handle = cache.handle().expect("the first handle");
@@ -23,7 +23,7 @@ fn lookup(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("one_by_one", items), |bencher| {
             bencher.iter(|| {
                 for key in batches.next_batch() {
-                    let _ = handle.execute(Millis(0), &[Op::get(key)], |_, outcome| hit(&outcome));
+                    black_box(handle.get(Millis(0), key).expect("it is there").bytes().last());
                 }
                 handle.quiescent(Millis(0));
             });
@@ -35,6 +35,32 @@ fn lookup(criterion: &mut Criterion) {
                 handle.quiescent(Millis(0));
             });
         });
+    }
+}
+
+/// What the levels of SIMD buy on the way of every request.
+fn levels(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("levels");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    let items = 200_000;
+    for simd in [Simd::Scalar, Simd::Sse, Simd::Widest] {
+        let mut table = Table::new(items);
+        let cache = table.cache_with(simd);
+        let mut handle = cache.handle().expect("the first handle");
+        setup::fill(&mut handle, items);
+        let keys = setup::random_keys(items);
+        for (name, op) in [("get", Op::get as fn(_) -> _), ("put", |key| Op::put(key, setup::VALUE))] {
+            let mut batches = keys.batches();
+            group.bench_function(BenchmarkId::new(name, cache.simd_level()), |bencher| {
+                bencher.iter(|| {
+                    let ops = batches.next_batch().map(op);
+                    let _ = handle.execute(Millis(0), &ops, |_, outcome| {
+                        black_box(&outcome);
+                    });
+                    handle.quiescent(Millis(0));
+                });
+            });
+        }
     }
 }
 
@@ -56,5 +82,5 @@ fn short() -> Criterion {
         .measurement_time(Duration::from_secs(1))
 }
 
-criterion_group! { name = benches; config = short(); targets = lookup }
+criterion_group! { name = benches; config = short(); targets = lookup, levels }
 criterion_main!(benches);

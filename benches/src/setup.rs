@@ -1,6 +1,6 @@
 //! What the criterion benches of the engine begin with: a filled cache, and keys in random order that lie ready.
 
-use crabcache_engine::{Cache, Config, Handle, Millis, Op, Outcome};
+use crabcache_engine::{Cache, Config, Handle, Millis, Op, Outcome, Simd};
 
 use crate::bytes::{Keys, Region};
 use crate::drive;
@@ -28,12 +28,18 @@ impl Table {
     }
 
     /// An empty cache of one shard.
+    #[must_use]
+    pub fn cache(&mut self) -> Cache<'_> {
+        self.cache_with(Simd::Widest)
+    }
+
+    /// One that uses no wider instructions than these.
     ///
     /// # Panics
     /// Never: the region is large enough.
     #[must_use]
-    pub fn cache(&mut self) -> Cache<'_> {
-        let config = Config { shards: 1, handles_max: 2, ..Config::default() };
+    pub fn cache_with(&mut self, simd: Simd) -> Cache<'_> {
+        let config = Config { shards: 1, handles_max: 2, simd, ..Config::default() };
         Cache::new(self.0.bytes(), config).expect("the region is large enough")
     }
 }

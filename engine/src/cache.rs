@@ -38,7 +38,7 @@ impl<'r> Cache<'r> {
     pub fn new(region: &'r mut [MaybeUninit<u8>], config: Config) -> Result<Self, OpenError> {
         let region = Region::new(region);
         let geometry = Geometry::new(region.len(), &config)?;
-        let (seed, level) = (Seed::new(config.seed), Level::detect());
+        let (seed, level) = (Seed::new(config.seed), Level::detect_within(config.simd));
         let shared =
             Shared { number: next_number(), region, geometry, seed, level, fences: FenceOrder::default() };
         shared.region.word64(ROOT_EPOCH).store(1, Relaxed);

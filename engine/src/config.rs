@@ -6,6 +6,7 @@
 //! ```
 //! All links are offsets: bytes from the start of the region, or granules of four bytes from the start of a shard.
 
+use crate::arch::Simd;
 use crate::arena::free_list::lists_bytes;
 use crate::error::OpenError;
 use crate::evict::ghost::ghost_bytes;
@@ -23,6 +24,8 @@ pub struct Config {
     /// Key of the hash. Take it from the system's random source, so that nobody can choose keys that collide.
     /// Default zeros: for tests, where each run should be the same.
     pub seed: [u64; 4],
+    /// The widest instructions to use. Default: the best there are.
+    pub simd: Simd,
 }
 
 impl Config {

@@ -50,6 +50,7 @@ mod stats;
 mod sync;
 mod time;
 
+pub use arch::Simd;
 pub use arena::arena_ref::ArenaRef;
 pub use batch::Sink;
 pub use cache::Cache;

@@ -31,7 +31,7 @@ fn random(number: u64) -> u64 {
 }
 
 fn config(seed: u64) -> Config {
-    Config { shards: 1, handles_max: 1, seed: [seed, 0, 0, 0] }
+    Config { shards: 1, handles_max: 1, seed: [seed, 0, 0, 0], ..Config::default() }
 }
 
 /// What the buckets of a cache hold, over all seeds.

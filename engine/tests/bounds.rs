@@ -67,7 +67,8 @@ fn run(
 ) -> Result<Walked, StoreError> {
     let mut memory = vec![MaybeUninit::uninit(); region];
     let cache =
-        Cache::new(&mut memory, Config { shards: 1, handles_max: 1, seed: [seed; 4] }).expect("large enough");
+        Cache::new(&mut memory, Config { shards: 1, handles_max: 1, seed: [seed; 4], ..Config::default() })
+            .expect("large enough");
     let mut handle = cache.handle().expect("the first");
     let (mut random, mut walked) = (Random(seed), Walked::default());
     let value = vec![7; 2 << sizes.1];
@@ -123,7 +124,8 @@ fn a_write_looks_at_few_blocks() -> Result<(), StoreError> {
 fn growth_is_two_buckets_at_a_time() {
     let mut memory = vec![MaybeUninit::uninit(); 16 << 20];
     let cache =
-        Cache::new(&mut memory, Config { shards: 1, handles_max: 1, seed: [5; 4] }).expect("large enough");
+        Cache::new(&mut memory, Config { shards: 1, handles_max: 1, seed: [5; 4], ..Config::default() })
+            .expect("large enough");
     let mut handle = cache.handle().expect("the first");
     let mut buckets = cache.stats().buckets;
     for key in 0..200_000_u32 {

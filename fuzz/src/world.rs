@@ -44,8 +44,12 @@ struct World<'c> {
 /// If the engine lies, or is stuck.
 pub fn run(run: &Run) {
     let mut region = vec![MaybeUninit::uninit(); REGION_BYTES];
-    let config =
-        Config { shards: 1 << (run.shards & 1), handles_max: HANDLES as u32, seed: [run.seed, 1, 2, 3] };
+    let config = Config {
+        shards: 1 << (run.shards & 1),
+        handles_max: HANDLES as u32,
+        seed: [run.seed, 1, 2, 3],
+        ..Config::default()
+    };
     let cache = Cache::new(&mut region, config).expect("the region is large enough");
     let handles = (0..HANDLES).map(|_| cache.handle().expect("none is taken")).collect();
     let (model, held, seen) = (Model::default(), Vec::new(), HashMap::new());

@@ -303,6 +303,7 @@ fn open<'r>(region: &'r mut Region, config: &Config) -> Result<Cache<'r>, Server
         shards: shards(config.workers, region.bytes().len()),
         handles_max: u32::try_from(config.workers).unwrap_or(u32::MAX) + SPARE_HANDLES,
         seed,
+        ..crabcache_engine::Config::default()
     };
     Cache::new(region.bytes(), engine).map_err(|error| match error {
         OpenError::RegionTooSmall { len, min } => {

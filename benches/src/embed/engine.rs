@@ -46,7 +46,7 @@ impl<'r> Engine<'r> {
         threads_max: u32,
     ) -> Result<Self, OpenError> {
         // One more handle, to look at values with.
-        let config = Config { shards, handles_max: threads_max + 1, seed: [2, 3, 5, 7] };
+        let config = Config { shards, handles_max: threads_max + 1, seed: [2, 3, 5, 7], ..Config::default() };
         Ok(Self { cache: Cache::new(region, config)?, mode, epoch: Instant::now() })
     }
 

@@ -67,6 +67,18 @@ pub(crate) trait Work {
     fn run<K: Kernels>(self) -> Self::Output;
 }
 
+/// The widest instructions that a cache may use. Answers are the same with all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Simd {
+    /// The best that this CPU and its system have.
+    #[default]
+    Widest,
+    /// At most SSE with AES: for CPUs that slow down while AVX-512 is in use, and to see what it buys.
+    Sse,
+    /// None: the code that every CPU runs.
+    Scalar,
+}
+
 /// A set of kernels that this CPU can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Level(Kind);
@@ -82,9 +94,23 @@ enum Kind {
 }
 
 impl Level {
-    /// The best level of this CPU. Asks the CPU each time, which a hypervisor makes slow: ask once and keep the answer.
+    /// The best level of this CPU.
+    #[cfg(test)]
     pub(crate) fn detect() -> Self {
-        Self::supported().last().unwrap_or(Self(Kind::Scalar))
+        Self::detect_within(Simd::Widest)
+    }
+
+    /// The best level of this CPU that is not above this limit. Asks the CPU each time, which a hypervisor makes slow: ask
+    /// once and keep the answer.
+    pub(crate) fn detect_within(limit: Simd) -> Self {
+        let within = |level: &Self| match (limit, level.0) {
+            (Simd::Widest, _) | (_, Kind::Scalar) => true,
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            (Simd::Sse, Kind::Sse2) => true,
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            _ => false,
+        };
+        Self::supported().filter(within).last().unwrap_or(Self(Kind::Scalar))
     }
 
     /// All levels of this CPU, worst first; the scalar one is always there.

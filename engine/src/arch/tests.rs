@@ -10,7 +10,7 @@ use std::vec::Vec;
 
 use super::aes_hash::Block;
 use super::scalar::{Columns, Scalar};
-use super::{Kernels, Level, Seed, Work};
+use super::{Kernels, Level, Seed, Simd, Work};
 
 struct Hash<'a>(&'a Seed, &'a [u8]);
 
@@ -140,6 +140,9 @@ fn detect_agrees_with_std() {
         assert_eq!(names.contains(&"avx512+vaes"), avx512);
     }
     assert_eq!(Some(Level::detect()), Level::supported().last());
+    assert_eq!(Level::detect_within(Simd::Scalar).name(), "scalar");
+    let sse = Level::supported().filter(|level| level.name() != "avx512+vaes").last();
+    assert_eq!(Some(Level::detect_within(Simd::Sse)), sse);
     assert_eq!(Level::supported().next().map(Level::name), Some("scalar"));
 }
 

@@ -16,7 +16,12 @@ use crate::shutdown::Control;
 /// A server that nobody has come to, with so much memory for items.
 pub(crate) fn with_server(memory: usize, config: Config, work: impl FnOnce(&Shared<'_>)) {
     let mut region = Box::new_uninit_slice(memory);
-    let engine = crabcache_engine::Config { shards: 1, handles_max: 3, seed: [1, 2, 3, 4] };
+    let engine = crabcache_engine::Config {
+        shards: 1,
+        handles_max: 3,
+        seed: [1, 2, 3, 4],
+        ..crabcache_engine::Config::default()
+    };
     let cache = Cache::new(&mut region, engine).expect("the region is large enough");
     let polls = [(); 2].map(|()| Poll::new().expect("a poll"));
     let [worker, acceptor] =
