@@ -313,11 +313,19 @@ pub(crate) struct Tracked {
 }
 
 impl Tracked {
-    /// Begins, or goes on in another way.
+    /// Begins.
     pub(crate) fn new(tracking: &Arc<Tracking>, client: &Arc<Client>, options: Options) -> Self {
+        let mut tracked =
+            Self { tracking: Arc::clone(tracking), id: client.id, options: Options::default(), caching: false };
+        tracked.change(client, options);
+        tracked
+    }
+
+    /// Goes on in this way.
+    pub(crate) fn change(&mut self, client: &Arc<Client>, options: Options) {
         let tracker = Tracker { client: Arc::clone(client), options: options.clone(), broken: false };
-        tracking.with(|table| table.trackers.insert(client.id, tracker));
-        Self { tracking: Arc::clone(tracking), id: client.id, options, caching: false }
+        self.tracking.with(|table| table.trackers.insert(self.id, tracker));
+        self.options = options;
     }
 
     /// Whether the keys that the command at hand reads are to be noted.

@@ -92,6 +92,15 @@ fn replies_are_left_out_as_asked() {
     client.resp("GET a", "$1\r\n1\r\n");
     client.send([resp(&[b"CLIENT", b"REPLY", b"SKIP"]), resp(&[b"KEYS", b"*"])].concat());
     client.resp("KEYS *", "*1\r\n$1\r\na\r\n");
+    // Values that are sent from where they lie, before and among what is left out.
+    let long = "x".repeat(5000);
+    client.send(resp(&[b"SET", b"long", long.as_bytes()]));
+    client.expect("+OK\r\n");
+    let (get, rename) = (resp(&[b"GET", b"long"]), resp(&[b"RENAME", b"long", b"longer"]));
+    let off = resp(&[b"CLIENT", b"REPLY", b"OFF"]);
+    let on = resp(&[b"CLIENT", b"REPLY", b"ON"]);
+    client.send([&get[..], &off[..], &get[..], &rename[..], &on[..], b"GET longer\r\n"].concat());
+    client.expect(&format!("$5000\r\n{long}\r\n+OK\r\n$5000\r\n{long}\r\n"));
 }
 
 #[test]

@@ -304,9 +304,9 @@ impl<'c> Evictor<'_, 'c> {
         }
     }
 
-    /// Looks at the next `blocks` blocks for expired items.
+    /// Looks at the next `blocks` blocks of main, and as many of the nursery, for expired items.
     fn sweep(&mut self, blocks: u32) -> u32 {
-        let mut evicted = 0;
+        let mut evicted = self.sweep_nursery(blocks);
         let mut at = self.cursor(SHARD_SWEEP);
         for _ in 0..blocks {
             if self.local.limbo_is_tight() {
@@ -328,6 +328,26 @@ impl<'c> Evictor<'_, 'c> {
             at += size;
         }
         self.shard().word(SHARD_SWEEP).store(at, Relaxed);
+        evicted
+    }
+
+    /// Lets the oldest leave the nursery as long as they have expired. Who came later usually expires later.
+    fn sweep_nursery(&mut self, blocks: u32) -> u32 {
+        let shard = self.shard();
+        let nursery = Nursery::of(shard);
+        let mut evicted = 0;
+        for _ in 0..blocks {
+            let Some(at) = nursery.oldest() else { break };
+            match Nursery::meet(shard, at) {
+                Oldest::Filler(size) => self.locked.leave_nursery(size, false),
+                Oldest::Item(item) if item.is_over(self.now) && !self.local.limbo_is_tight() => {
+                    let Ok(gone) = self.remove(at, &item) else { break };
+                    evicted += u32::from(gone);
+                    self.locked.leave_nursery(item.granules(), true);
+                }
+                _ => break,
+            }
+        }
         evicted
     }
 
@@ -367,7 +387,8 @@ impl<'c> Evictor<'_, 'c> {
                 (to, got, run + size)
             }
         };
-        item.copy_to(to, got, item.uses() - 1);
+        // Where the hand comes by once more in this lap it loses its use then.
+        item.copy_to(to, got, if to > at { item.uses() } else { item.uses() - 1 });
         // Whoever was faster has changed the item: then it need not move.
         if self.shard().commit(self, hash, &lookup, Change::Put(to)).is_err() {
             return self.locked.release(to);

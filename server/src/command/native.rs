@@ -217,7 +217,7 @@ fn directly<'a>(
         }
         Command::MultiGet { keys, meta } => {
             // It begins a batch, so that nothing before it is still to be put in front of it.
-            pass.run();
+            pass.settled();
             let len = keys.len();
             if len == 0 {
                 return reply::status(pass.direct(), opaque, Status::Ok);
@@ -228,7 +228,7 @@ fn directly<'a>(
             }
         }
         Command::MultiPut { pairs, ttl } => {
-            pass.run();
+            pass.settled();
             let (len, expiry) = (pairs.len(), expiry(ttl, pass.now()));
             if len == 0 {
                 return reply::status(pass.direct(), opaque, Status::Ok);

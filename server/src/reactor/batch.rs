@@ -9,9 +9,9 @@
 //! Order: operations are carried out and answered in the order in which they were pushed. Whatever is no operation on
 //! one key (PING, INFO) first runs the batch ([`Pass::direct`]), so answers never overtake each other.
 //!
-//! The engine stops before a write that finds no room at the moment ([`StoreError::Pressure`]). Nothing is borrowed from
-//! it between two calls, so the worker is quiescent there and goes on; after some patience with the same operation it
-//! is refused, and the next one has its turn.
+//! The engine stops before a write that finds no room at the moment ([`StoreError::Pressure`]). What was lent to the
+//! answers is copied then, so that nothing is borrowed from it any more, the worker is quiescent, and goes on; after some
+//! patience with the same operation it is refused, and the next one has its turn.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -589,6 +589,12 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     /// Whether values have to be looked at before they are answered.
     pub(crate) fn is_cautious(&self) -> bool {
         self.executor.cautious
+    }
+
+    /// The same, with nothing lent, so that a position in the buffer stays what it is.
+    pub(crate) fn settled(&mut self) -> &mut Vec<u8> {
+        self.run();
+        self.executor.own_handle().1
     }
 
     /// Whether the values of `keys` are too much to be answered while memory is as short as it is. Small ones never are,

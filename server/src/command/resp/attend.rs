@@ -174,14 +174,14 @@ pub(crate) fn begin_answer(connection: &mut Connection, pass: &mut Pass<'_, '_, 
     if connection.replies == Replies::SkipNext {
         connection.replies = Replies::SkipThis;
     }
-    Some(pass.direct().len())
+    Some(pass.settled().len())
 }
 
 /// Takes the answer back, if the client does not want it.
 pub(crate) fn end_answer(start: Option<usize>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     let Some(start) = start else { return };
     if connection.replies != Replies::On {
-        pass.direct().truncate(start);
+        pass.settled().truncate(start);
     }
     if connection.replies == Replies::SkipThis && connection.task.is_none() {
         connection.replies = Replies::On;

@@ -24,10 +24,14 @@ pub(super) fn tracking<'a>(args: Args<'a>, connection: &mut Connection, pass: &m
             Err(text) => return pass.error(&text),
         };
         let (shared, client) = (pass.shared(), &connection.client);
-        // What it was before ends before the new one begins.
-        connection.tracked = None;
-        let tracked = pass.alone(|_| Tracked::new(&shared.tracking, client, options));
-        connection.tracked = Some(Box::new(tracked));
+        match &mut connection.tracked {
+            // The keys that it has read stay noted.
+            Some(tracked) => tracked.change(client, options),
+            None => {
+                let tracked = pass.alone(|_| Tracked::new(&shared.tracking, client, options));
+                connection.tracked = Some(Box::new(tracked));
+            }
+        }
     } else if is(on, "OFF") {
         connection.tracked = None;
     } else {

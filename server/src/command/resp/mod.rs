@@ -187,6 +187,7 @@ fn refuse(connection: &mut Connection, bytes: &[u8], pass: &mut Pass<'_, '_, '_>
     let bounds = pass.shared().bounds;
     match resp::incoming_set(bytes, &bounds.resp) {
         Some(set) if set.value_len > bounds.item_len_max => {
+            transaction::spoil(connection);
             pass.error(&reply::too_large(bounds.item_len_max));
             let end = set.value_start + set.value_len + 2;
             connection.input.skip((end - bytes.len()) as u64);
