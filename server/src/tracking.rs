@@ -315,8 +315,12 @@ pub(crate) struct Tracked {
 impl Tracked {
     /// Begins.
     pub(crate) fn new(tracking: &Arc<Tracking>, client: &Arc<Client>, options: Options) -> Self {
-        let mut tracked =
-            Self { tracking: Arc::clone(tracking), id: client.id, options: Options::default(), caching: false };
+        let mut tracked = Self {
+            tracking: Arc::clone(tracking),
+            id: client.id,
+            options: Options::default(),
+            caching: false,
+        };
         tracked.change(client, options);
         tracked
     }
