@@ -117,7 +117,7 @@ fn mistakes_are_told_and_survived() {
     let server = start();
     let mut client = Client::new(&server);
     client.check("set a 0 0 x\r\n", "CLIENT_ERROR bad command line format\r\n");
-    client.check("get\r\n", "ERROR\r\n");
+    client.check("get\r\ndelete\r\n", "ERROR\r\nERROR\r\n");
     client.check("nonsense\r\n", "ERROR\r\n");
     client.check(format!("get {}\r\n", "k".repeat(251)), "CLIENT_ERROR bad command line format\r\n");
     client.check(format!("get {}\r\n", "k".repeat(250)), "END\r\n");

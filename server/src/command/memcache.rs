@@ -100,7 +100,9 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
 /// Whether a line begins as those of HTTP do.
 #[cold]
 fn is_http(line: &[u8]) -> bool {
-    line.split(u8::is_ascii_whitespace).next().is_some_and(is_http_word)
+    let word = line.split(u8::is_ascii_whitespace).next();
+    // One of these is a command here, too; browsers write it large.
+    word.is_some_and(|word| is_http_word(word) && word != b"delete")
 }
 
 fn values<'a>(keys: memcache::Keys<'a>, with_cas: bool, action: Action<'a>, pass: &mut Pass<'a, '_, '_>) {
