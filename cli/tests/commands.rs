@@ -1,0 +1,150 @@
+//! `crabcache-cli` as shell scripts see it: bytes out, exit codes. Against the real server.
+
+#[allow(dead_code)]
+#[path = "../../client/tests/support/cache.rs"]
+mod cache;
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use cache::Cache;
+use serde_json::{Value, json};
+
+fn cli(addr: &str, args: &[&str], stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_crabcache-cli"))
+        .args(args)
+        .env("CRABCACHE_ADDR", addr)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn commands_print_and_exit_as_documented() {
+    let cache = Cache::start();
+    let addr = cache.addr.to_string();
+    let run = |args: &[&str], stdin: &[u8]| {
+        let output = cli(&addr, args, stdin);
+        assert_eq!(output.stderr, b"", "{args:?}");
+        (output.status.code().unwrap(), output.stdout)
+    };
+    let bytes = b"any\0bytes\xFF, no newline".as_slice();
+    assert!(run(&["ping"], b"").1.starts_with(b"PONG "));
+    assert_eq!(run(&["get", "k"], b""), (1, vec![]));
+    assert_eq!(run(&["put", "k"], bytes), (0, vec![]));
+    assert_eq!(run(&["get", "k"], b""), (0, bytes.to_vec()));
+    assert_eq!(run(&["put", "k", "-"], b"x\n"), (0, vec![]));
+    assert_eq!(run(&["get", "k"], b""), (0, b"x\n".to_vec()));
+    assert_eq!(run(&["put", "file", "--file", "Cargo.toml"], b""), (0, vec![]));
+    assert_eq!(run(&["get", "file"], b""), (0, include_bytes!("../Cargo.toml").to_vec()));
+    assert_eq!(run(&["put", "k", "v", "--if-absent"], b""), (1, vec![]));
+    assert_eq!(run(&["put", "new", "v", "--if-present"], b""), (1, vec![]));
+    assert_eq!(run(&["put", "new", "v", "--if-absent", "--ttl", "1m"], b""), (0, vec![]));
+    assert_eq!(run(&["append", "new", "w"], b""), (0, b"2\n".to_vec()));
+    assert_eq!(run(&["mget", "new", "absent"], b""), (1, b"new\tvw\n".to_vec()));
+    assert_eq!(run(&["incr", "n"], b""), (0, b"1\n".to_vec()));
+    assert_eq!(run(&["incr", "n", "-5"], b""), (0, b"-4\n".to_vec()));
+    assert_eq!(run(&["ttl", "n"], b""), (0, b"never\n".to_vec()));
+    assert_eq!(run(&["touch", "n", "--ttl", "10s"], b""), (0, vec![]));
+    let left = String::from_utf8(run(&["ttl", "n"], b"").1).unwrap();
+    assert!(
+        left.trim_end().strip_suffix("ms").is_some_and(|ms| (1..=10_000).contains(&ms.parse().unwrap())),
+        "{left}"
+    );
+    assert_eq!(run(&["ttl", "absent"], b""), (1, vec![]));
+    assert_eq!(run(&["touch", "absent"], b""), (1, vec![]));
+    assert_eq!(run(&["scan", "--prefix", "ne"], b""), (0, b"new\n".to_vec()));
+    assert_eq!(String::from_utf8(run(&["scan"], b"").1).unwrap().lines().count(), 4);
+    let stats = String::from_utf8(run(&["stats"], b"").1).unwrap();
+    assert!(stats.lines().any(|line| line == "items=4"), "{stats}");
+    assert_eq!(run(&["del", "n", "absent"], b""), (1, b"1\n".to_vec()));
+    assert_eq!(run(&["flush"], b""), (0, vec![]));
+    assert_eq!(run(&["get", "k"], b""), (1, vec![]));
+    assert_eq!(run(&["--addr", &addr, "del", "k"], b"").0, 1);
+}
+
+#[test]
+fn json_is_an_object_a_line() {
+    let cache = Cache::start();
+    let addr = cache.addr.to_string();
+    let run = |args: &[&str], stdin: &[u8]| {
+        let output = cli(&addr, &[&["--json"], args].concat(), stdin);
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let objects = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
+        (output.status.code().unwrap(), objects)
+    };
+    let hit = json!({"found": true, "flags": 0, "ttl_ms": null, "key": "k", "value_hex": "ff00"});
+    let miss = json!({"found": false, "key": "absent", "value": null});
+    assert_eq!(run(&["put", "k"], b"\xFF\0"), (0, vec![json!({"stored": true})]));
+    assert_eq!(run(&["get", "k"], b""), (0, vec![hit]));
+    assert_eq!(run(&["get", "absent"], b""), (1, vec![miss.clone()]));
+    assert_eq!(run(&["put", "k", "v"], b""), (0, vec![json!({"stored": true})]));
+    let hit = json!({"found": true, "key": "k", "value": "v"});
+    assert_eq!(run(&["mget", "k", "absent"], b""), (1, vec![hit, miss]));
+    assert_eq!(run(&["put", "k", "v", "--if-absent"], b""), (1, vec![json!({"stored": false})]));
+    assert_eq!(run(&["incr", "n"], b""), (0, vec![json!({"number": 1})]));
+    assert_eq!(run(&["append", "k", "w"], b""), (0, vec![json!({"length": 2})]));
+    assert_eq!(run(&["touch", "k"], b""), (0, vec![json!({"found": true})]));
+    assert_eq!(run(&["ttl", "k"], b""), (0, vec![json!({"found": true, "key": "k", "ttl_ms": null})]));
+    assert_eq!(run(&["scan", "--prefix", "k"], b""), (0, vec![json!({"key": "k"})]));
+    assert_eq!(run(&["del", "k"], b""), (0, vec![json!({"removed": 1})]));
+    assert!(run(&["ping"], b"").1[0]["ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(run(&["stats"], b"").1[0]["items"], json!(1));
+    let looks = run(&["stats", "--watch", "--interval", "10ms", "--count", "3"], b"").1;
+    assert_eq!(looks.len(), 3);
+    assert!(looks[0]["commands"].as_u64() < looks[2]["commands"].as_u64());
+}
+
+#[test]
+fn watch_shows_figures_and_their_growth() {
+    let cache = Cache::start();
+    let args = ["stats", "--watch", "--interval", "20ms", "--count", "2"];
+    let output = cli(&cache.addr.to_string(), &args, b"");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    let commands: Vec<_> = rows.iter().filter(|row| row[0] == "commands").collect();
+    assert_eq!(commands.len(), 2, "{text}");
+    assert!(commands[0].len() == 2 && commands[1].len() == 3 && commands[1][2].starts_with('+'), "{text}");
+    assert!(!text.contains('\x1b'), "nothing for terminals in a pipe");
+}
+
+#[test]
+fn completions_name_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = cli("nowhere:1", &["completions", shell], b"");
+        assert_eq!(output.status.code(), Some(0));
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(script.contains("crabcache-cli") && script.contains("if-absent"), "{shell}");
+    }
+}
+
+#[test]
+fn errors_have_codes_and_say_why() {
+    let cache = Cache::start();
+    let addr = cache.addr.to_string();
+    let failed = |args: &[&str], code: i32| {
+        let output = cli(&addr, args, b"");
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        assert_eq!(output.stdout, b"");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(failed(&["put", "k", "v", "--ttl", "10"], 2).contains("10s"));
+    assert!(failed(&["nonsense"], 2).contains("nonsense"));
+    assert!(failed(&["put", "k", "v", "--file", "Cargo.toml"], 2).contains("--file"));
+    assert!(failed(&["--addr", "nonsense", "ping"], 2).contains("not an address"));
+    assert!(failed(&["put", "k", "--file", "no such file"], 4).contains("no such file: No such file"));
+    cli(&addr, &["put", "text", "abc"], b"");
+    assert!(failed(&["incr", "text"], 4).contains("not a number"));
+    // Not the address of a stopped server: a child that another test has just forked may still hold its socket.
+    assert!(failed(&["--addr", "unix:///nowhere/crab.sock", "get", "k"], 3).contains("cannot connect"));
+
+    let help = cli(&addr, &["--help"], b"");
+    assert_eq!(help.status.code(), Some(0));
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("Examples:") && help.contains("Exit codes:") && help.contains("CRABCACHE_ADDR"));
+}
