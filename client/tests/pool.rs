@@ -333,14 +333,24 @@ fn a_silent_server_counts_as_down_until_it_answers() {
         }
     });
     let builder = server.builder().hello(false).request_timeout(Some(100 * MS)).timeouts_max(2);
-    let client = builder.backoff(400 * MS, 400 * MS).connect().unwrap();
+    let client = builder.backoff(400 * MS, 400 * MS).connections_max(1).connect().unwrap();
     client.ping().unwrap();
     silent.store(true, Ordering::SeqCst);
-    assert_eq!((client.ping(), client.ping()), (Err(Error::Timeout), Err(Error::Timeout)));
+    assert_eq!(client.ping(), Err(Error::Timeout));
+    // One that waits for the only connection fails as soon as the server is found to be down.
+    let patient = client.with_timeout(Some(Duration::from_secs(10)));
+    let waiting = thread::spawn(move || {
+        while patient.pool_stats().active == 0 {
+            thread::yield_now();
+        }
+        patient.ping()
+    });
+    assert_eq!(client.ping(), Err(Error::Timeout));
     let start = Instant::now();
+    assert!(matches!(waiting.join().unwrap(), Err(Error::Down { .. })));
     assert!(matches!(client.ping(), Err(Error::Down { retry_in }) if retry_in <= 400 * MS));
     assert!(start.elapsed() < 100 * MS);
-    assert_eq!((client.pool_stats().failed_fast, client.pool_stats().broken), (1, 2));
+    assert_eq!((client.pool_stats().failed_fast, client.pool_stats().broken), (2, 2));
 
     silent.store(false, Ordering::SeqCst);
     let start = Instant::now();

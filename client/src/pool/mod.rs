@@ -234,6 +234,7 @@ impl Pool {
                 if timed_out && state.is_one_timeout_too_many(&self.config) {
                     suspects = std::mem::take(&mut state.idle);
                     state.open -= suspects.len();
+                    self.changed.notify_all(); // those who wait are to fail at once, too
                 }
             }
             self.counters.broken.add(suspects.len() as u64);
