@@ -13,6 +13,8 @@
 
 pub mod bytes;
 pub mod capacity;
+#[cfg(feature = "clients")]
+pub mod clients;
 pub mod draw;
 pub mod drive;
 #[cfg(feature = "embed")]

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+#[cfg(feature = "clients")]
+mod client;
 #[cfg(feature = "embed")]
 mod embed;
 mod floor;
@@ -17,6 +19,8 @@ mod peers;
 mod replay;
 mod seed;
 
+#[cfg(feature = "clients")]
+use client::Client;
 #[cfg(feature = "embed")]
 use embed::Embed;
 use floor::Floor;
@@ -58,6 +62,9 @@ pub(crate) enum Command {
     Floor(Floor),
     /// Fill an engine and print what an item costs beyond key and value.
     Items(Items),
+    /// Put the client beside other clients, all of one server: their own CPU time per request.
+    #[cfg(feature = "clients")]
+    Client(Client),
     /// Put the engine beside other caches and maps of Rust programs: CPU time of get, overwrite and new key.
     #[cfg(feature = "embed")]
     Embed(Embed),
@@ -74,6 +81,8 @@ impl Command {
             Self::Instructions(instructions) => instructions.run(),
             Self::Floor(floor) => floor.run(),
             Self::Items(items) => items.run(),
+            #[cfg(feature = "clients")]
+            Self::Client(client) => client.run(),
             #[cfg(feature = "embed")]
             Self::Embed(embed) => embed.run(),
         }
@@ -168,6 +177,15 @@ mod tests {
             "b instructions --requests 0",
             "b load --connect 7001",
         ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[cfg(feature = "clients")]
+    #[test]
+    fn arguments_of_client() {
+        assert!(parse("b client --connect 127.0.0.1:7001 --rounds 3 --requests 1000 --json").is_ok());
+        for bad in ["b client --rounds 0", "b client --requests 10"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

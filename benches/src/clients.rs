@@ -1,0 +1,274 @@
+//! What a request costs the client: ours beside the crates `redis` and `memcache`, all blocking, all of one server, which
+//! speaks the protocols of all. Counted is the CPU time of the calling thread, in interleaved rounds.
+
+use std::fmt;
+
+use crabcache_client::{Client as Ours, ReplyRef};
+use serde_json::{Value, json};
+
+use crate::median::median;
+use crate::process::CpuTime;
+
+/// Requests in a round trip.
+pub const DEPTHS: [usize; 3] = [1, 16, 64];
+/// Keys that are asked for.
+const KEYS: usize = 1024;
+const VALUE: &[u8] = &[b'v'; 32];
+
+/// Whatever kept a client from its work.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Read.
+    Get,
+    /// Write.
+    Set,
+}
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the server listens: host and port.
+    pub addr: String,
+    /// Rounds.
+    pub rounds: u32,
+    /// Requests of each client, operation and depth in a round.
+    pub requests: u32,
+}
+
+/// A client under measurement. Each call is one round trip with all the keys; false if an answer was not the right one.
+trait Client {
+    fn name(&self) -> &'static str;
+    fn get(&mut self, keys: &[String]) -> Result<bool, Failure>;
+    /// None if this client cannot send several before it waits.
+    fn set(&mut self, keys: &[String]) -> Option<Result<bool, Failure>>;
+}
+
+impl Client for Ours {
+    fn name(&self) -> &'static str {
+        "crabcache-client"
+    }
+
+    fn get(&mut self, keys: &[String]) -> Result<bool, Failure> {
+        if let [key] = keys {
+            return Ok(Ours::get(self, key)?.as_deref() == Some(VALUE));
+        }
+        let (mut pipeline, mut right) = (self.pipeline(), true);
+        for key in keys {
+            pipeline.get(key);
+        }
+        pipeline.execute_with(|_, reply| right &= matches!(reply, Ok(ReplyRef::Value(VALUE))))?;
+        Ok(right)
+    }
+
+    fn set(&mut self, keys: &[String]) -> Option<Result<bool, Failure>> {
+        if let [key] = keys {
+            return Some(self.put(key, VALUE).map(|()| true).map_err(Failure::from));
+        }
+        let (mut pipeline, mut right) = (self.pipeline(), true);
+        for key in keys {
+            pipeline.put(key, VALUE);
+        }
+        let done = pipeline.execute_with(|_, reply| right &= matches!(reply, Ok(ReplyRef::Done)));
+        Some(done.map(|()| right).map_err(Failure::from))
+    }
+}
+
+impl Client for redis::Connection {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn get(&mut self, keys: &[String]) -> Result<bool, Failure> {
+        if let [key] = keys {
+            let value: Vec<u8> = redis::cmd("GET").arg(key).query(self)?;
+            return Ok(value == VALUE);
+        }
+        let mut pipeline = redis::pipe();
+        for key in keys {
+            pipeline.cmd("GET").arg(key);
+        }
+        let values: Vec<Vec<u8>> = pipeline.query(self)?;
+        Ok(values.len() == keys.len() && values.iter().all(|value| value == VALUE))
+    }
+
+    fn set(&mut self, keys: &[String]) -> Option<Result<bool, Failure>> {
+        if let [key] = keys {
+            let done: Result<(), _> = redis::cmd("SET").arg(key).arg(VALUE).query(self);
+            return Some(done.map(|()| true).map_err(Failure::from));
+        }
+        let mut pipeline = redis::pipe();
+        for key in keys {
+            pipeline.cmd("SET").arg(key).arg(VALUE).ignore();
+        }
+        let done: Result<(), _> = pipeline.query(self);
+        Some(done.map(|()| true).map_err(Failure::from))
+    }
+}
+
+impl Client for memcache::Client {
+    fn name(&self) -> &'static str {
+        "memcache"
+    }
+
+    fn get(&mut self, keys: &[String]) -> Result<bool, Failure> {
+        if let [key] = keys {
+            let value: Option<Vec<u8>> = memcache::Client::get(self, key)?;
+            return Ok(value.as_deref() == Some(VALUE));
+        }
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let values: std::collections::HashMap<String, Vec<u8>> = self.gets(&keys)?;
+        Ok(keys.iter().all(|&key| values.get(key).is_some_and(|value| value == VALUE)))
+    }
+
+    fn set(&mut self, keys: &[String]) -> Option<Result<bool, Failure>> {
+        let [key] = keys else { return None };
+        Some(memcache::Client::set(self, key, VALUE, 0).map(|()| true).map_err(Failure::from))
+    }
+}
+
+/// CPU-nanoseconds per request of a client, by round.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The client.
+    pub client: &'static str,
+    /// What was asked for.
+    pub operation: Operation,
+    /// Requests in a round trip.
+    pub depth: usize,
+    /// CPU-nanoseconds per request, round by round.
+    pub rounds: Vec<f64>,
+}
+
+/// The outcome of a run.
+#[derive(Clone, Debug)]
+pub struct Report(pub Vec<Row>);
+
+/// Measures all clients.
+///
+/// # Errors
+/// If the server cannot be reached, or an answer is wrong.
+pub fn measure(options: &Options) -> Result<Report, Failure> {
+    let addr = &options.addr;
+    let mut clients: Vec<Box<dyn Client>> = vec![
+        Box::new(Ours::connect(addr)?),
+        Box::new(redis::Client::open(format!("redis://{addr}/"))?.get_connection()?),
+        Box::new(memcache::connect(format!("memcache://{addr}?protocol=ascii"))?),
+    ];
+    let keys: Vec<String> = (0..KEYS).map(|i| format!("client{i:05}")).collect();
+    let mut rows: Vec<Row> = Vec::new();
+    for round in 0..options.rounds {
+        for depth in DEPTHS {
+            for operation in [Operation::Set, Operation::Get] {
+                for client in &mut clients {
+                    let Some(ns) = cost(client.as_mut(), operation, &keys, depth, options.requests)? else {
+                        continue;
+                    };
+                    let name = client.name();
+                    let is_same =
+                        |row: &&mut Row| (row.client, row.operation, row.depth) == (name, operation, depth);
+                    match rows.iter_mut().find(is_same) {
+                        Some(row) => row.rounds.push(ns),
+                        None => rows.push(Row { client: name, operation, depth, rounds: vec![ns] }),
+                    }
+                }
+            }
+        }
+        debug_assert!(rows.iter().all(|row| row.rounds.len() == round as usize + 1));
+    }
+    Ok(Report(rows))
+}
+
+fn cost(
+    client: &mut dyn Client,
+    operation: Operation,
+    keys: &[String],
+    depth: usize,
+    requests: u32,
+) -> Result<Option<f64>, Failure> {
+    let begun = CpuTime::now();
+    let mut done = 0;
+    for keys in keys.chunks_exact(depth).cycle().take(requests as usize / depth) {
+        let right = match operation {
+            Operation::Get => client.get(keys)?,
+            Operation::Set => match client.set(keys) {
+                Some(right) => right?,
+                None => return Ok(None),
+            },
+        };
+        if !right {
+            return Err(format!("{}: a wrong answer to {operation:?}", client.name()).into());
+        }
+        done += depth;
+    }
+    Ok(Some(begun.elapsed().as_nanos() as f64 / done as f64))
+}
+
+impl Report {
+    /// The report as one object.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let row = |row: &Row| {
+            let operation = format!("{:?}", row.operation).to_lowercase();
+            json!({ "client": row.client, "operation": operation, "depth": row.depth, "cpu_ns": row.rounds })
+        };
+        json!({ "rows": self.0.iter().map(row).collect::<Vec<_>>() })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "CPU-nanoseconds of the client per request (median of the rounds)")?;
+        write!(f, "{:<18}", "")?;
+        for operation in ["GET", "SET"] {
+            for depth in DEPTHS {
+                write!(f, "{:>9}", format!("{operation} {depth}"))?;
+            }
+        }
+        let mut names: Vec<&str> = Vec::new();
+        for row in &self.0 {
+            if !names.contains(&row.client) {
+                names.push(row.client);
+            }
+        }
+        for name in names {
+            write!(f, "\n{name:<18}")?;
+            for operation in [Operation::Get, Operation::Set] {
+                for depth in DEPTHS {
+                    let is_this =
+                        |row: &&Row| (row.client, row.operation, row.depth) == (name, operation, depth);
+                    let ns = self.0.iter().find(is_this).map(|row| median(row.rounds.iter().copied()));
+                    write!(f, "{:>9}", ns.map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}")))?;
+                }
+            }
+        }
+        writeln!(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_have_a_cell_for_what_was_measured() {
+        let row = |client, operation, depth, rounds: &[f64]| Row {
+            client,
+            operation,
+            depth,
+            rounds: rounds.to_vec(),
+        };
+        let report = Report(vec![
+            row("a", Operation::Get, 1, &[3.0, 1.0, 2.0]),
+            row("a", Operation::Set, 64, &[7.0]),
+            row("b", Operation::Get, 16, &[5.0]),
+        ]);
+        let text = report.to_string();
+        let rows: Vec<Vec<&str>> =
+            text.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows, [vec!["a", "2", "-", "-", "-", "-", "7"], vec!["b", "-", "5", "-", "-", "-", "-"]]);
+        assert_eq!(report.to_json()["rows"][1]["operation"], "set");
+    }
+}
