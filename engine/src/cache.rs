@@ -55,7 +55,8 @@ impl<'r> Cache<'r> {
         Ok(Self { shared, region: PhantomData })
     }
 
-    /// A handle, which a thread works through.
+    /// A handle, which a thread works through. Also refused for the moment in which another handle takes over what one that
+    /// is gone has left: where handles come and go all the time, allow for some more of them than are used at once.
     pub fn handle(&self) -> Result<Handle<'_>, NoHandle> {
         Local::join(&self.shared).map(Handle::new).ok_or(NoHandle { max: self.shared.geometry.handles })
     }

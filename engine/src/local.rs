@@ -538,6 +538,7 @@ impl<'c> Local<'c> {
         }
         *tries += 1;
         self.settle();
+        self.drain_orphan();
         self.give_spares_back();
         MakeRoom::for_block(self, shard, room, now).run();
         self.settle();

@@ -70,7 +70,7 @@ fn single_writers(world: &World) {
     let mut memory = region(world.bytes);
     let cache = Cache::new(
         &mut memory,
-        Config { shards: world.shards, handles_max: world.threads as u32, ..Config::default() },
+        Config { shards: world.shards, handles_max: 2 * world.threads as u32, ..Config::default() },
     )
     .expect("a region");
     let clock = AtomicU64::new(1);

@@ -100,7 +100,7 @@ fn replies_are_left_out_as_asked() {
     let off = resp(&[b"CLIENT", b"REPLY", b"OFF"]);
     let on = resp(&[b"CLIENT", b"REPLY", b"ON"]);
     client.send([&get[..], &off[..], &get[..], &rename[..], &on[..], b"GET longer\r\n"].concat());
-    client.expect(&format!("$5000\r\n{long}\r\n+OK\r\n$5000\r\n{long}\r\n"));
+    client.expect(format!("$5000\r\n{long}\r\n+OK\r\n$5000\r\n{long}\r\n"));
 }
 
 #[test]

@@ -76,6 +76,8 @@ pub(crate) struct Executor<'s> {
     /// Where in the answers each segment ends; 0 for one that got none.
     pub(crate) ends: Vec<usize>,
     batch_len: usize,
+    /// Turns in which nothing is lent, since a write had found no room because of it.
+    abstains: u32,
     answers_len_max: usize,
     /// Memory is short and large values are about: look at a value's length before it is answered.
     cautious: bool,
@@ -96,6 +98,8 @@ pub(crate) struct Executor<'s> {
 const PATIENCE: Duration = Duration::from_millis(if SIMULATED { 2 } else { 100 });
 /// Slices of long requests in one turn, of all clients together. Each takes about a millisecond.
 const SLICES_MAX: u32 = 3;
+/// Turns in which nothing is lent after a write that found no room.
+const ABSTAINED: u32 = 64;
 /// How long it sleeps at a time.
 const PAUSE_MIN: Duration = Duration::from_micros(20);
 const PAUSE_MAX: Duration = Duration::from_millis(1);
@@ -163,6 +167,7 @@ impl<'s> Executor<'s> {
             answers: Answers::new(&shared.large),
             ends: Vec::new(),
             batch_len: BATCH,
+            abstains: 0,
             answers_len_max: ANSWERS_LEN_MAX,
             cautious: false,
             patience: PATIENCE,
@@ -199,6 +204,7 @@ impl<'s> Executor<'s> {
     /// Begins to touch the items.
     pub(crate) fn enter(&mut self) {
         self.access.enter(&mut self.handle);
+        self.abstains = self.abstains.saturating_sub(1);
         self.lend();
         self.look_for_watchers();
         self.look_around();
@@ -263,11 +269,23 @@ impl<'s> Executor<'s> {
         }
     }
 
-    /// From here on what is found stays where it is, and can be lent to the answers.
+    /// From here on what is found stays where it is, and can be lent to the answers; unless writes need the room.
     #[inline]
     fn lend(&mut self) {
-        self.handle.pin();
-        self.answers.lends = true;
+        if self.abstains == 0 {
+            self.handle.pin();
+            self.answers.lends = true;
+        }
+    }
+
+    /// A write found no room: lets go of everything, so that it can make some. What has to be copied in the end is copied
+    /// at once for some turns.
+    fn make_room(&mut self) {
+        if self.answers.lends {
+            self.abstains = ABSTAINED;
+        }
+        let now = self.now;
+        self.handle().quiescent(now);
     }
 
     /// The handle, for whoever lets go of what was found, and the answers: what was lent to these is copied first.
@@ -335,8 +353,7 @@ impl<'s> Executor<'s> {
     fn insist(&mut self, batch: &Batch<'_>, at: usize) -> usize {
         let mut pause = PAUSE_MIN;
         loop {
-            let now = self.now;
-            self.handle().quiescent(now);
+            self.make_room();
             let done = self.execute(batch, at);
             if done > at {
                 return done;
@@ -396,8 +413,7 @@ impl<'s> Executor<'s> {
                 }
                 return look(outcome);
             }
-            let now = self.now;
-            self.handle().quiescent(now);
+            self.make_room();
             if !self.wait(&mut pause) {
                 self.seat.counters.no_room.add(1);
                 return look(Outcome::Refused(StoreError::Pressure));

@@ -34,7 +34,12 @@ struct Loan {
 pub(crate) struct Lent {
     loans: Vec<Loan>,
     len: usize,
+    /// A buffer that the answers were copied from.
+    spare: Vec<u8>,
 }
+
+/// What a buffer that is kept has room for at most.
+const SPARE_LEN_MAX: usize = 4 << 20;
 
 impl Lent {
     /// Whether nothing was.
@@ -67,9 +72,14 @@ impl Lent {
     #[cold]
     pub(crate) fn take_back(&mut self, out: &mut Vec<u8>, handle: &Handle<'_>) {
         let len = out.len() + self.len;
-        let mut whole = Vec::with_capacity(len);
+        let mut whole = std::mem::take(&mut self.spare);
+        whole.clear();
+        whole.reserve(len);
         self.parts(out, handle, 0..len).for_each(|part| whole.extend_from_slice(part));
-        *out = whole;
+        std::mem::swap(out, &mut whole);
+        if whole.capacity() <= SPARE_LEN_MAX {
+            self.spare = whole;
+        }
         self.clear();
     }
 

@@ -24,13 +24,12 @@ pub(super) fn tracking<'a>(args: Args<'a>, connection: &mut Connection, pass: &m
             Err(text) => return pass.error(&text),
         };
         let (shared, client) = (pass.shared(), &connection.client);
-        match &mut connection.tracked {
+        if let Some(tracked) = &mut connection.tracked {
             // The keys that it has read stay noted.
-            Some(tracked) => tracked.change(client, options),
-            None => {
-                let tracked = pass.alone(|_| Tracked::new(&shared.tracking, client, options));
-                connection.tracked = Some(Box::new(tracked));
-            }
+            tracked.change(client, options);
+        } else {
+            let tracked = pass.alone(|_| Tracked::new(&shared.tracking, client, options));
+            connection.tracked = Some(Box::new(tracked));
         }
     } else if is(on, "OFF") {
         connection.tracked = None;
