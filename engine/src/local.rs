@@ -74,7 +74,7 @@ impl<'c> Local<'c> {
             self.participant.online();
         }
         for _ in 0..BUSY_TRIES {
-            self.give_spares_back();
+            self.give_spares_back(0);
             if self.spares.is_empty() {
                 break;
             }
@@ -285,8 +285,8 @@ impl<'c> Local<'c> {
         self.participant.announce();
     }
 
-    /// Gives the blocks kept for later writes back to their shards.
-    fn give_spares_back(&mut self) {
+    /// Gives the blocks kept for later writes back to their shards, or to limbo, as long as this has more room than that.
+    fn give_spares_back(&mut self, limbo_room: u32) {
         while let Some((shard, granules)) = self.spares.any() {
             let shard = self.shared.shard(shard);
             let locked = shard.try_lock();
@@ -298,7 +298,7 @@ impl<'c> Local<'c> {
                         locked.release(at);
                     }
                     // As good as just retired: limbo gives it back later.
-                    None if self.participant.limbo.room() > 0 => {
+                    None if self.participant.limbo.room() > limbo_room => {
                         let expected = &mut self.expected[shard.number as usize];
                         *expected = expected.saturating_add(granules);
                         self.participant.retire(Block { shard: shard.number, image: false, at, granules });
@@ -539,11 +539,11 @@ impl<'c> Local<'c> {
         *tries += 1;
         self.settle();
         self.drain_orphan();
-        self.give_spares_back();
+        self.give_spares_back(LIMBO_ROOM);
         MakeRoom::for_block(self, shard, room, now).run();
         self.settle();
         // Draining may have kept what was just freed.
-        self.give_spares_back();
+        self.give_spares_back(LIMBO_ROOM);
         Next::Again
     }
 }

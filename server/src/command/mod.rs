@@ -57,6 +57,10 @@ const NOT_A_WEB_SERVER: &str = "this is a cache, not a web server";
 pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
     let mut at = 0;
     pass.use_database(connection.database);
+    if let Dialect::Resp(version) = connection.dialect {
+        // A task that goes on answers in it, too.
+        pass.version = version;
+    }
     loop {
         if let Some(task) = connection.task.take() {
             let long = task.is_long();

@@ -141,8 +141,8 @@ impl<'s> Answers<'s> {
         if len > LargeValues::FROM {
             self.large.note(len, self.now);
         }
-        // What was changed or removed is answered in any case; what was only read can be asked for again.
-        let read = matches!(op.action, Action::Get | Action::Peek | Action::Lease(_))
+        // What was changed or removed is answered in any case; what was only read or touched can be asked for again.
+        let read = matches!(op.action, Action::Get | Action::Peek | Action::Lease(_) | Action::Touch(..))
             || matches!(plan.reply, Reply::Memcache(_));
         let too_much =
             read && plan.reply.shows_value() && self.len().saturating_add(len) > OUT_LEN_MAX.max(len);
