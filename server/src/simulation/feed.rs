@@ -5,10 +5,11 @@
 //! ```
 
 use super::random::Random;
-use super::setup::{moment, newcomer, with_server};
+use super::setup::{moment, newcomer, read_mail, with_server};
 use super::wire::{self, End, Peer};
 use crate::config::{Config, Pin};
 use crate::reactor::service::Service;
+use crate::shared::Shared;
 
 /// Clients at once.
 const CLIENTS: usize = 3;
@@ -59,7 +60,7 @@ pub fn feed(input: &[u8]) {
             }
             now += 1;
             if what & 4 == 0 {
-                turn(&mut service, &clients, now);
+                turn(shared, &mut service, &clients, now);
             }
         }
         // They take what there is, and leave.
@@ -69,7 +70,7 @@ pub fn feed(input: &[u8]) {
                 drop(peer.take(usize::MAX));
             }
             now += 1;
-            let told = turn(&mut service, &clients, now);
+            let told = turn(shared, &mut service, &clients, now);
             if !told && !service.has_work() {
                 if clients.is_empty() {
                     break;
@@ -86,7 +87,7 @@ pub fn feed(input: &[u8]) {
 }
 
 /// A turn, after what is new was told; whether there was anything.
-fn turn(service: &mut Service<'_>, clients: &[(usize, Peer)], now: u64) -> bool {
+fn turn(shared: &Shared<'_>, service: &mut Service<'_>, clients: &[(usize, Peer)], now: u64) -> bool {
     let mut told = false;
     for (key, peer) in clients {
         if let Some(readiness) = peer.poll() {
@@ -94,6 +95,7 @@ fn turn(service: &mut Service<'_>, clients: &[(usize, Peer)], now: u64) -> bool 
             told = true;
         }
     }
+    read_mail(shared, service);
     service.turn(moment(now), !told);
     service.turn.verify();
     told

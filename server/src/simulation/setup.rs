@@ -10,6 +10,7 @@ use super::wire;
 use crate::clock::Moment;
 use crate::config::{Config, Pin};
 use crate::net::stream::Stream;
+use crate::reactor::service::Service;
 use crate::shared::{Bounds, Newcomer, Seat, Shared};
 use crate::shutdown::Control;
 
@@ -37,6 +38,14 @@ pub(crate) fn newcomer(shared: &Shared<'_>, socket: wire::Socket, pin: Pin) -> N
     shared.seats[0].load.fetch_add(1, Ordering::Relaxed);
     let client = shared.clients.add("simulated:0".to_owned(), "simulated:0".to_owned(), 0, 0);
     Newcomer { stream: Stream::Simulated(socket), client, pin }
+}
+
+/// Lets `service` read its messages, as its worker does.
+pub(crate) fn read_mail(shared: &Shared<'_>, service: &mut Service<'_>) {
+    for message in shared.seats[0].receive() {
+        service.read(message);
+    }
+    service.let_go();
 }
 
 /// A moment of the simulation's time.

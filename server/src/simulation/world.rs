@@ -5,7 +5,7 @@ use crabcache_engine::{Handle, Millis};
 use super::client::Client;
 use super::random::Random;
 use super::script::Habits;
-use super::setup::{moment, newcomer, with_server};
+use super::setup::{moment, newcomer, read_mail, with_server};
 use super::wire;
 use crate::config::{Config, Pin};
 use crate::reactor::service::Service;
@@ -140,6 +140,7 @@ impl<'s> World<'s> {
         }
         self.now += u64::from(self.random.one_in(2));
         self.hold_memory_back();
+        read_mail(self.shared, &mut self.service);
         let over = self.service.turn(moment(self.now), events == 0);
         self.service.turn.verify();
         let stopping = self.shared.control.level() != Level::Running;
