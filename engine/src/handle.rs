@@ -234,7 +234,7 @@ impl<'c> Handle<'c> {
     }
 
     /// Keeps what is found from now on where it is until this handle is [`quiescent`](Self::quiescent) or
-    /// [`offline`](Self::offline), whatever is written meanwhile: until then, [`bytes`](Self::bytes) gives what an
+    /// [`offline`](Self::offline) (as [`sweep`](Self::sweep) and [`flush`](Self::flush) make it), whatever is written meanwhile: until then, [`bytes`](Self::bytes) gives what an
     /// [`ArenaRef`] names. A write that would have to let go of it answers [`StoreError::Pressure`] instead.
     ///
     /// For sending values from where they lie, after a batch that also writes.
@@ -353,7 +353,7 @@ impl<'c> Handle<'c> {
         let (mut number, mut bucket, mut left) = (cursor % shards, cursor / shards, buckets);
         while number < shards {
             let shard = shared.shard(number as u32);
-            while bucket < shard.born().load(crate::sync::Acquire) {
+            while bucket < shard.buckets() {
                 // A bucket may hold more items than a ring that is nearly full has room for.
                 if left == 0 || !self.local.prepare_flush() {
                     self.quiescent(now);
