@@ -1,6 +1,6 @@
 //! `crabcache-cli` as shell scripts see it: bytes out, exit codes. Against the real server.
 
-#[allow(dead_code)]
+#[allow(dead_code)] // the client's tests use the rest of it
 #[path = "../../client/tests/support/cache.rs"]
 mod cache;
 

@@ -153,7 +153,7 @@ fn killed_and_restarted() {
 
 /// `cargo test --release -p crabcache-client --test outage -- --ignored --nocapture killed_and_restarted_often`
 #[test]
-#[ignore = "takes a minute"]
+#[ignore = "takes a minute: cargo test -p crabcache-client --test outage killed -- --ignored"]
 fn killed_and_restarted_often() {
     outages(20, Duration::from_secs(2), Duration::from_secs(1));
 }

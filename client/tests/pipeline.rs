@@ -267,7 +267,7 @@ fn full_socket_buffers_do_not_deadlock() {
 
 /// `cargo test --release -p crabcache-client --test pipeline -- --ignored --nocapture a_million`
 #[test]
-#[ignore = "takes a minute"]
+#[ignore = "takes a minute: cargo test -p crabcache-client --test pipeline a_million -- --ignored"]
 fn a_million_commands_through_full_socket_buffers() {
     put_and_get(1_000_000);
 }

@@ -4,9 +4,12 @@
 //! that it may spare, and at those that make up the size asked for; or at up to 256 that leave the nursery. Being quiescent
 //! looks at 96 blocks of main and 256 of the nursery at most, for each shard.
 
-use std::mem::MaybeUninit;
+use core::mem::MaybeUninit;
+use std::vec::Vec;
+use std::{println, vec};
 
-use crabcache_engine::{Cache, Config, Handle, Millis, StoreError};
+use crate::random::Random;
+use crate::{Cache, Config, Handle, Millis, StoreError};
 
 /// Rounds of making room in one write, for what is not larger than a limbo ring.
 const ROUNDS: u64 = 4;
@@ -19,27 +22,10 @@ const AHEAD: u64 = 96;
 /// Bytes of the smallest block.
 const BLOCK_MIN: u64 = 16;
 
-/// The generator of `SplitMix64` (Steele, Lea, Flood, OOPSLA 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
-    }
-
-    /// From `2^low` to `2^high`, small ones as often as large ones.
-    fn size(&mut self, low: u64, high: u64) -> usize {
-        let magnitude = low + self.below(high - low);
-        ((1 << magnitude) + self.below(1 << magnitude)) as usize
-    }
+/// From `2^low` to `2^high`, small ones as often as large ones.
+fn size(random: &mut Random, low: u64, high: u64) -> usize {
+    let magnitude = low + random.below(high - low);
+    ((1 << magnitude) + random.below(1 << magnitude)) as usize
 }
 
 /// What the writes and the quiescent states of a run looked at, in blocks.
@@ -83,7 +69,7 @@ fn run(
             let key = random.below(keys).min(random.below(keys)).to_le_bytes();
             handle.get(Millis(0), &key);
         }
-        let (key, len) = (random.below(keys).to_le_bytes(), random.size(sizes.0, sizes.1));
+        let (key, len) = (random.below(keys).to_le_bytes(), size(&mut random, sizes.0, sizes.1));
         let mut stored = Ok(());
         let looked = count(&mut handle, &mut |handle| stored = handle.put(Millis(0), &key, &value[..len]));
         stored?;

@@ -22,6 +22,8 @@ extern crate std;
 mod arch;
 mod arena;
 mod batch;
+#[cfg(all(test, not(loom)))]
+mod bounds;
 mod cache;
 mod config;
 #[cfg(doctest)]
@@ -40,6 +42,8 @@ mod op;
 mod ops;
 #[cfg(all(test, not(loom)))]
 mod probe_length;
+#[cfg(all(test, not(loom)))]
+mod random;
 mod reclaim;
 mod region;
 mod reservation;

@@ -4,7 +4,7 @@
 ///
 /// The generation is the epoch that the handle had announced when it found the value. As long as a handle's announcement
 /// is still that epoch, no block that could be found under it has been reused (`reclaim`, invariant I4); as soon as the
-/// handle has been quiescent, the reference is stale and [`Handle::bytes`](crate::Handle::bytes) refuses it.
+/// handle has been quiescent, the reference may be stale, and [`Handle::bytes`](crate::Handle::bytes) refuses it as soon as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArenaRef {
     offset: u64,

@@ -2,7 +2,7 @@
 //! earlier one gave up, without the shard's lock and without taking the free lists apart.
 //!
 //! Their grace period is over, and they are raw, so the hand passes them by. What a handle keeps is bounded, and given back
-//! before it is ever told that there is no room. Where they are is noted in the handle, so that their own memory, which may
+//! before it is ever told that there is no room, unless it is pinned. Where they are is noted in the handle, so that their own memory, which may
 //! be cold, is not touched before it is filled.
 
 use crate::shared::Shard;

@@ -4,6 +4,7 @@
 mod model;
 
 use self::model::{Model, apply, check};
+use crate::random::Random;
 use crate::{Action, Cache, Condition, Config, Count, Delta, End, Expiry, Handle, Millis, Op, Outcome, Put};
 use crate::{Invalidate, Lease, Recache, Reservation, TouchCondition};
 use ahash::RandomState;
@@ -12,22 +13,6 @@ use std::vec::Vec;
 
 /// What counters begin at: a number that no sum in a run comes to, so that the model can tell a fresh one.
 const INITIAL: i128 = 3_074_457_345_618_258_602;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
-    }
-}
 
 #[derive(Clone, Copy)]
 struct World {

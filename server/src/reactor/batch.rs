@@ -602,15 +602,15 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         &mut self.executor.answers.out
     }
 
-    /// Whether values have to be looked at before they are answered.
-    pub(crate) fn is_cautious(&self) -> bool {
-        self.executor.cautious
-    }
-
     /// The same, with nothing lent, so that a position in the buffer stays what it is.
     pub(crate) fn settled(&mut self) -> &mut Vec<u8> {
         self.run();
         self.executor.own_handle().1
+    }
+
+    /// Whether values have to be looked at before they are answered.
+    pub(crate) fn is_cautious(&self) -> bool {
+        self.executor.cautious
     }
 
     /// Whether the values of `keys` are too much to be answered while memory is as short as it is. Small ones never are,

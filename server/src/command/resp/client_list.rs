@@ -56,7 +56,7 @@ impl ClientList {
     /// Tells, if all have answered.
     pub(crate) fn step(&self, pass: &mut Pass<'_, '_, '_>) -> bool {
         let shared = pass.shared();
-        // Acquire: what the workers noted before, in `Worker::answer`.
+        // Acquire: what the workers noted before, in `Service::survey`.
         if !shared.seats.iter().all(|seat| seat.surveyed.load(Ordering::Acquire) >= self.number) {
             // Nothing else may be going on here, and they need a core.
             std::thread::yield_now();
