@@ -208,7 +208,7 @@ impl<'a> Request<'a> {
                 Opcode::MultiGet
             }
             Command::MultiPut { pairs, ttl: new } => {
-                for (key, value) in pairs.iter() {
+                for (key, value) in pairs {
                     if key.len() > u16::MAX as usize {
                         return Err(EncodeError::KeyTooLong { len: key.len() });
                     }

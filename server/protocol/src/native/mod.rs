@@ -16,8 +16,7 @@
 mod document;
 mod encode;
 mod header;
-mod keys;
-mod pairs;
+mod list;
 pub mod reply;
 pub mod request;
 #[cfg(test)]
@@ -27,8 +26,7 @@ use core::fmt;
 
 pub use encode::{EncodeError, Head};
 pub use header::{REPLY_HEADER_LEN, REQUEST_HEADER_LEN, ReplyHeader, RequestHeader, flag};
-pub use keys::{Keys, KeysIter};
-pub use pairs::{Pair, Pairs};
+pub use list::{Entries, Entry, Keys, List, Pair, Pairs};
 pub use reply::Reply;
 pub use request::{Command, Put, Request};
 

@@ -4,7 +4,7 @@
 //! Everything else goes through the checks of `header.rs`.
 
 use super::header::condition;
-use super::keys::ListFault;
+use super::list::ListFault;
 use super::{
     Condition, End, Fault, Keys, Opcode, Pairs, ParseError, REQUEST_HEADER_LEN, REQUEST_MAGIC, RequestHeader,
     Status, TTL_NEVER, TouchCondition, Ttl, flag,
