@@ -62,7 +62,9 @@ fn fail(text: &str, code: u8) -> ExitCode {
 const fn exit_code(error: &Error) -> u8 {
     match error {
         Error::Address(_) => EXIT_USAGE,
-        Error::Connect(_)
+        Error::Lookup(_)
+        | Error::Connect(_)
+        | Error::NotNative(_)
         | Error::Refused(_)
         | Error::PoolExhausted { .. }
         | Error::Down { .. }

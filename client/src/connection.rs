@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crabcache_protocol::native::{Command, Status, VERSION};
+use crabcache_protocol::native::{Command, ParseError, Status, VERSION};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -22,6 +22,9 @@ use crate::error::{Broken, CommandError, Error, ProtocolError};
 use crate::exchange::{Exchange, Pending};
 use crate::reply::ReplyRef;
 
+/// How the client calls itself. The line end makes a server that reads lines, as those of RESP and memcached do, answer
+/// with an error instead of waiting for more.
+const NAME: &str = concat!("crabcache-client/", env!("CARGO_PKG_VERSION"), "\r\n");
 /// Bytes asked of the socket at a time; more while a large reply is coming in.
 const READ_LEN: usize = 64 * 1024;
 /// A larger buffer is not kept once its content has gone.
@@ -73,7 +76,7 @@ impl Connection {
     /// Connects, and says HELLO unless that is switched off.
     pub(crate) fn open(config: &Config, timeout: Duration) -> Result<Self, Error> {
         let deadline = Instant::now() + timeout;
-        let socket = Socket::connect(&config.addr, deadline).map_err(|error| Error::Connect(error.kind()))?;
+        let socket = Socket::connect(&config.addr, deadline)?;
         let now = Instant::now();
         let mut connection = Self {
             socket,
@@ -98,18 +101,23 @@ impl Connection {
     }
 
     fn hello(&mut self, timeout: Duration) -> Result<(), Error> {
-        let client = concat!("crabcache-client/", env!("CARGO_PKG_VERSION")).as_bytes();
-        let hello = Command::Hello { version_min: VERSION, version_max: VERSION, client };
+        let hello = Command::Hello { version_min: VERSION, version_max: VERSION, client: NAME.as_bytes() };
         let mut answer = Ok(());
         let mut exchange = Exchange::new(std::iter::once(hello));
-        exchange.drive(self, Some(timeout), &mut |_, reply| {
+        let driven = exchange.drive(self, Some(timeout), &mut |_, reply| {
             answer = match reply {
                 Ok(ReplyRef::Hello(hello)) if hello.version == VERSION => Ok(()),
                 Ok(_) => Err(Error::Protocol(ProtocolError::Body)),
                 Err(refused) => Err(refused_hello(refused)),
             };
-        })?;
-        answer
+        });
+        match driven {
+            Ok(()) => answer,
+            Err(Broken::Protocol(ProtocolError::Parse(ParseError::Magic { found }))) => {
+                Err(Error::NotNative(found))
+            }
+            Err(broken) => Err(broken.into()),
+        }
     }
 
     /// Whether the server still answers.
@@ -218,19 +226,20 @@ impl Inbox {
 }
 
 impl Socket {
-    fn connect(addr: &Addr, deadline: Instant) -> io::Result<Self> {
+    fn connect(addr: &Addr, deadline: Instant) -> Result<Self, Error> {
+        let failed = |error: io::Error| Error::Connect(error.kind());
         let host_port = match addr {
-            Addr::Unix(path) => return UnixStream::connect(path).map(Self::Unix),
+            Addr::Unix(path) => return UnixStream::connect(path).map(Self::Unix).map_err(failed),
             Addr::Tcp(host_port) => host_port,
         };
-        let mut failure = io::ErrorKind::AddrNotAvailable.into();
-        for addr in host_port.to_socket_addrs()? {
+        let mut failure = Error::Connect(io::ErrorKind::AddrNotAvailable);
+        for addr in host_port.to_socket_addrs().map_err(|error| Error::Lookup(error.to_string()))? {
             match TcpStream::connect_timeout(&addr, time_to(deadline)) {
                 Ok(stream) => {
-                    stream.set_nodelay(true)?;
+                    stream.set_nodelay(true).map_err(failed)?;
                     return Ok(Self::Tcp(stream));
                 }
-                Err(error) => failure = error,
+                Err(error) => failure = failed(error),
             }
         }
         Err(failure)

@@ -6,7 +6,7 @@
 //! | [`CommandError`] with a status from 0x80 on | is closed | no |
 //! | [`CommandError::NotSent`] | is closed | no |
 //! | [`CommandError::Unanswered`], and [`Error::Closed`], `Timeout`, `Io`, `Protocol` | is closed | perhaps |
-//! | [`Error::PoolExhausted`], `Down`, `Connect`, `Refused` | there was none | no |
+//! | [`Error::PoolExhausted`], `Down`, `Lookup`, `Connect`, `Refused`, `NotNative` | there was none | no |
 //! | [`Error::Leased`] | stays in the pool | no |
 
 use std::io;
@@ -21,12 +21,18 @@ pub enum Error {
     /// The address cannot be understood.
     #[error("not an address: {0:?}; expected host:port or unix:///path")]
     Address(String),
+    /// The host's name has no address; what the system says.
+    #[error("cannot look up the host: {0}")]
+    Lookup(String),
     /// No connection could be made.
     #[error("cannot connect: {0}")]
     Connect(io::ErrorKind),
     /// The server took the connection, but does not want to talk.
     #[error("the server refused the connection: {0:?}")]
     Refused(Status),
+    /// The server took the connection, but speaks another protocol; the first byte that it said.
+    #[error("the server does not speak the native protocol, but {}", speech(*.0))]
+    NotNative(u8),
     /// All connections are in use, and none came back in time.
     #[error("no connection became free within {waited:?}")]
     PoolExhausted {
@@ -161,7 +167,8 @@ impl Error {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Connect(_)
+            Self::Lookup(_)
+            | Self::Connect(_)
             | Self::PoolExhausted { .. }
             | Self::Down { .. }
             | Self::Leased { .. }
@@ -170,7 +177,7 @@ impl Error {
             | Self::Io(_) => true,
             Self::Refused(status) => matches!(status, Status::Busy | Status::ShuttingDown),
             Self::Command(error) => error.is_retryable(),
-            Self::Address(_) | Self::Protocol(_) => false,
+            Self::Address(_) | Self::NotNative(_) | Self::Protocol(_) => false,
             #[cfg(feature = "serde")]
             Self::Json(_) => false,
         }
@@ -244,6 +251,16 @@ impl CommandError {
             Status::ShuttingDown => Self::ShuttingDown,
             _ => return None,
         })
+    }
+}
+
+/// The protocol whose errors begin with this byte.
+const fn speech(first: u8) -> &'static str {
+    match first {
+        b'-' => "RESP (Redis)",
+        b'E' => "that of memcached",
+        b'H' => "HTTP",
+        _ => "another one",
     }
 }
 

@@ -18,8 +18,13 @@ impl Cache {
     }
 
     pub(crate) fn start_at(addr: SocketAddr) -> Self {
+        Self::listening(&addr.to_string())
+    }
+
+    /// As the server's `--listen` says, on TCP.
+    pub(crate) fn listening(listen: &str) -> Self {
         let config = Config {
-            listen: vec![addr.to_string().parse().unwrap()],
+            listen: vec![listen.parse().unwrap()],
             memory_bytes: 16 << 20,
             workers: 2,
             ..Config::default()
