@@ -1,0 +1,228 @@
+//! Batches: operations of many clients, gathered while their requests are parsed and carried out together.
+//!
+//! ```text
+//! Pass      one walk over the turn's requests; borrows the bytes they lie in            pass.rs
+//! Batch     up to 32 operations, each with a plan: how to answer, and whose it is
+//! Executor  the worker's engine handle, and the answers so far                         run.rs, watched.rs
+//! ```
+//!
+//! Order: operations are carried out and answered in the order in which they were pushed. Whatever is no operation on
+//! one key (PING, INFO) first runs the batch ([`Pass::direct`]), so answers never overtake each other.
+
+mod pass;
+mod run;
+mod watched;
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use crabcache_engine::{BATCH, Handle, Millis, Op};
+use crabcache_protocol::resp::Version;
+use heapless::Vec as Fixed;
+
+pub(crate) use pass::Pass;
+
+use super::access::Access;
+use super::answers::Answers;
+use super::{SIMULATED, sized};
+use crate::command::Reply;
+use crate::pause::Paused;
+use crate::shared::{Seat, Shared};
+use crate::stats::Counters;
+
+/// How an operation's outcome becomes an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// In which form.
+    pub(crate) reply: Reply,
+    /// For RESP.
+    pub(crate) version: Version,
+    /// Whose it is: a number of the turn's list of segments.
+    pub(crate) segment: u32,
+}
+
+/// Operations that will be carried out together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch<'a> {
+    ops: Fixed<Op<'a>, BATCH>,
+    plans: Fixed<Plan, BATCH>,
+}
+
+/// The worker's way into the engine, with the answers that came of it in this turn.
+#[derive(Debug)]
+pub(crate) struct Executor<'s> {
+    handle: Handle<'s>,
+    pub(crate) shared: &'s Shared<'s>,
+    seat: &'s Seat,
+    access: Access<'s>,
+    /// Whether any key is watched, and so writes have to be looked at.
+    watched: bool,
+    /// Whether any client keeps copies, and so has to be told of writes.
+    tracked: bool,
+    /// The clients of this turn's segments, while some keep copies.
+    pub(crate) authors: Vec<u64>,
+    /// Requests have to be looked at one by one, since there is a monitor or a pause.
+    pub(crate) attended: bool,
+    /// There is a monitor.
+    pub(crate) monitored: bool,
+    /// What a pause lets wait.
+    pub(crate) paused: Option<Paused>,
+    /// Lines for the monitors.
+    pub(crate) shown: Vec<u8>,
+    /// The moment of this turn.
+    pub(crate) now: Millis,
+    /// The answers of this turn, all clients one after the other.
+    pub(crate) answers: Answers<'s>,
+    /// Where in the answers each segment ends; 0 for one that got none.
+    pub(crate) ends: Vec<usize>,
+    batch_len: usize,
+    /// Turns in which nothing is lent, since a write had found no room because of it.
+    abstains: u32,
+    answers_len_max: usize,
+    /// Memory is short and large values are about: look at a value's length before it is answered.
+    cautious: bool,
+    patience: Duration,
+    slices_left: u32,
+    /// Requests of this turn.
+    pub(crate) commands: u64,
+    /// Of these, how many were GETs and SETs of RESP in their usual form.
+    pub(crate) gets: u64,
+    pub(crate) sets: u64,
+    /// Nanoseconds and number of the requests that were timed by themselves in this turn.
+    pub(crate) measured: (u64, u64),
+    /// Requests of RESP answered with an error without an operation.
+    pub(crate) refused: u64,
+}
+
+/// How long a worker waits for room in one turn, all operations together.
+const PATIENCE: Duration = Duration::from_millis(if SIMULATED { 2 } else { 100 });
+/// Slices of long requests in one turn, of all clients together. Each takes about a millisecond.
+const SLICES_MAX: u32 = 3;
+/// The answers of one turn; more and the remaining requests wait for the next.
+const ANSWERS_LEN_MAX: usize = sized(2 << 20);
+/// The same while clients hold so much that memory is short.
+const ANSWERS_LEN_TIGHT: usize = sized(256 << 10);
+
+impl<'s> Executor<'s> {
+    pub(crate) fn new(handle: Handle<'s>, shared: &'s Shared<'s>, seat: &'s Seat) -> Self {
+        Self {
+            handle,
+            shared,
+            seat,
+            access: Access::new(&shared.seats, seat),
+            watched: false,
+            tracked: false,
+            authors: Vec::new(),
+            attended: false,
+            monitored: false,
+            paused: None,
+            shown: Vec::new(),
+            now: Millis::default(),
+            answers: Answers::new(&shared.large),
+            ends: Vec::new(),
+            batch_len: BATCH,
+            abstains: 0,
+            answers_len_max: ANSWERS_LEN_MAX,
+            cautious: false,
+            patience: PATIENCE,
+            slices_left: SLICES_MAX,
+            commands: 0,
+            gets: 0,
+            sets: 0,
+            measured: (0, 0),
+            refused: 0,
+        }
+    }
+
+    /// Begins a turn in which `segments` clients have something to say.
+    pub(crate) fn begin(&mut self, now: Millis, segments: usize, tight: bool) {
+        self.now = now;
+        self.measured = (0, 0);
+        self.answers.begin(now);
+        self.ends.clear();
+        self.ends.resize(segments, 0);
+        self.answers_len_max = if tight { ANSWERS_LEN_TIGHT } else { ANSWERS_LEN_MAX };
+        self.batch_len = self.shared.large.batch_len(now, self.answers_len_max);
+        self.cautious = tight && self.shared.large.are_about();
+        self.patience = PATIENCE;
+        self.slices_left = SLICES_MAX;
+    }
+
+    /// Whether one more slice of what takes long may be carried out in this turn; then there is one less.
+    pub(crate) fn takes_another_slice(&mut self) -> bool {
+        let left = self.slices_left.checked_sub(1);
+        self.slices_left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Begins to touch the items.
+    pub(crate) fn enter(&mut self) {
+        self.access.enter(&mut self.handle);
+        self.abstains = self.abstains.saturating_sub(1);
+        self.lend();
+        self.look_for_watchers();
+        self.look_around();
+    }
+
+    /// Finds out whether writes have to be looked at.
+    fn look_for_watchers(&mut self) {
+        self.tracked = self.shared.tracking.any();
+        self.watched = self.tracked || self.shared.watches.any();
+    }
+
+    /// Whether somebody has to be told of writes, and who made them.
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.tracked
+    }
+
+    /// Finds out whether requests have to be looked at one by one.
+    pub(crate) fn look_around(&mut self) {
+        self.monitored = self.shared.monitors.any();
+        self.paused = self.shared.pause.paused(self.now);
+        self.attended = self.monitored || self.paused.is_some();
+    }
+
+    /// Has touched them.
+    pub(crate) fn leave(&mut self) {
+        self.access.leave();
+    }
+
+    /// The turn took this long: shares it out to its requests, but for those that were timed by themselves.
+    /// False if there were no others.
+    #[cold]
+    pub(crate) fn note_time(&self, start: Instant) -> bool {
+        let nanos =
+            u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_sub(self.measured.0);
+        let requests = self.commands.saturating_sub(self.measured.1);
+        let mean = nanos.checked_div(requests);
+        if let Some(mean) = mean {
+            self.seat.counters.calls.batched.time(mean, requests);
+        }
+        mean.is_some()
+    }
+
+    /// What this worker counts.
+    pub(crate) fn counters(&self) -> &'s Counters {
+        &self.seat.counters
+    }
+
+    /// The handle, for whoever lets go of what was found, and the answers: what was lent to these is copied first.
+    pub(crate) fn own_handle(&mut self) -> (&mut Handle<'s>, &mut Vec<u8>) {
+        let Self { handle, answers, .. } = self;
+        answers.lends = false;
+        if !answers.lent.is_empty() {
+            answers.lent.take_back(&mut answers.out, handle);
+        }
+        (handle, &mut answers.out)
+    }
+
+    /// The handle alone.
+    pub(crate) fn handle(&mut self) -> &mut Handle<'s> {
+        self.own_handle().0
+    }
+
+    /// What this range of the answers consists of.
+    pub(crate) fn parts(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        self.answers.lent.parts(&self.answers.out, &self.handle, range)
+    }
+}

@@ -1,0 +1,226 @@
+//! One walk over the requests of a turn: they become operations, and those become batches.
+
+use crabcache_engine::{Action, Millis, Op, Value};
+use crabcache_protocol::resp::Version;
+
+use super::{Batch, Executor, Plan};
+use crate::command::Reply;
+use crate::database::Place;
+use crate::reactor::scratch::Scratch;
+use crate::shared::{LargeValues, Shared};
+use crate::stats::Counters;
+
+/// One walk over the requests of a turn.
+#[derive(Debug)]
+pub(crate) struct Pass<'a, 'e, 's> {
+    batch: Batch<'a>,
+    scratch: &'a Scratch,
+    pub(crate) executor: &'e mut Executor<'s>,
+    /// The version of RESP that the client at hand speaks.
+    pub(crate) version: Version,
+    segment: u32,
+    /// Where the keys are that the client at hand names.
+    place: Place,
+}
+
+impl<'a, 'e, 's> Pass<'a, 'e, 's> {
+    /// Begins.
+    pub(crate) fn new(executor: &'e mut Executor<'s>, scratch: &'a Scratch) -> Self {
+        Self {
+            batch: Batch::default(),
+            scratch,
+            executor,
+            version: Version::Resp2,
+            segment: 0,
+            place: Place::default(),
+        }
+    }
+
+    /// Goes on to the requests of segment `segment`.
+    pub(crate) fn enter(&mut self, segment: usize) {
+        self.segment = segment as u32;
+    }
+
+    /// Leaves it: what it was answered directly belongs to it, too.
+    pub(crate) fn leave(&mut self) {
+        if self.batch.ops.is_empty() {
+            self.executor.ends[self.segment as usize] = self.executor.answers.len();
+        }
+    }
+
+    /// The keys of the next requests are those of this database.
+    #[inline]
+    pub(crate) fn use_database(&mut self, database: u8) {
+        self.place = self.executor.shared.databases.place(database);
+    }
+
+    /// Says that something is about to be stored where the keys of the client at hand are.
+    pub(crate) fn note_write(&self) {
+        self.executor.shared.databases.note_use(self.place);
+    }
+
+    /// Where the keys of the client at hand are.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether keys are stored as they are, but those that [begin escaped](crate::database::begins_escaped), and no value is
+    /// too long to be answered at once.
+    #[inline]
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.place == Place::default() && !self.executor.cautious
+    }
+
+    /// Adds an operation.
+    #[inline]
+    pub(crate) fn push(&mut self, op: Op<'a>, reply: Reply) {
+        if self.place.escapes(op.key) {
+            return self.push_escaped(op, reply);
+        }
+        self.push_stored(op, reply);
+    }
+
+    /// Adds an operation on a key that is not stored as it is. Where the turn can keep no more such keys, carries it out.
+    #[cold]
+    #[inline(never)]
+    fn push_escaped(&mut self, op: Op<'a>, reply: Reply) {
+        if !matches!(op.action, Action::Get | Action::Peek) {
+            self.note_write();
+        }
+        match self.scratch.keep(self.place.stored(op.key).into_owned()) {
+            Ok(key) => self.push_stored(Op { key, ..op }, reply),
+            Err(key) => self.aside(|pass| pass.push_stored(Op { key: &key, action: op.action }, reply)),
+        }
+    }
+
+    /// Adds an operation whose key is as it is stored.
+    #[inline]
+    pub(crate) fn push_stored(&mut self, op: Op<'a>, reply: Reply) {
+        let plan = Plan { reply, version: self.version, segment: self.segment };
+        // There is room: batch_len is BATCH at most, and run empties the batch.
+        let _ = self.batch.ops.push(op);
+        let _ = self.batch.plans.push(plan);
+        // At once, so that it shows in time when the answers are as many as a turn may have.
+        if self.batch.ops.len() >= self.executor.batch_len {
+            self.run();
+        }
+    }
+
+    /// Carries out what was gathered.
+    #[inline(never)]
+    pub(crate) fn run(&mut self) {
+        self.executor.run(&mut self.batch);
+    }
+
+    /// A pass over bytes that do not live as long as this one's, for the same client.
+    pub(crate) fn aside<'b, T>(&mut self, work: impl FnOnce(&mut Pass<'b, '_, 's>) -> T) -> T
+    where
+        'a: 'b,
+    {
+        self.run();
+        let mut aside = Pass {
+            batch: Batch::default(),
+            scratch: self.scratch,
+            executor: &mut *self.executor,
+            version: self.version,
+            segment: self.segment,
+            place: self.place,
+        };
+        let done = work(&mut aside);
+        aside.run();
+        let place = aside.place;
+        self.version = aside.version;
+        self.place = place;
+        done
+    }
+
+    /// Does something to the items in which no other worker can interfere. What was pushed before is carried out before.
+    pub(crate) fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.run();
+        self.executor.handle();
+        let begun = self.executor.access.begin_alone(&mut self.executor.handle);
+        let done = work(self);
+        self.run();
+        self.executor.handle();
+        if begun {
+            self.executor.access.end_alone(&mut self.executor.handle);
+        }
+        // While this worker waited or was alone, somebody may have begun to watch.
+        self.executor.look_for_watchers();
+        done
+    }
+
+    /// The answers, to write one that needs no operation. What was pushed before is answered first.
+    pub(crate) fn direct(&mut self) -> &mut Vec<u8> {
+        self.run();
+        &mut self.executor.answers.out
+    }
+
+    /// The same, with nothing lent, so that a position in the buffer stays what it is.
+    pub(crate) fn settled(&mut self) -> &mut Vec<u8> {
+        self.run();
+        self.executor.own_handle().1
+    }
+
+    /// Whether values have to be looked at before they are answered.
+    pub(crate) fn is_cautious(&self) -> bool {
+        self.executor.cautious
+    }
+
+    /// Whether the values of `keys` are too much to be answered while memory is as short as it is. Small ones never are,
+    /// so nobody who asks for those has to wait for others.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_too_much<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> bool {
+        self.executor.cautious && self.look_at(keys)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_at<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> bool {
+        // What was asked before may change them.
+        self.run();
+        let mut len = 0;
+        for key in keys {
+            len += self.peek(key, |value| value.bytes().len()).unwrap_or(0);
+            if len > LargeValues::FROM {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Looks at one item at once. What was pushed before must have been carried out.
+    pub(crate) fn peek<T>(&mut self, key: &[u8], look: impl FnOnce(&Value<'_>) -> T) -> Option<T> {
+        let key = self.place.stored(key);
+        self.executor.peek(&key, look)
+    }
+
+    /// Says that a large value is about to be stored.
+    pub(crate) fn note_large(&self, len: usize) {
+        self.executor.shared.large.note(len, self.executor.now);
+    }
+
+    /// The moment of this turn.
+    #[must_use]
+    pub(crate) fn now(&self) -> Millis {
+        self.executor.now
+    }
+
+    /// What this worker counts.
+    pub(crate) fn counters(&self) -> &'s Counters {
+        self.executor.counters()
+    }
+
+    /// What the threads share.
+    pub(crate) fn shared(&self) -> &'s Shared<'s> {
+        self.executor.shared
+    }
+
+    /// Whether this turn has answered as much as a turn may.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_full(&self) -> bool {
+        self.executor.answers.len() > self.executor.answers_len_max
+    }
+}

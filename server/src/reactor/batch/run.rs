@@ -1,0 +1,175 @@
+//! A batch is carried out: together, or from where room has to be made for a write.
+//!
+//! The engine stops before a write that finds no room at the moment ([`StoreError::Pressure`]). What was lent to the
+//! answers is copied then, so that nothing is borrowed from it any more, the worker is quiescent, and goes on; after some
+//! patience with the same operation it is refused, and the next one has its turn.
+
+use std::time::Duration;
+
+use crabcache_engine::{Action, Op, Outcome, Sink, StoreError, Value};
+
+use super::watched::{changes, tell_of_change};
+use super::{Batch, Executor, Plan};
+use crate::reactor::answers::Answers;
+
+/// Turns in which nothing is lent after a write that found no room.
+const ABSTAINED: u32 = 64;
+/// How long it sleeps at a time.
+const PAUSE_MIN: Duration = Duration::from_micros(20);
+const PAUSE_MAX: Duration = Duration::from_millis(1);
+
+/// Writes the answers of a batch while it is carried out.
+struct Answering<'b, 's> {
+    ops: &'b [Op<'b>],
+    plans: &'b [Plan],
+    answers: &'b mut Answers<'s>,
+    ends: &'b mut Vec<usize>,
+}
+
+impl Answering<'_, '_> {
+    /// The answers so far belong to this segment, and those before.
+    #[inline(always)]
+    fn end(&mut self, plan: &Plan) {
+        if let Some(end) = self.ends.get_mut(plan.segment as usize) {
+            *end = self.answers.len();
+        }
+    }
+}
+
+impl Sink for Answering<'_, '_> {
+    #[inline(always)]
+    fn take(&mut self, number: usize, outcome: Outcome<'_>) {
+        let (Some(op), Some(plan)) = (self.ops.get(number), self.plans.get(number)) else { return };
+        self.answers.answer(op, plan, outcome);
+        self.end(plan);
+    }
+
+    #[inline(always)]
+    fn hit(&mut self, number: usize, value: Value<'_>) {
+        let (Some(op), Some(plan)) = (self.ops.get(number), self.plans.get(number)) else { return };
+        self.answers.hit(op, plan, value);
+        self.end(plan);
+    }
+
+    #[inline(always)]
+    fn replaced(&mut self, number: usize, old: Value<'_>) {
+        let (Some(op), Some(plan)) = (self.ops.get(number), self.plans.get(number)) else { return };
+        self.answers.replaced(op, plan, old);
+        self.end(plan);
+    }
+}
+
+impl Executor<'_> {
+    /// Carries a batch out, and empties it.
+    pub(super) fn run(&mut self, batch: &mut Batch<'_>) {
+        if batch.ops.is_empty() {
+            return;
+        }
+        let mut done = self.execute(batch, 0);
+        while done < batch.ops.len() {
+            done = self.insist(batch, done);
+        }
+        batch.ops.clear();
+        batch.plans.clear();
+        if self.answers.lent.is_empty() {
+            self.handle.quiescent(self.now);
+            self.lend();
+        }
+    }
+
+    /// From here on what is found stays where it is, and can be lent to the answers; unless writes need the room.
+    #[inline]
+    pub(super) fn lend(&mut self) {
+        if self.abstains == 0 {
+            self.handle.pin();
+            self.answers.lends = true;
+        }
+    }
+
+    /// A write found no room: lets go of everything, so that it can make some. What has to be copied in the end is copied
+    /// at once for some turns.
+    fn make_room(&mut self) {
+        if self.answers.lends {
+            self.abstains = ABSTAINED;
+        }
+        let now = self.now;
+        self.handle().quiescent(now);
+    }
+
+    /// Carries out and answers the operations from `first` on. Gives how far it came: to the end, or to one that finds
+    /// no room.
+    #[inline]
+    fn execute(&mut self, batch: &Batch<'_>, first: usize) -> usize {
+        if self.watched && self.may_change_watched(&batch.ops[first..]) {
+            return self.execute_watched(batch, first);
+        }
+        let Self { handle, answers, ends, now, .. } = self;
+        let (ops, plans) = (&batch.ops[first..], &batch.plans[first..]);
+        first + handle.execute_into(*now, ops, &mut Answering { ops, plans, answers, ends })
+    }
+
+    /// Goes on from an operation that found no room, as soon as there is some. Once patience has ended it is refused;
+    /// then the ones behind it are tried.
+    #[cold]
+    #[inline(never)]
+    fn insist(&mut self, batch: &Batch<'_>, at: usize) -> usize {
+        let mut pause = PAUSE_MIN;
+        loop {
+            self.make_room();
+            let done = self.execute(batch, at);
+            if done > at {
+                return done;
+            }
+            if !self.wait(&mut pause) {
+                break;
+            }
+        }
+        let plan = &batch.plans[at];
+        self.answers.answer(&batch.ops[at], plan, Outcome::Refused(StoreError::Pressure));
+        self.ends[plan.segment as usize] = self.answers.len();
+        self.seat.counters.no_room.add(1);
+        at + 1
+    }
+
+    /// Sleeps for a moment, until there may be room. False once patience has ended.
+    fn wait(&mut self, pause: &mut Duration) -> bool {
+        if self.patience.is_zero() {
+            return false;
+        }
+        // Others may have to finish their turn first, perhaps on this very core.
+        self.handle.offline();
+        std::thread::sleep(*pause);
+        self.handle.online();
+        self.patience = self.patience.saturating_sub(*pause);
+        *pause = (*pause * 2).min(PAUSE_MAX);
+        true
+    }
+
+    /// Carries out one operation at once, on a key as it is stored; waits for room as long as a batch does. The batch must
+    /// have been run.
+    pub(crate) fn apply<T>(&mut self, op: &Op<'_>, look: impl FnOnce(Outcome<'_>) -> T) -> T {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let outcome = self.handle.apply(self.now, op);
+            if !matches!(outcome, Outcome::Refused(StoreError::Pressure)) {
+                if self.watched && changes(op, &outcome) {
+                    tell_of_change(self.shared, self.tracked, op.key, None);
+                }
+                return look(outcome);
+            }
+            self.make_room();
+            if !self.wait(&mut pause) {
+                self.seat.counters.no_room.add(1);
+                return look(Outcome::Refused(StoreError::Pressure));
+            }
+        }
+    }
+
+    /// Looks at one item at once. The batch must have been run.
+    pub(crate) fn peek<T>(&mut self, key: &[u8], look: impl FnOnce(&Value<'_>) -> T) -> Option<T> {
+        match self.handle.apply(self.now, &Op { key, action: Action::Peek }) {
+            Outcome::Hit(value) => Some(look(&value)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Writes of keys that others are to be told of: those who watch them, and those who keep copies.
+
+use crabcache_engine::{Action, Expiry, Op, Outcome, StoreError};
+
+use super::{Batch, Executor};
+use crate::database;
+use crate::shared::Shared;
+
+impl Executor<'_> {
+    #[cold]
+    pub(super) fn may_change_watched(&self, ops: &[Op<'_>]) -> bool {
+        let watches = &self.shared.watches;
+        let mut writes = ops.iter().filter(|op| !matches!(op.action, Action::Get | Action::Peek));
+        writes.any(|op| self.tracked || watches.may_have(op.key))
+    }
+
+    /// As `execute`, one by one: what came of each has to be known.
+    #[cold]
+    pub(super) fn execute_watched(&mut self, batch: &Batch<'_>, first: usize) -> usize {
+        for (at, (op, plan)) in batch.ops.iter().zip(&batch.plans).enumerate().skip(first) {
+            let outcome = self.handle.apply(self.now, op);
+            if let Outcome::Refused(StoreError::Pressure) = outcome {
+                return at;
+            }
+            let changed = changes(op, &outcome);
+            self.answers.answer(op, plan, outcome);
+            self.ends[plan.segment as usize] = self.answers.len();
+            if changed {
+                let author = self.authors.get(plan.segment as usize).copied();
+                tell_of_change(self.shared, self.tracked, op.key, author);
+            }
+        }
+        batch.ops.len()
+    }
+
+    /// Tells those who watch keys that are there: all are about to be removed.
+    pub(crate) fn will_remove_all(&mut self) {
+        if self.watched {
+            for key in self.shared.watches.keys() {
+                if self.peek(&key, |_| ()).is_some() {
+                    self.shared.watches.changed(&key);
+                }
+            }
+        }
+    }
+
+    /// Tells all those who watch keys that `concerns` is true for.
+    pub(crate) fn will_change(&self, concerns: impl Fn(&[u8]) -> bool) {
+        self.shared.watches.keys().iter().filter(|key| concerns(key)).for_each(|key| {
+            self.shared.watches.changed(key);
+        });
+    }
+}
+
+/// Tells those who watch a stored key, and those who may keep copies of it, that it has changed. No author is a stranger.
+pub(super) fn tell_of_change(shared: &Shared<'_>, tracked: bool, stored: &[u8], author: Option<u64>) {
+    shared.watches.changed(stored);
+    if tracked {
+        // Copies are told of by their names, whatever the database, as with Redis.
+        let (_, key) = database::split(stored);
+        shared.tracking.changed(shared, key, author.unwrap_or(0));
+    }
+}
+
+/// Whether the key of an operation with this outcome is no longer as it was. A lease that was won leaves it so.
+pub(super) fn changes(op: &Op<'_>, outcome: &Outcome<'_>) -> bool {
+    if let Action::Lease(lease) = op.action {
+        return lease.touch != Expiry::Keep
+            && matches!(outcome, Outcome::Hit(_) | Outcome::Won { value: Some(_) });
+    }
+    matches!(
+        outcome,
+        Outcome::Stored { .. }
+            | Outcome::Removed(_)
+            | Outcome::Touched(_)
+            | Outcome::Length(_)
+            | Outcome::Number(_)
+    )
+}

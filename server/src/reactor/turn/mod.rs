@@ -1,0 +1,222 @@
+//! One turn, in three walks over the clients that are ready.
+//!
+//! ```text
+//! gather    recv once from each, into consecutive places of one buffer                     gather.rs
+//!           | client a: kept + fresh | client b: fresh | ... |
+//! process   parse, carry out, answer: borrows the buffer, so operations point into it
+//! scatter   send each client its part of the answers, keep what is left over of its requests   scatter.rs
+//! ```
+//! Between turns, clients whose memory is needed or whose time is up are let go (`relief.rs`).
+//!
+//! Bounds: a client may have 256 KiB read in a turn, all together the buffer's length; a short read means that the
+//! socket is drained. Who was not drained, or did not fit, stays on the list, and the next poll does not wait.
+
+mod gather;
+mod relief;
+mod scatter;
+
+use std::sync::Arc;
+
+use crabcache_engine::Millis;
+use slab::Slab;
+
+use super::batch::{Executor, Pass};
+use super::budget::Budget;
+use super::deadline::Deadlines;
+use super::scratch::Scratch;
+use super::sized;
+use crate::command;
+use crate::config::Config;
+use crate::connection::client::Client;
+use crate::connection::{Connection, Phase};
+use crate::mail;
+use crate::stats::Counters;
+
+/// Bytes that a turn reads from all clients together.
+const GATHER_LEN: usize = sized(1 << 20);
+/// Behind them, room for what is read only to be dropped.
+const SCRATCH_LEN: usize = sized(16 << 10);
+
+/// A client's part of a turn.
+#[derive(Debug)]
+struct Segment {
+    key: usize,
+    source: Source,
+    /// It begins with bytes that were here before, the beginning of a request.
+    carries: bool,
+    consumed: usize,
+}
+
+/// Where the bytes of a segment lie.
+#[derive(Debug)]
+enum Source {
+    /// In the turn's buffer.
+    Buffer { start: usize, end: usize },
+    /// In a buffer that the connection had gathered.
+    Own(usize),
+}
+
+/// The clients of a worker, and the buffers of its turns.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// The clients.
+    pub(crate) connections: Slab<Connection>,
+    /// Clients to look at in the next turn.
+    ready: Vec<usize>,
+    /// Of these, who comes behind the others.
+    last: Vec<usize>,
+    visiting: Vec<usize>,
+    buffer: Box<[u8]>,
+    segments: Vec<Segment>,
+    scratch: Scratch,
+    owned: Vec<Vec<u8>>,
+    budget: Budget,
+    deadlines: Deadlines,
+    /// The moment of this turn, by the steady clock.
+    now: Millis,
+    /// Clients to let go at the end of the turn.
+    gone: Vec<usize>,
+    /// Clients that were told that nothing more comes, since the last look.
+    pub(crate) lingering: Vec<usize>,
+}
+
+impl Turn {
+    /// For one of so many workers.
+    pub(crate) fn new(config: &Config, workers: usize) -> Self {
+        Self {
+            connections: Slab::new(),
+            ready: Vec::new(),
+            last: Vec::new(),
+            visiting: Vec::new(),
+            buffer: vec![0; GATHER_LEN + SCRATCH_LEN].into_boxed_slice(),
+            segments: Vec::new(),
+            scratch: Scratch::new(),
+            owned: Vec::new(),
+            budget: Budget::new(config.client_memory_bytes / workers.max(1)),
+            deadlines: Deadlines::new(config.request_ms_max),
+            now: Millis::default(),
+            gone: Vec::new(),
+            lingering: Vec::new(),
+        }
+    }
+
+    /// Puts a client on the list for the next turn.
+    #[inline]
+    pub(crate) fn enqueue(&mut self, key: usize) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !connection.queued
+        {
+            connection.queued = true;
+            self.ready.push(key);
+        }
+    }
+
+    /// Whether somebody waits for the next turn.
+    #[must_use]
+    pub(crate) fn has_work(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether clients that need much have to wait.
+    #[must_use]
+    pub(crate) fn is_tight(&self) -> bool {
+        self.budget.is_tight()
+    }
+
+    /// Whether clients wait for memory.
+    #[must_use]
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.budget.has_waiting()
+    }
+
+    /// How many clients have something to be answered in this turn.
+    #[must_use]
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Answers what was gathered.
+    pub(crate) fn process(&mut self, executor: &mut Executor<'_>) {
+        if self.segments.is_empty() {
+            return;
+        }
+        executor.enter();
+        executor.authors.clear();
+        // Whoever begins to track within this turn is told of its own writes as of a stranger's: that is safe.
+        if executor.is_tracked() {
+            let ids = self.segments.iter().map(|segment| self.connections[segment.key].client.id);
+            executor.authors.extend(ids);
+        }
+        let mut pass = Pass::new(executor, &self.scratch);
+        let buffer: &[u8] = &self.buffer;
+        let owned: &[Vec<u8>] = &self.owned;
+        for (at, segment) in self.segments.iter_mut().enumerate() {
+            let bytes = match segment.source {
+                Source::Buffer { start, end } => &buffer[start..end],
+                Source::Own(index) => &owned[index],
+            };
+            pass.enter(at);
+            segment.consumed = command::serve(&mut self.connections[segment.key], bytes, &mut pass);
+            pass.leave();
+        }
+        pass.run();
+        drop(pass);
+        executor.leave();
+        self.scratch.clear();
+    }
+
+    /// Lets go of the clients that have gone; tells which.
+    pub(crate) fn sweep(&mut self, mut gone: impl FnMut(&Connection)) {
+        while let Some(key) = self.gone.pop() {
+            // The same client may be on the list twice: once for its last read, once for its last send.
+            let Some(mut connection) = self.connections.try_remove(key) else { continue };
+            self.budget.release(&mut connection);
+            // Its socket is closed here, by which the kernel forgets that we wanted to hear of it.
+            gone(&connection);
+        }
+    }
+
+    /// Where a client is, if it is still here.
+    pub(crate) fn find(&self, client: &Arc<Client>) -> Option<usize> {
+        let connection = self.connections.get(client.place())?;
+        Arc::ptr_eq(&connection.client, client).then(|| client.place())
+    }
+
+    /// Adds a message to what a client is sent. If too much waits for it already, it goes.
+    pub(crate) fn push(&mut self, client: &Arc<Client>, bytes: &[u8], counters: &Counters) {
+        let Some(key) = self.find(client) else { return };
+        let connection = &mut self.connections[key];
+        if connection.phase != Phase::Open {
+            return;
+        }
+        // One message may be as long as it is: the client has had no time to take it.
+        if !connection.output.is_empty() && connection.output.len() + bytes.len() > mail::WAITING_MAX {
+            counters.memory_closes.add(1);
+            self.gone.push(key);
+            return;
+        }
+        connection.output.push(bytes);
+        self.budget.charge(connection);
+        self.enqueue(key);
+    }
+
+    /// Lets a client go at the end of this turn.
+    pub(crate) fn drop_client(&mut self, key: usize) {
+        self.gone.push(key);
+    }
+
+    /// Panics if what is known of all clients together is not the sum of what is known of each.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn verify(&self) {
+        self.budget.verify(&self.connections);
+        for (key, connection) in &self.connections {
+            assert!(!connection.queued || self.ready.contains(&key), "client {key} is on no list");
+        }
+    }
+
+    /// Whether nobody is connected.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+}

@@ -1,0 +1,110 @@
+//! Clients whose memory is needed, or whose time is up.
+
+use crabcache_engine::Millis;
+
+use super::Turn;
+use crate::command;
+use crate::connection::Connection;
+use crate::reactor::budget;
+use crate::reactor::deadline::Missed;
+use crate::settings::Settings;
+use crate::stats::Counters;
+
+impl Turn {
+    /// Looks after the clients that wait for memory.
+    pub(crate) fn relieve(&mut self, counters: &Counters) {
+        self.wake_waiting();
+        if self.budget.looks(self.now) {
+            // The largest first: its memory may be enough.
+            while self.budget.has_waiting()
+                && let Some(key) = self.largest(budget::rests)
+            {
+                self.close_for_memory(key, counters);
+                self.wake_waiting();
+            }
+        }
+        if self.budget.is_stuck(self.now) {
+            self.close_largest(counters);
+        }
+    }
+
+    fn wake_waiting(&mut self) {
+        while let Some(key) = self.budget.next(&mut self.connections, self.now) {
+            self.enqueue(key);
+        }
+    }
+
+    /// Of the clients that are `wanted`, the one that holds most memory, if any holds some.
+    fn largest(&self, wanted: impl Fn(&Connection, Millis) -> bool) -> Option<usize> {
+        let wanted = self.connections.iter().filter(|(_, connection)| wanted(connection, self.now));
+        let largest = wanted.max_by_key(|(_, connection)| connection.charge.counted());
+        largest.filter(|(_, connection)| connection.charge.counted() > 0).map(|(key, _)| key)
+    }
+
+    /// Closes the client that holds most memory; false if nobody holds any.
+    #[cold]
+    pub(super) fn close_largest(&mut self, counters: &Counters) -> bool {
+        let largest = self.largest(|_, _| true);
+        if let Some(key) = largest {
+            self.close_for_memory(key, counters);
+        }
+        largest.is_some()
+    }
+
+    /// Closes a client whose memory is needed.
+    #[cold]
+    fn close_for_memory(&mut self, key: usize, counters: &Counters) {
+        counters.memory_closes.add(1);
+        self.dismiss(key, command::out_of_memory(self.connections[key].dialect));
+    }
+
+    /// Takes a client's memory back, and closes it with this for an answer.
+    fn dismiss(&mut self, key: usize, answer: &[u8]) {
+        let connection = &mut self.connections[key];
+        let reads = connection.output.is_empty();
+        self.budget.release(connection);
+        if reads {
+            // What it sends is dropped from here on, and it is told why.
+            connection.output.keep(answer);
+            self.budget.charge(connection);
+            connection.moved = self.now;
+            connection.waits = false;
+            connection.close();
+            self.enqueue(key);
+        } else {
+            // It does not take its answers; it would not take an error either.
+            self.gone.push(key);
+        }
+    }
+
+    /// When somebody's time may be up, if that can be.
+    #[must_use]
+    pub(crate) fn next_look(&self, idle_ms_max: u64) -> Option<Millis> {
+        self.deadlines.next_look(idle_ms_max > 0 && !self.connections.is_empty(), self.budget.is_held())
+    }
+
+    /// Lets go of the clients whose time is up.
+    #[inline]
+    pub(crate) fn enforce_deadlines(&mut self, settings: &Settings, counters: &Counters) {
+        if self.deadlines.is_due(self.now) {
+            self.look_at_deadlines(settings.idle_ms_max(), counters);
+        }
+    }
+
+    #[cold]
+    fn look_at_deadlines(&mut self, idle_ms_max: u64, counters: &Counters) {
+        let mut missed = Vec::new();
+        for (key, connection) in &mut self.connections {
+            let deadline = self.deadlines.missed(connection, idle_ms_max, self.now);
+            missed.extend(deadline.map(|deadline| (key, deadline)));
+        }
+        counters.timeouts.add(missed.len() as u64);
+        for (key, missed) in missed {
+            match missed {
+                // Nothing was asked, so nothing is answered.
+                Missed::Idle => self.gone.push(key),
+                Missed::Request => self.dismiss(key, command::too_slow(self.connections[key].dialect)),
+            }
+        }
+    }
+}
