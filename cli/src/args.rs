@@ -9,19 +9,20 @@ use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
 Examples:
-  crabcache-cli ping
+  crabcache-cli                            a session, with history and completion
+  crabcache-cli < commands.txt             a command on each line
   crabcache-cli put greeting hello --ttl 10s
   crabcache-cli get greeting
   crabcache-cli put photo < photo.jpg && crabcache-cli get photo > copy.jpg
-  crabcache-cli put lock me --if-absent --ttl 30s || echo taken
-  crabcache-cli incr visits 1
-  crabcache-cli scan --prefix user: | wc -l
-  crabcache-cli stats --watch
   crabcache-cli --json get greeting | jq .ttl_ms
-  crabcache-cli --addr unix:///run/crabcache.sock stats
-  crabcache-cli completions bash > /etc/bash_completion.d/crabcache-cli
+  crabcache-cli stats --watch
+  crabcache-cli --addr unix:///run/crabcache.sock ping
+  crabcache-cli --addr redis://127.0.0.1:6379 set greeting hello
 
-Exit codes:
+An address that begins with redis:// is spoken to in RESP: then commands are the server's own, sent as they are,
+but for stats, top and completions. `crabcache-cli help COMMAND` has examples for each command.
+
+Exit codes (for commands from standard input, the highest of all):
   0  done
   1  key absent, or condition not met
   2  usage
@@ -31,14 +32,46 @@ Exit codes:
 With --json each answer is an object on a line of its own. Keys and values that are not UTF-8 are then called
 key_hex and value_hex, and are hexadecimal.";
 
-/// Talk to a `CrabCache` server.
+/// The whole command line.
 #[derive(Parser)]
-#[command(version, about = "Talk to a CrabCache server", after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "crabcache-cli", version, about = "Talk to a CrabCache server", after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Option<Action>,
+}
+
+/// What stands before a command that is the server's own.
+#[derive(Parser)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+pub(crate) struct Raw {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// A line of a session.
+#[derive(Parser)]
+#[command(
+    multicall = true,
+    about = "Commands of a session",
+    override_usage = "COMMAND [ARGUMENTS]; help lists the commands",
+    after_help = "Words with blanks or any bytes: \"two words\", \"\\x00\\n\", 'as it is'. Tab completes; Ctrl-C ends what runs; quit ends."
+)]
+pub(crate) struct Typed {
+    #[command(subcommand)]
+    pub(crate) command: Action,
+}
+
+#[derive(Args)]
+pub(crate) struct Options {
     #[arg(
+        help = "Server: host:port, unix:///path, or redis://[user:password@]host[:port][/db]",
         long,
-        help = "Server: host:port or unix:///path",
         env = "CRABCACHE_ADDR",
+        hide_env_values = true,
         default_value = "127.0.0.1:7001",
         global = true
     )]
@@ -49,34 +82,42 @@ pub(crate) struct Arguments {
     /// Answer in JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    #[command(subcommand)]
-    pub(crate) command: Action,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
     /// Ask whether the server is there; prints PONG and the time it took
+    #[command(after_help = "Examples:\n  crabcache-cli ping\n  until crabcache-cli ping; do sleep 1; done")]
     Ping,
     /// Print a value, byte for byte
+    #[command(after_help = "Examples:\n  crabcache-cli get greeting\n  crabcache-cli get photo > photo.jpg")]
     Get {
         /// The key
         key: OsString,
     },
     /// Print several keys and their values, a line each; absent ones are left out
+    #[command(
+        after_help = "Examples:\n  crabcache-cli mget user:1 user:2\n  crabcache-cli --json mget user:1 user:2"
+    )]
     Mget {
         /// The keys
         #[arg(required = true)]
         keys: Vec<OsString>,
     },
     /// Store a value
+    #[command(after_help = PUT_EXAMPLES)]
     Put(PutArguments),
     /// Remove keys; prints how many were there
+    #[command(
+        after_help = "Examples:\n  crabcache-cli del greeting\n  crabcache-cli scan --prefix tmp: | xargs crabcache-cli del"
+    )]
     Del {
         /// The keys
         #[arg(required = true)]
         keys: Vec<OsString>,
     },
     /// Add to a counter and print it; an absent key counts as 0
+    #[command(after_help = "Examples:\n  crabcache-cli incr visits\n  crabcache-cli incr stock -3")]
     Incr {
         /// The key
         key: OsString,
@@ -85,6 +126,9 @@ pub(crate) enum Action {
         delta: i64,
     },
     /// Add bytes at the end of a value and print its length
+    #[command(
+        after_help = "Examples:\n  crabcache-cli append log \"one more line\"\n  date | crabcache-cli append log"
+    )]
     Append {
         /// The key
         key: OsString,
@@ -92,6 +136,9 @@ pub(crate) enum Action {
         value: Option<OsString>,
     },
     /// Change when a key expires
+    #[command(
+        after_help = "Examples:\n  crabcache-cli touch session --ttl 30m\n  crabcache-cli touch session    # never"
+    )]
     Touch {
         /// The key
         key: OsString,
@@ -100,35 +147,66 @@ pub(crate) enum Action {
         ttl: Option<Duration>,
     },
     /// Print the time that a key has left to live, such as 9500ms, or never
+    #[command(after_help = "Example:\n  crabcache-cli ttl session")]
     Ttl {
         /// The key
         key: OsString,
     },
     /// Print keys, a line each; some may come twice while the server grows
+    #[command(
+        after_help = "Examples:\n  crabcache-cli scan --prefix user: | wc -l\n  crabcache-cli --json scan | jq -r .key"
+    )]
     Scan {
         /// Only those that begin so
         #[arg(long, default_value = "")]
         prefix: OsString,
     },
     /// Print the server's statistics
+    #[command(after_help = STATS_EXAMPLES)]
     Stats {
-        /// Again and again, with what each figure grows by in a second
+        /// Again and again: on a terminal a live table, else a line each time
         #[arg(long)]
         watch: bool,
-        /// Time between two looks
-        #[arg(long, default_value = "1s", value_parser = parse_duration, value_name = "TIME", requires = "watch")]
-        interval: Duration,
-        /// Looks to take; without it until Ctrl-C
-        #[arg(long, value_name = "N", requires = "watch")]
-        count: Option<u64>,
+        #[command(flatten)]
+        pace: Pace,
     },
     /// Remove everything
+    #[command(after_help = "Example:\n  crabcache-cli flush")]
     Flush,
     /// Print a script that completes this program's arguments in a shell
+    #[command(
+        after_help = "Examples:\n  crabcache-cli completions bash > /etc/bash_completion.d/crabcache-cli\n  crabcache-cli completions fish > ~/.config/fish/completions/crabcache-cli.fish"
+    )]
     Completions {
         /// The shell
         shell: Shell,
     },
+}
+
+const PUT_EXAMPLES: &str = "\
+Examples:
+  crabcache-cli put greeting hello --ttl 10s
+  crabcache-cli put photo < photo.jpg
+  crabcache-cli put photo --file photo.jpg
+  crabcache-cli put lock me --if-absent --ttl 30s || echo taken
+  crabcache-cli put number -- -5";
+
+const STATS_EXAMPLES: &str = "\
+Examples:
+  crabcache-cli stats
+  crabcache-cli stats --watch
+  crabcache-cli stats --watch --interval 10s | tee stats.txt
+  crabcache-cli --json stats | jq .hits";
+
+/// How often to look, and for how long.
+#[derive(Args)]
+pub(crate) struct Pace {
+    /// Time between two looks
+    #[arg(long, default_value = "1s", value_parser = parse_duration, value_name = "TIME", requires = "watch")]
+    pub(crate) interval: Duration,
+    /// Looks to take; without it until Ctrl-C
+    #[arg(long, value_name = "N", requires = "watch")]
+    pub(crate) count: Option<u64>,
 }
 
 #[derive(Args)]
@@ -189,8 +267,10 @@ mod tests {
     fn arguments_are_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+        Raw::command().debug_assert();
+        Typed::command().debug_assert();
         let args = Arguments::try_parse_from(["cli", "incr", "k", "-5"]).ok();
-        assert!(matches!(args, Some(Arguments { command: Action::Incr { delta: -5, .. }, .. })));
+        assert!(matches!(args, Some(Arguments { command: Some(Action::Incr { delta: -5, .. }), .. })));
         assert!(Arguments::try_parse_from(["cli", "stats", "--count", "3"]).is_err());
     }
 }

@@ -1,96 +1,82 @@
-//! `crabcache-cli`: one command to a server, for people and shell scripts.
+//! `crabcache-cli`: commands to a server, for people and shell scripts.
 //!
 //! Exit codes: 0 done; 1 the key is absent, or the condition did not hold; 2 usage; 3 no connection, or no answer in
-//! time; 4 refused by the server, or anything else.
+//! time; 4 refused by the server, or anything else. Of a script on standard input the highest one.
 #![forbid(unsafe_code)]
 
 mod args;
 mod commands;
-mod print;
+mod console;
+mod dashboard;
+mod failure;
+mod figures;
+mod interrupt;
+mod known;
+mod native;
+mod quote;
+mod resp;
+mod session;
+mod units;
 mod watch;
 
-use std::io;
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use crabcache_client::{Client, Error};
+use clap::Parser;
 
-use crate::args::{Action, Arguments};
-use crate::print::Printer;
-
-const EXIT_ABSENT: u8 = 1;
-const EXIT_USAGE: u8 = 2; // clap's
-const EXIT_UNREACHABLE: u8 = 3;
-const EXIT_OTHER: u8 = 4;
-
-/// Why a command was not done.
-enum Failure {
-    Client(Error),
-    Io(io::Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Client(error)
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
+use crate::args::{Action, Arguments, Raw};
+use crate::console::Console;
+use crate::failure::{EXIT_ABSENT, Failure};
+use crate::native::Native;
+use crate::resp::{Address, Resp};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse(); // usage errors exit with 2
-    let addr = arguments.addr.clone();
-    match run(arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => EXIT_ABSENT.into(),
-        // Whoever reads our output has seen enough.
-        Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => EXIT_OTHER.into(),
-        Err(Failure::Io(error)) => fail(&error.to_string(), EXIT_OTHER),
-        Err(Failure::Client(error)) => fail(&format!("{addr}: {error}"), exit_code(&error)),
+    let mut addr = String::new();
+    match run(&mut addr) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            failure.report(&addr);
+            failure.exit_code().into()
+        }
     }
 }
 
-fn fail(text: &str, code: u8) -> ExitCode {
-    eprintln!("crabcache-cli: {text}");
-    code.into()
-}
-
-const fn exit_code(error: &Error) -> u8 {
-    match error {
-        Error::Address(_) => EXIT_USAGE,
-        Error::Lookup(_)
-        | Error::Connect(_)
-        | Error::NotNative(_)
-        | Error::Refused(_)
-        | Error::PoolExhausted { .. }
-        | Error::Down { .. }
-        | Error::Closed
-        | Error::Timeout
-        | Error::Io(_) => EXIT_UNREACHABLE,
-        _ => EXIT_OTHER,
+/// Gives the exit code; `addr` becomes the server that failures are about.
+fn run(addr: &mut String) -> Result<u8, Failure> {
+    if let Ok(Raw { options, words }) = Raw::try_parse()
+        && let Some(address) = Address::parse(&options.addr)
+        && let Some(name) = words.first()
+        && resp::is_servers(name.as_encoded_bytes())
+    {
+        let (address, mut console) = (address?, Console::new(options.json));
+        *addr = address.to_string();
+        let words: Vec<_> = words.into_iter().map(OsStringExt::into_vec).collect();
+        return exit(Resp::new(address, options.timeout).send(&mut console, &words), &mut console);
+    }
+    let Arguments { options, command } = Arguments::parse(); // usage errors exit with 2
+    let mut console = Console::new(options.json);
+    if let Some(Action::Completions { shell }) = command {
+        return exit(commands::completions(&mut console, shell), &mut console);
+    }
+    if let Some(address) = Address::parse(&options.addr) {
+        let mut resp = Resp::new(address?, options.timeout);
+        *addr = session::Target::addr(&resp);
+        return match command {
+            Some(command) => exit(resp.run_ours(&mut console, command), &mut console),
+            None => Ok(session::run(&mut resp, &mut console)?),
+        };
+    }
+    addr.clone_from(&options.addr);
+    let mut native = Native::new(&options)?;
+    match command {
+        Some(command) => exit(commands::run(&native.client, &mut console, command), &mut console),
+        None => Ok(session::run(&mut native, &mut console)?),
     }
 }
 
-/// True if the key was there, or the condition held.
-fn run(arguments: Arguments) -> Result<bool, Failure> {
-    if let Action::Completions { shell } = arguments.command {
-        let mut command = Arguments::command();
-        let name = command.get_name().to_owned();
-        clap_complete::generate(shell, &mut command, name, &mut io::stdout());
-        return Ok(true);
-    }
-    let client = Client::builder()
-        .addr(arguments.addr)
-        .connections_max(1)
-        .connect_timeout(arguments.timeout)
-        .request_timeout(Some(arguments.timeout))
-        .build()?;
-    let mut printer = Printer::new(arguments.json);
-    let yes = commands::run(&client, &mut printer, arguments.command)?;
-    printer.finish()?;
-    Ok(yes)
+fn exit(answer: Result<bool, Failure>, console: &mut Console) -> Result<u8, Failure> {
+    let yes = answer?;
+    console.out.flush()?;
+    Ok(if yes { 0 } else { EXIT_ABSENT })
 }

@@ -1,79 +1,80 @@
-//! `stats --watch`: the figures again and again, and what they grow by in a second.
+//! `stats --watch`: a look at the server again and again.
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::io::Write;
+use std::time::Instant;
 
-use crabcache_client::Client;
+use rustix::termios::tcgetwinsize;
 
-use crate::Failure;
-use crate::print::{Printer, stats_json};
+use crate::args::Pace;
+use crate::console::{Console, stats_json};
+use crate::dashboard::{Dashboard, header, line};
+use crate::failure::Failure;
+use crate::figures::{Figures, Look};
 
 /// To the first line, and everything below it gone.
-const CLEAR: &str = "\x1b[H\x1b[J";
+pub(crate) const CLEAR: &str = "\x1b[H\x1b[J";
+/// Where the terminal does not tell.
+const SIZE: (usize, usize) = (80, 24);
 
-type Stats = Vec<(String, String)>;
-
-/// Looks until `count` looks are taken. On a terminal each takes the place of the last one.
-pub(crate) fn watch(
-    client: &Client,
-    printer: &mut Printer,
-    interval: Duration,
-    count: Option<u64>,
+/// Calls until so many calls are made, the interval apart, or Ctrl-C.
+pub(crate) fn repeat(
+    console: &mut Console,
+    pace: &Pace,
+    mut each: impl FnMut(&mut Console) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut last: Option<(Instant, Stats)> = None;
-    let mut left = count.unwrap_or(u64::MAX);
+    let mut left = pace.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let (at, stats) = (Instant::now(), client.stats()?);
-        let before = last.as_ref().map(|(before, stats)| (at - *before, stats));
-        show(printer, &stats, before)?;
-        last = Some((at, stats));
+        let at = Instant::now();
+        each(console)?;
         left -= 1;
-        if left > 0 {
-            thread::sleep(interval.saturating_sub(at.elapsed()));
+        if left > 0 && !console.interrupt.sleep_until(at + pace.interval) {
+            break;
         }
     }
     Ok(())
 }
 
-fn show(printer: &mut Printer, stats: &Stats, before: Option<(Duration, &Stats)>) -> io::Result<()> {
-    if printer.is_json() {
-        return printer.answer(|| stats_json(stats), None);
-    }
-    let clear = if printer.terminal { CLEAR } else { "" };
-    write!(printer.out, "{clear}{}", table(stats, before))?;
-    printer.out.flush()
-}
-
-fn table(stats: &Stats, before: Option<(Duration, &Stats)>) -> String {
-    let mut table = format!("{:<24}{:>16}{:>16}\n", "", "now", "per second");
-    for (name, value) in stats {
-        let grown = before.and_then(|(time, before)| {
-            let old = before.iter().find(|(old, _)| old == name)?.1.parse::<f64>().ok()?;
-            Some((value.parse::<f64>().ok()? - old) / time.as_secs_f64())
-        });
-        let grown =
-            grown.filter(|grown| *grown != 0.0).map(|grown| format!("{grown:+.0}")).unwrap_or_default();
-        let _ = writeln!(table, "{}", format!("{name:<24}{value:>16}{grown:>16}").trim_end());
-    }
-    table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_are_shown_with_their_growth() {
-        let stats = |hits: &str| {
-            vec![("version".to_owned(), "0.1.0".to_owned()), ("hits".to_owned(), hits.to_owned())]
+/// On a terminal a table in place of the last one, else a line for each look. A server that goes away is waited for.
+pub(crate) fn watch(
+    console: &mut Console,
+    pace: &Pace,
+    mut stats: impl FnMut() -> Result<Vec<(String, String)>, Failure>,
+) -> Result<(), Failure> {
+    let mut last: Option<Look> = None;
+    let mut dashboard = Dashboard::default();
+    repeat(console, pace, |console| {
+        let begun = Instant::now();
+        let stats = match stats() {
+            Ok(stats) => stats,
+            Err(failure) if failure.is_unreachable() && last.is_some() => {
+                failure.report("server");
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
         };
-        let table = table(&stats("500"), Some((Duration::from_millis(500), &stats("100"))));
-        let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(
-            words,
-            [vec!["now", "per", "second"], vec!["version", "0.1.0"], vec!["hits", "500", "+800"]]
-        );
+        let look = Look { at: begun, took: begun.elapsed(), stats };
+        let figures = Figures::of(last.as_ref(), &look);
+        if console.json {
+            console.answer(|| stats_json(&look.stats), None)?;
+        } else if console.terminal {
+            dashboard.add(figures);
+            write!(console.out, "{CLEAR}{}", dashboard.table(&look, size(console)))?;
+        } else {
+            if last.is_none() {
+                writeln!(console.out, "{}", header())?;
+            }
+            writeln!(console.out, "{}", line(&figures))?;
+        }
+        console.out.flush()?;
+        last = Some(look);
+        Ok(())
+    })
+}
+
+/// Columns and rows of the terminal.
+pub(crate) fn size(console: &Console) -> (usize, usize) {
+    match tcgetwinsize(&console.out) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+        Ok(_) | Err(_) => SIZE,
     }
 }

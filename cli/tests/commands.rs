@@ -1,27 +1,10 @@
 //! `crabcache-cli` as shell scripts see it: bytes out, exit codes. Against the real server.
 
-#[allow(dead_code)] // the client's tests use the rest of it
-#[path = "../../client/tests/support/cache.rs"]
-mod cache;
+mod support;
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
-
-use cache::Cache;
 use serde_json::{Value, json};
-
-fn cli(addr: &str, args: &[&str], stdin: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_crabcache-cli"))
-        .args(args)
-        .env("CRABCACHE_ADDR", addr)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let _ = child.stdin.take().unwrap().write_all(stdin);
-    child.wait_with_output().unwrap()
-}
+use support::cache::Cache;
+use support::cli;
 
 #[test]
 fn commands_print_and_exit_as_documented() {
@@ -100,16 +83,16 @@ fn json_is_an_object_a_line() {
 }
 
 #[test]
-fn watch_shows_figures_and_their_growth() {
+fn watch_prints_a_line_for_each_look() {
     let cache = Cache::start();
     let args = ["stats", "--watch", "--interval", "20ms", "--count", "2"];
     let output = cli(&cache.addr.to_string(), &args, b"");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
     let text = String::from_utf8(output.stdout).unwrap();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    let commands: Vec<_> = rows.iter().filter(|row| row[0] == "commands").collect();
-    assert_eq!(commands.len(), 2, "{text}");
-    assert!(commands[0].len() == 2 && commands[1].len() == 3 && commands[1][2].starts_with('+'), "{text}");
+    assert_eq!((rows.len(), rows[0][0], rows[1][0]), (3, "req/s", "-"), "{text}");
+    // Its own looks are requests, too.
+    assert!(rows[2][0].parse::<f64>().is_ok_and(|rate| rate > 0.0), "{text}");
     assert!(!text.contains('\x1b'), "nothing for terminals in a pipe");
 }
 
@@ -135,16 +118,23 @@ fn errors_have_codes_and_say_why() {
     };
     assert!(failed(&["put", "k", "v", "--ttl", "10"], 2).contains("10s"));
     assert!(failed(&["nonsense"], 2).contains("nonsense"));
+    assert!(failed(&["stat"], 2).contains("'stats'"), "it tells what may have been meant");
     assert!(failed(&["put", "k", "v", "--file", "Cargo.toml"], 2).contains("--file"));
     assert!(failed(&["--addr", "nonsense", "ping"], 2).contains("not an address"));
     assert!(failed(&["put", "k", "--file", "no such file"], 4).contains("no such file: No such file"));
     cli(&addr, &["put", "text", "abc"], b"");
     assert!(failed(&["incr", "text"], 4).contains("not a number"));
+    assert!(failed(&["--addr", "nobody.invalid:1", "ping"], 3).contains("cannot look up the host"));
+    let large = vec![b'x'; 8 << 20];
+    let refused = cli(&addr, &["put", "large"], &large);
+    assert_eq!(refused.status.code(), Some(4));
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("8388613 bytes") && why.contains("at most "), "{why}");
     // Not the address of a stopped server: a child that another test has just forked may still hold its socket.
     assert!(failed(&["--addr", "unix:///nowhere/crab.sock", "get", "k"], 3).contains("cannot connect"));
 
     let help = cli(&addr, &["--help"], b"");
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();
-    assert!(help.contains("Examples:") && help.contains("Exit codes:") && help.contains("CRABCACHE_ADDR"));
+    assert!(help.contains("Examples:") && help.contains("Exit codes (") && help.contains("CRABCACHE_ADDR"));
 }

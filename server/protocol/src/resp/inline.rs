@@ -32,6 +32,19 @@ pub fn rewrite(line: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
     }
 }
 
+/// The words of a line; none of a blank one.
+pub fn words(line: &[u8]) -> Result<Vec<Vec<u8>>, ParseError> {
+    let (mut words, mut rest) = (Vec::new(), line);
+    loop {
+        let mut bytes = Vec::new();
+        match word(rest, |byte| bytes.push(byte))? {
+            Some(after) => rest = after,
+            None => return Ok(words),
+        }
+        words.push(bytes);
+    }
+}
+
 /// C's `isspace`.
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
@@ -153,6 +166,7 @@ mod tests {
             [&b"set \"a"[..], b"set 'a", b"set \"a\"b", b"set 'a'b", b"\"", b"PING \"a\"\\", b"a \"\\\""]
         {
             assert_eq!(rewritten(line), Err(ParseError::UnbalancedQuotes), "{}", line.escape_ascii());
+            assert_eq!(words(line), Err(ParseError::UnbalancedQuotes), "{}", line.escape_ascii());
         }
     }
 
@@ -172,6 +186,7 @@ mod tests {
                 line.extend_from_slice(b"\" ");
             }
             prop_assert_eq!(rewritten(&line), Ok(expected));
+            prop_assert_eq!(super::words(&line), Ok(words));
         }
 
         #[test]

@@ -1,20 +1,27 @@
-//! What goes to standard output: bytes as they are, and a newline only for people; or JSON, an object a line.
+//! Where answers go: standard output, in bytes as they are, with a newline only for people; or in JSON, an object a line.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use serde_json::{Map, Value};
 
+use crate::interrupt::Interrupt;
+use crate::quote::quoted;
+
 /// Standard output; it is unbuffered, so that every write of a large value is one.
-pub(crate) struct Printer {
+pub(crate) struct Console {
     pub(crate) out: StdoutLock<'static>,
     pub(crate) terminal: bool,
-    json: bool,
+    pub(crate) json: bool,
+    /// Commands come from standard input, one after the other.
+    pub(crate) session: bool,
+    pub(crate) interrupt: Interrupt,
 }
 
-impl Printer {
+impl Console {
     pub(crate) fn new(json: bool) -> Self {
         let out = io::stdout().lock();
-        Self { terminal: out.is_terminal(), out, json }
+        Self { terminal: out.is_terminal(), out, json, session: false, interrupt: Interrupt::default() }
     }
 
     /// An answer in one form or the other.
@@ -25,30 +32,42 @@ impl Printer {
     ) -> io::Result<()> {
         match text.into() {
             _ if self.json => writeln!(self.out, "{}", json()),
-            Some(text) => self.out.write_all(&[text, b"\n"].concat()),
+            Some(text) => {
+                let line = [self.shown(text).as_ref(), b"\n"].concat();
+                self.out.write_all(&line)
+            }
             None => Ok(()),
         }
     }
 
-    /// A value, byte for byte; on a terminal with a newline after it.
+    /// A value, byte for byte; with a newline after it for a person, and where other answers follow.
     pub(crate) fn value(&mut self, json: impl FnOnce() -> Value, value: &[u8]) -> io::Result<()> {
-        if self.json {
-            return writeln!(self.out, "{}", json());
+        if self.json || self.terminal || self.session {
+            return self.answer(json, value);
         }
-        self.out.write_all(value)?;
-        if self.terminal {
-            self.out.write_all(b"\n")?;
+        self.out.write_all(value)
+    }
+
+    /// What only a person in a session is told; a script has the exit code.
+    pub(crate) fn remark(&mut self, text: &str) -> io::Result<()> {
+        if self.session && self.terminal && !self.json {
+            return writeln!(self.out, "{text}");
         }
         Ok(())
     }
 
-    pub(crate) const fn is_json(&self) -> bool {
-        self.json
+    /// The bytes for this output: a terminal gets none that would disturb it.
+    fn shown<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
+        if self.terminal && !is_printable(text) {
+            return quoted(text).into_bytes().into();
+        }
+        text.into()
     }
+}
 
-    pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.out.flush()
-    }
+/// Whether a terminal can show it as it is.
+pub(crate) fn is_printable(bytes: &[u8]) -> bool {
+    str::from_utf8(bytes).is_ok_and(|text| !text.contains(|c: char| c.is_control() && !"\t\r\n".contains(c)))
 }
 
 /// An object with these bytes: as text under the name, or in hexadecimal under the name with `_hex`.
@@ -72,7 +91,7 @@ pub(crate) fn stats_json(stats: &[(String, String)]) -> Value {
     Value::Object(stats.iter().map(figure).collect::<Map<_, _>>())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 15])
@@ -92,5 +111,14 @@ mod tests {
         assert_eq!(object, json!({"n": 1, "key": "ä\n", "value_hex": "ff0061"}));
         let stats = [("items".to_owned(), "3".to_owned()), ("version".to_owned(), "0.1.0".to_owned())];
         assert_eq!(stats_json(&stats), json!({"items": 3, "version": "0.1.0"}));
+    }
+
+    #[test]
+    fn what_disturbs_a_terminal_is_not_printable() {
+        for (bytes, printable) in
+            [(&b"a\tb\r\n"[..], true), ("ä".as_bytes(), true), (b"\x1b[2J", false), (b"\xFF", false)]
+        {
+            assert_eq!(is_printable(bytes), printable, "{}", bytes.escape_ascii());
+        }
     }
 }

@@ -1,0 +1,202 @@
+//! How figures are shown: a table that fits a terminal, or a line for each look.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use crate::figures::{Figures, Look};
+use crate::units::{bytes, count, short};
+
+/// Looks of which a curve can be drawn.
+const PAST_MAX: usize = 120;
+/// A narrower curve says nothing.
+const CURVE_MIN: usize = 8;
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const NAME_WIDTH: usize = 13;
+const VALUE_WIDTH: usize = 16;
+
+/// A row of the table: its name, its text, and what its curve follows.
+struct Row {
+    name: &'static str,
+    text: fn(&Figures) -> Option<String>,
+    curve: fn(&Figures) -> Option<f64>,
+}
+
+const ROWS: [Row; 13] = [
+    Row { name: "requests", text: |f| f.requests.map(per_second), curve: |f| f.requests },
+    Row { name: "hit ratio", text: |f| f.hit_ratio.map(percent), curve: |f| f.hit_ratio },
+    Row { name: "stores", text: |f| f.stores.map(per_second), curve: |f| f.stores },
+    Row { name: "memory", text: memory, curve: |f| f.memory },
+    Row { name: "items", text: |f| f.items.map(count), curve: |f| f.items },
+    Row { name: "evictions", text: |f| f.evictions.map(per_second), curve: |f| f.evictions },
+    Row { name: "expirations", text: |f| f.expirations.map(per_second), curve: |f| f.expirations },
+    Row { name: "connections", text: |f| f.connections.map(count), curve: |f| f.connections },
+    Row { name: "received", text: |f| f.bytes_in.map(bytes_per_second), curve: |f| f.bytes_in },
+    Row { name: "sent", text: |f| f.bytes_out.map(bytes_per_second), curve: |f| f.bytes_out },
+    Row { name: "errors", text: |f| f.errors.map(per_second), curve: |f| f.errors },
+    Row { name: "p99 of GET", text: |f| f.p99_us.map(|us| format!("{us:.1} µs")), curve: |f| f.p99_us },
+    Row { name: "this look", text: |f| Some(format!("{:.2} ms", f.look_ms)), curve: |f| Some(f.look_ms) },
+];
+
+fn per_second(rate: f64) -> String {
+    format!("{}/s", count(rate))
+}
+
+fn bytes_per_second(rate: f64) -> String {
+    format!("{}/s", bytes(rate))
+}
+
+fn percent(ratio: f64) -> String {
+    format!("{:.1} %", ratio * 100.0)
+}
+
+fn memory(figures: &Figures) -> Option<String> {
+    let used = figures.memory?;
+    Some(match figures.memory_max {
+        Some(max) => format!("{} ({:.0} %)", bytes(used), used / max * 100.0),
+        None => bytes(used),
+    })
+}
+
+/// A table that takes the place of the last one.
+#[derive(Default)]
+pub(crate) struct Dashboard {
+    past: VecDeque<Figures>,
+}
+
+impl Dashboard {
+    pub(crate) fn add(&mut self, figures: Figures) {
+        if self.past.len() == PAST_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back(figures);
+    }
+
+    /// The table of the last look, for a terminal of this size. What does not fit is left out: curves, then rows from the end.
+    pub(crate) fn table(&self, look: &Look, (width, height): (usize, usize)) -> String {
+        let Some(figures) = self.past.back() else { return String::new() };
+        let mut lines = vec![title(look)];
+        for row in &ROWS {
+            let Some(text) = (row.text)(figures) else { continue };
+            let mut line = format!("{:<NAME_WIDTH$}{text:>VALUE_WIDTH$}", row.name);
+            let left = width.saturating_sub(NAME_WIDTH + VALUE_WIDTH + 2);
+            if left >= CURVE_MIN {
+                let _ = write!(line, "  {}", self.curve(row.curve, left));
+            }
+            lines.push(line);
+        }
+        lines.truncate(height.saturating_sub(1).max(1)); // the cursor takes one
+        lines.iter().map(|line| line.chars().take(width).collect::<String>() + "\n").collect()
+    }
+
+    /// The last looks, from nothing to the highest of them.
+    fn curve(&self, of: fn(&Figures) -> Option<f64>, width: usize) -> String {
+        let shown = self.past.len().saturating_sub(width);
+        let past: Vec<_> = self.past.iter().skip(shown).map(of).collect();
+        let highest = past.iter().flatten().fold(0.0, |highest: f64, number| highest.max(*number));
+        let bar = |number: &Option<f64>| match number {
+            Some(number) if *number > 0.0 => BARS[((number / highest * 8.0).ceil() as usize).clamp(1, 8) - 1],
+            _ => ' ',
+        };
+        past.iter().map(bar).collect()
+    }
+}
+
+fn title(look: &Look) -> String {
+    let version = look.text(["version", "redis_version"]).unwrap_or("?");
+    let up = look.number(["uptime_s", "uptime_in_seconds"]).unwrap_or_default() as u64;
+    let (hours, minutes, seconds) = (up / 3600, up / 60 % 60, up % 60);
+    format!("version {version}, up {hours}:{minutes:02}:{seconds:02}; Ctrl-C ends")
+}
+
+/// A column of a line.
+struct Column {
+    name: &'static str,
+    text: fn(&Figures) -> Option<String>,
+}
+
+const COLUMNS: [Column; 12] = [
+    Column { name: "req/s", text: |f| f.requests.map(short) },
+    Column { name: "hit%", text: |f| f.hit_ratio.map(|ratio| format!("{:.1}", ratio * 100.0)) },
+    Column { name: "store/s", text: |f| f.stores.map(short) },
+    Column { name: "evict/s", text: |f| f.evictions.map(short) },
+    Column { name: "expir/s", text: |f| f.expirations.map(short) },
+    Column { name: "items", text: |f| f.items.map(short) },
+    Column { name: "mem MiB", text: |f| f.memory.map(|bytes| short(bytes / 1024.0 / 1024.0)) },
+    Column { name: "conns", text: |f| f.connections.map(short) },
+    Column { name: "in B/s", text: |f| f.bytes_in.map(short) },
+    Column { name: "out B/s", text: |f| f.bytes_out.map(short) },
+    Column { name: "err/s", text: |f| f.errors.map(short) },
+    Column { name: "p99 us", text: |f| f.p99_us.map(|us| format!("{us:.1}")) },
+];
+
+/// The names of a line's columns.
+pub(crate) fn header() -> String {
+    columns(|column| column.name.to_owned())
+}
+
+/// What a look says in one line; `-` is what it does not.
+pub(crate) fn line(figures: &Figures) -> String {
+    columns(|column| (column.text)(figures).unwrap_or_else(|| "-".to_owned()))
+}
+
+fn columns(text: impl Fn(&Column) -> String) -> String {
+    COLUMNS.iter().fold(String::new(), |mut line, column| {
+        let _ = write!(line, "{:>8}", text(column)); // writing to a String cannot fail
+        line
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::figures::tests::look;
+
+    fn filled() -> (Dashboard, Look) {
+        let begin = Instant::now();
+        let look = |second: u32, commands: &str| {
+            let stats = [
+                ("version", "0.1.0"),
+                ("uptime_s", "3661"),
+                ("commands", commands),
+                ("used_bytes", "1048576"),
+                ("region_bytes", "2097152"),
+            ];
+            look(begin + Duration::from_secs(1) * second, &stats)
+        };
+        let looks = [look(0, "0"), look(1, "1000"), look(2, "3000")];
+        let mut dashboard = Dashboard::default();
+        dashboard.add(Figures::of(None, &looks[0]));
+        dashboard.add(Figures::of(Some(&looks[0]), &looks[1]));
+        dashboard.add(Figures::of(Some(&looks[1]), &looks[2]));
+        (dashboard, looks[2].clone())
+    }
+
+    #[test]
+    fn tables_fit_the_terminal() {
+        let (dashboard, look) = filled();
+        let wide = dashboard.table(&look, (80, 24));
+        let lines: Vec<&str> = wide.lines().collect();
+        assert_eq!(lines[0], "version 0.1.0, up 1:01:01; Ctrl-C ends");
+        assert_eq!(lines[1], "requests              2,000/s   ▄█");
+        assert_eq!(lines[2], "memory        1.00 MiB (50 %)  ███");
+        let narrow = dashboard.table(&look, (34, 3));
+        assert_eq!(
+            narrow.lines().collect::<Vec<_>>(),
+            ["version 0.1.0, up 1:01:01; Ctrl-C ", "requests              2,000/s"]
+        );
+        assert_eq!(dashboard.table(&look, (0, 0)), "\n");
+    }
+
+    #[test]
+    fn lines_have_a_word_for_each_column() {
+        let (dashboard, _) = filled();
+        let line = line(&dashboard.past[2]);
+        assert_eq!(
+            line.split_whitespace().collect::<Vec<_>>(),
+            ["2000", "-", "-", "-", "-", "-", "1", "-", "-", "-", "-", "-"]
+        );
+        assert_eq!((header().len(), header().split_whitespace().next()), (line.len(), Some("req/s")));
+    }
+}

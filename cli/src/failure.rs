@@ -1,0 +1,109 @@
+//! Why a command was not done, and the exit code that tells it to a script.
+
+use std::io;
+
+use crabcache_client::Error;
+
+pub(crate) const EXIT_ABSENT: u8 = 1;
+const EXIT_USAGE: u8 = 2; // clap's
+const EXIT_UNREACHABLE: u8 = 3;
+const EXIT_OTHER: u8 = 4;
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What the client says.
+    Client(Error),
+    /// Reading or printing failed.
+    Io(io::Error),
+    /// The command cannot be understood; clap has the words.
+    Usage(clap::Error),
+    /// The command cannot be understood, or asks for what there is not.
+    Wrong(String),
+    /// No connection of RESP, or no answer in time.
+    Unreachable(String),
+    /// The server refused, or answered nonsense.
+    Refused(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl Failure {
+    /// Whether whoever reads our output has seen enough.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Whether the server is not there, or does not answer.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.exit_code() == EXIT_UNREACHABLE
+    }
+
+    /// Tells it on standard error; `addr` is whom we talked to.
+    pub(crate) fn report(&self, addr: &str) {
+        let text = match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
+            Self::Usage(error) => {
+                let _ = error.print(); // help goes to standard output; if that is gone, nobody wants it
+                return;
+            }
+            Self::Io(_) | Self::Wrong(_) => self.text(),
+            _ => format!("{addr}: {}", self.text()),
+        };
+        eprintln!("crabcache-cli: {text}");
+    }
+
+    /// Tells it to a person who knows whom we talk to.
+    pub(crate) fn tell(&self) {
+        match self {
+            Self::Usage(_) => self.report(""),
+            _ => eprintln!("(error) {}", self.text()),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Io(error) => error.to_string(),
+            Self::Usage(error) => error.to_string(),
+            Self::Client(error @ Error::NotNative(b'-')) => format!("{error}; try --addr redis://host:port"),
+            Self::Client(error) => error.to_string(),
+            Self::Wrong(text) | Self::Unreachable(text) | Self::Refused(text) => text.clone(),
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(help) if !help.use_stderr() => 0,
+            Self::Usage(_) | Self::Wrong(_) | Self::Client(Error::Address(_)) => EXIT_USAGE,
+            Self::Unreachable(_)
+            | Self::Client(
+                Error::Lookup(_)
+                | Error::Connect(_)
+                | Error::NotNative(_)
+                | Error::Refused(_)
+                | Error::PoolExhausted { .. }
+                | Error::Down { .. }
+                | Error::Closed
+                | Error::Timeout
+                | Error::Io(_),
+            ) => EXIT_UNREACHABLE,
+            _ => EXIT_OTHER,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A `CrabCache` server, through the client.
+
+use std::time::Duration;
+
+use crabcache_client::Client;
+
+use crate::args::Options;
+use crate::commands;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::known::{self, Known};
+use crate::session::{Target, typed};
+
+/// After a failure to connect nothing is tried for so long: a person is slower.
+const BACKOFF: Duration = Duration::from_millis(1);
+
+/// A server that speaks the native protocol.
+pub(crate) struct Native {
+    pub(crate) client: Client,
+    addr: String,
+}
+
+impl Native {
+    pub(crate) fn new(options: &Options) -> Result<Self, Failure> {
+        let client = Client::builder()
+            .addr(&options.addr)
+            .connections_max(1)
+            .connect_timeout(options.timeout)
+            .request_timeout(Some(options.timeout))
+            .backoff(BACKOFF, BACKOFF)
+            .build()?;
+        Ok(Self { client, addr: options.addr.clone() })
+    }
+}
+
+impl Target for Native {
+    fn run(&mut self, console: &mut Console, words: &[Vec<u8>]) -> Result<bool, Failure> {
+        commands::run(&self.client, console, typed(words)?)
+    }
+
+    fn addr(&self) -> String {
+        self.addr.clone()
+    }
+
+    fn greeting(&mut self) -> Result<String, Failure> {
+        Ok(self.client.hello()?.server)
+    }
+
+    fn known(&mut self) -> Vec<Known> {
+        known::ours()
+    }
+}

@@ -1,0 +1,206 @@
+//! Commands one after the other: typed by a person, or from a file or pipe.
+//!
+//! ```text
+//! Lines     where they come from: an editor, or standard input
+//! inline    words, with quotes and escapes as redis-cli knows them
+//! Target    carries them out, natively or in RESP
+//! ```
+//! A failure is told and does not end the session.
+
+mod editor;
+mod history;
+mod piped;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::os::unix::ffi::OsStringExt;
+
+use clap::Parser;
+use crabcache_protocol::resp::inline;
+
+use crate::args::{Action, Typed};
+use crate::console::Console;
+use crate::failure::{EXIT_ABSENT, Failure};
+use crate::interrupt::Interrupt;
+use crate::known::Known;
+
+/// Carries out commands.
+pub(crate) trait Target {
+    /// True if the key was there, or the condition held.
+    fn run(&mut self, console: &mut Console, words: &[Vec<u8>]) -> Result<bool, Failure>;
+    /// Whom it talks to.
+    fn addr(&self) -> String;
+    /// Who that is.
+    fn greeting(&mut self) -> Result<String, Failure>;
+    /// Its commands.
+    fn known(&mut self) -> Vec<Known>;
+}
+
+/// What a source of lines gives.
+#[derive(Debug)]
+pub(crate) enum Line {
+    Text(Vec<u8>),
+    /// Nothing, but go on.
+    None,
+    End,
+}
+
+/// A source of lines.
+pub(crate) trait Lines {
+    fn next_line(&mut self) -> io::Result<Line>;
+    /// Whether a person types them.
+    fn is_typed(&self) -> bool {
+        false
+    }
+}
+
+/// Carries out what is typed or piped. Gives the exit code: for a person 0, for a script the highest of all commands.
+pub(crate) fn run(target: &mut dyn Target, console: &mut Console) -> io::Result<u8> {
+    console.session = true;
+    if !(io::stdin().is_terminal() && console.terminal) {
+        return Ok(each(&mut piped::Piped::new(), target, console));
+    }
+    console.interrupt = Interrupt::listen()?;
+    match target.greeting() {
+        Ok(name) => console.remark(&format!("{name} at {}; help explains, quit ends", target.addr()))?,
+        Err(failure) => failure.tell(),
+    }
+    let mut editor = editor::Editor::new(format!("{}> ", target.addr()), target.known())?;
+    each(&mut editor, target, console);
+    Ok(0)
+}
+
+/// Gives the highest exit code. Failures of a script come with the number of their line.
+fn each(lines: &mut dyn Lines, target: &mut dyn Target, console: &mut Console) -> u8 {
+    let mut highest = 0;
+    for number in 1_u64.. {
+        let line = match lines.next_line() {
+            Ok(Line::Text(line)) => line,
+            Ok(Line::None) => continue,
+            Ok(Line::End) => break,
+            Err(error) => {
+                let failure = Failure::from(error);
+                failure.report(&target.addr());
+                return failure.exit_code();
+            }
+        };
+        console.interrupt.reset();
+        let code = match one(&line, target, console) {
+            Ok(Next::Go(yes)) => u8::from(!yes) * EXIT_ABSENT,
+            Ok(Next::End) => break,
+            Err(failure) if failure.is_broken_pipe() => return failure.exit_code(),
+            Err(failure) if lines.is_typed() => {
+                failure.tell();
+                0
+            }
+            Err(failure) => {
+                eprint!("line {number}: ");
+                failure.report(&target.addr());
+                failure.exit_code()
+            }
+        };
+        highest = highest.max(code);
+    }
+    highest
+}
+
+/// What comes after a line.
+enum Next {
+    /// The next one. True if the key was there, or the condition held.
+    Go(bool),
+    End,
+}
+
+fn one(line: &[u8], target: &mut dyn Target, console: &mut Console) -> Result<Next, Failure> {
+    if line.trim_ascii_start().starts_with(b"#") {
+        return Ok(Next::Go(true));
+    }
+    let words = inline::words(line).map_err(|_| Failure::Wrong("a quote is not closed".to_owned()))?;
+    match words.as_slice() {
+        [] => Ok(Next::Go(true)),
+        [word] if [&b"quit"[..], b"exit"].contains(&word.to_ascii_lowercase().as_slice()) => Ok(Next::End),
+        words => Ok(Next::Go(target.run(console, words)?)),
+    }
+}
+
+/// A command of ours.
+pub(crate) fn typed(words: &[Vec<u8>]) -> Result<Action, Failure> {
+    let words = words.iter().map(|word| OsString::from_vec(word.clone()));
+    Ok(Typed::try_parse_from(words)?.command)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    impl Lines for VecDeque<Line> {
+        fn next_line(&mut self) -> io::Result<Line> {
+            Ok(self.pop_front().unwrap_or(Line::End))
+        }
+    }
+
+    /// Notes what it is asked to do; `fail` fails, `absent` finds nothing.
+    #[derive(Default)]
+    struct Noting(Vec<Vec<Vec<u8>>>);
+
+    impl Target for Noting {
+        fn run(&mut self, _: &mut Console, words: &[Vec<u8>]) -> Result<bool, Failure> {
+            self.0.push(words.to_vec());
+            match words[0].as_slice() {
+                b"fail" => Err(Failure::Refused("on purpose".to_owned())),
+                name => Ok(name != b"absent"),
+            }
+        }
+
+        fn addr(&self) -> String {
+            "nowhere".to_owned()
+        }
+
+        fn greeting(&mut self) -> Result<String, Failure> {
+            Ok(String::new())
+        }
+
+        fn known(&mut self) -> Vec<Known> {
+            Vec::new()
+        }
+    }
+
+    fn session(lines: &[&str]) -> (u8, Vec<Vec<Vec<u8>>>) {
+        let mut lines: VecDeque<Line> =
+            lines.iter().map(|line| Line::Text(line.as_bytes().to_vec())).collect();
+        lines.insert(lines.len() / 2, Line::None);
+        let mut target = Noting::default();
+        let code = each(&mut lines, &mut target, &mut Console::new(false));
+        (code, target.0)
+    }
+
+    #[test]
+    fn lines_become_words() {
+        let (code, commands) =
+            session(&["", " # a remark", r#"put "two words" "\x00\n""#, "get  'a b' ", "quit", "get never"]);
+        let expected = [&[&b"put"[..], b"two words", b"\0\n"][..], &[b"get", b"a b"]];
+        assert_eq!((code, commands.len()), (0, 2));
+        assert!(commands.iter().zip(expected).all(|(words, expected)| words == expected), "{commands:?}");
+    }
+
+    #[test]
+    fn failures_do_not_end_a_session_but_are_remembered() {
+        assert_eq!(session(&["absent", "get k"]).0, 1);
+        let (code, commands) = session(&["fail", "get \"unclosed", "absent", "get k"]);
+        assert_eq!((code, commands.len()), (4, 3));
+        assert_eq!(session(&["EXIT", "fail"]), (0, vec![]));
+    }
+
+    #[test]
+    fn typed_commands_take_any_bytes_and_suggest() {
+        let words = |line: &[u8]| inline::words(line).unwrap_or_default();
+        let get = typed(&words(br#"get "\xff\x00""#));
+        assert!(matches!(get, Ok(Action::Get { key }) if key.as_encoded_bytes() == b"\xFF\0"));
+        match typed(&words(b"scann")) {
+            Err(Failure::Usage(error)) => assert!(error.to_string().contains("'scan'"), "{error}"),
+            _ => panic!("there is no scann"),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A session outlives its server. In a program of its own: a child that another test has just forked may still hold the
+//! socket of a stopped server.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+
+use support::cache::Cache;
+use support::program;
+
+#[test]
+fn sessions_outlive_the_server() {
+    for scheme in ["", "redis://"] {
+        let mut cache = Cache::start();
+        let addr = cache.addr;
+        let mut child = program(&format!("{scheme}{addr}"), &[]).spawn().unwrap();
+        let (mut input, mut output) =
+            (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        let mut count = |input: &mut dyn Write| {
+            input.write_all(b"incr n\n").unwrap();
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            line
+        };
+        assert_eq!((count(&mut input).as_str(), count(&mut input).as_str()), ("1\n", "2\n"));
+        cache.stop();
+        input.write_all(b"get n\n").unwrap();
+        let mut line = String::new();
+        errors.read_line(&mut line).unwrap();
+        assert!(line.starts_with("line 3: ") && line.contains(&addr.to_string()), "{line}");
+        let again = Cache::start_at(addr);
+        assert_eq!(count(&mut input), "1\n", "a new server has nothing");
+        drop(input);
+        assert_eq!(child.wait().unwrap().code(), Some(3));
+        drop(again);
+    }
+}
