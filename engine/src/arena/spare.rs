@@ -32,9 +32,10 @@ pub(crate) struct Spares {
     granules_max: u32,
 }
 
+/// Neighbours of either kind, sizes in a shard and shards with items of one size, have slots of their own.
 #[inline(always)]
 fn slot_of(shard: u32, granules: u32) -> usize {
-    (granules ^ shard << 3) as usize % SLOTS
+    granules.wrapping_add(shard) as usize % SLOTS
 }
 
 impl Slot {
