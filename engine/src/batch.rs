@@ -10,50 +10,44 @@
 //! that a cache can do about its speed (benches/README.md).
 
 use crate::arch::{Kernels, Work, prefetch_read};
-use crate::config::GRANULE;
+use crate::config::{GRANULE, offset_of};
 use crate::error::StoreError;
 use crate::guard::Value;
 use crate::index::{Found, Home, Image, Lookup, Place, Word, image_granules};
+use crate::item::Item;
 use crate::local::Local;
 use crate::op::{Action, Op, Outcome};
 use crate::ops::read::{confirm, get, hit};
 use crate::ops::store::overwrite;
 use crate::ops::{Target, execute, refuse_key};
+use crate::region::Part;
 use crate::shared::{KeyHash, Shard, Shared};
 use crate::time::Millis;
 use crate::{BATCH, KEY_LEN_MAX};
 
 /// What is known about one operation of the batch.
 #[derive(Clone, Copy)]
-struct Slot {
+struct Slot<'c> {
     hash: KeyHash,
-    /// Of the shard, in the region.
-    base: usize,
-    bucket: u64,
+    /// Of the shard, as its number.
+    shard: Part<'c>,
     /// The bucket's word; unborn while nothing is known.
     word: Word,
-    /// Where the bucket's word lies in the region; then where the place of the first candidate does.
+    /// Where the bucket's word lies in the shard; then where the place of the first candidate does.
     at: usize,
     /// The first candidate; a hole while there is none.
     place: Place,
     /// At which the hash was addressed.
-    level: u32,
+    level: u8,
+    number: u8,
 }
 
-impl Slot {
-    const EMPTY: Self = Self {
-        hash: KeyHash(0),
-        base: 0,
-        bucket: 0,
-        word: Word::UNBORN,
-        at: 0,
-        place: Place::HOLE,
-        level: 0,
-    };
+type Slots<'c> = heapless::Vec<Slot<'c>, BATCH>;
 
+impl<'c> Slot<'c> {
     #[inline(always)]
-    fn shard<'c>(&self, shared: &'c Shared) -> Shard<'c> {
-        Shard { shared, number: self.hash.shard(shared.geometry.shards), base: self.base }
+    fn shard(&self, shared: &'c Shared) -> Shard<'c> {
+        Shard { shared, number: u32::from(self.number), part: self.shard }
     }
 
     #[inline(always)]
@@ -64,7 +58,7 @@ impl Slot {
     /// What the probe saw, for a write to begin with.
     #[inline(always)]
     fn hint(&self) -> Option<Lookup> {
-        let home = Home { bucket: self.bucket, word: self.word };
+        let home = Home { bucket: self.hash.bucket(self.word.level()), word: self.word };
         self.word.is_born().then_some(Lookup { home, found: self.found() })
     }
 }
@@ -119,36 +113,51 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
     fn run<K: Kernels>(self) -> usize {
         let Self { local, now, ops, first, sink } = self;
         let shared = local.shared;
-        let mut slots = [Slot::EMPTY; BATCH];
-        hash::<K>(shared, ops, &mut slots);
+        let mut slots = hash::<K>(shared, ops.iter().map(|op| op.key));
         if ops.len() > 1 {
-            probe::<K>(shared, &mut slots[..ops.len()]);
+            probe::<K>(shared, &mut slots);
         }
         let grip = local.grip;
-        for (i, (op, slot)) in ops.iter().zip(&slots).enumerate() {
+        let mut done = 0;
+        while let (Some(op), Some(slot)) = (ops.get(done), slots.get(done)) {
             // Not if room had to be made meanwhile: what was seen before may be gone.
             let holds = grip == local.grip;
-            // Reading and replacing an item that is there is done here, all the rest elsewhere.
-            if let Some(found) = slot.found()
-                && holds
-            {
-                let shard = slot.shard(shared);
+            // Reading and replacing items that are there is done here, all the rest elsewhere. One loop for each, so that
+            // neither has to keep in registers what the other needs.
+            if holds {
+                let before = done;
                 match op.action {
                     Action::Get => {
-                        if let Some(item) = confirm::<K>(shard, found, op.key)
-                            && !item.is_expired(now)
-                        {
-                            sink.hit(first + i, hit(local, item));
-                            continue;
+                        for (op, slot) in ops[done..].iter().zip(&slots[done..]) {
+                            let Action::Get = op.action else { break };
+                            let Some(found) = slot.found() else { break };
+                            let Some(item) = confirm::<K>(slot.shard(shared), found, op.key) else { break };
+                            if item.is_expired(now) {
+                                break;
+                            }
+                            sink.hit(first + done, hit(local, item));
+                            done += 1;
                         }
                     }
-                    Action::Put(ref put) if !slot.word.is_splitting() => {
-                        if let Some(old) = overwrite::<K>(local, shard, found, op.key, put, now) {
-                            sink.replaced(first + i, old);
-                            continue;
+                    Action::Put(_) => {
+                        for (op, slot) in ops[done..].iter().zip(&slots[done..]) {
+                            let Action::Put(ref put) = op.action else { break };
+                            let Some(found) = slot.found() else { break };
+                            if slot.word.is_splitting() {
+                                break;
+                            }
+                            let shard = slot.shard(shared);
+                            let Some(item) = confirm::<K>(shard, found, op.key) else { break };
+                            let old = overwrite::<K>(local, shard, (found, item), op.key, put, now);
+                            let Some(old) = old else { break };
+                            sink.replaced(first + done, old);
+                            done += 1;
                         }
                     }
                     _ => {}
+                }
+                if done > before {
+                    continue;
                 }
             }
             let outcome = if op.key.len() > KEY_LEN_MAX {
@@ -159,11 +168,59 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
                 execute(local, &Target { shard, hash: slot.hash, key: op.key, now, hint }, op)
             };
             if let Outcome::Refused(StoreError::Pressure) = outcome {
-                return i;
+                return done;
             }
-            sink.take(first + i, outcome);
+            sink.take(first + done, outcome);
+            done += 1;
         }
-        ops.len()
+        done
+    }
+}
+
+/// Reads up to [`BATCH`] keys and reports each answer, in order.
+pub(crate) struct FindAll<'l, 'c, 'k, Q, F> {
+    pub(crate) local: &'l mut Local<'c>,
+    pub(crate) now: Millis,
+    pub(crate) keys: &'k [Q],
+    /// Number of the first of them, for `report`.
+    pub(crate) first: usize,
+    pub(crate) report: &'l mut F,
+}
+
+impl<Q: AsRef<[u8]>, F: FnMut(usize, Option<Value<'_>>)> Work for FindAll<'_, '_, '_, Q, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) {
+        let Self { local, now, keys, first, report } = self;
+        let shared = local.shared;
+        let mut slots = hash::<K>(shared, keys.iter().map(AsRef::as_ref));
+        probe::<K>(shared, &mut slots);
+        for (i, (key, slot)) in keys.iter().zip(&slots).enumerate() {
+            let (key, shard) = (key.as_ref(), slot.shard(shared));
+            // Not by combinators: a closure that is not inlined keeps the kernels from being inlined (`arch`).
+            let value = if let Some(found) = slot.found()
+                && let Some(item) = confirm::<K>(shard, found, key)
+                && !item.is_expired(now)
+            {
+                Some(hit(local, item))
+            } else {
+                seek(local, &Target { shard, hash: slot.hash, key, now, hint: slot.hint() })
+            };
+            report(first + i, value);
+        }
+    }
+}
+
+/// Reads a key that the batch did not find, or not any more.
+#[inline(never)]
+fn seek<'c>(local: &mut Local<'c>, target: &Target<'c, '_>) -> Option<Value<'c>> {
+    if target.key.len() > KEY_LEN_MAX {
+        return None;
+    }
+    match execute(local, target, &Op::get(target.key)) {
+        Outcome::Hit(value) => Some(value),
+        _ => None,
     }
 }
 
@@ -185,7 +242,22 @@ impl<'c> Work for Alone<'_, 'c, '_> {
         }
         let hash = KeyHash(K::hash(&local.shared.seed, op.key));
         let shard = local.shared.shard(hash.shard(local.shared.geometry.shards));
-        execute(local, &Target { shard, hash, key: op.key, now, hint: None }, op)
+        let mut hint = None;
+        if let Action::Put(ref put) = op.action {
+            let home = shard.home(hash);
+            let found = shard.probe::<K>(home.word, hash, op.key);
+            if let Some(found) = found
+                && !found.place.is_frozen()
+                && !home.word.is_splitting()
+            {
+                let item = Item::load(shard, found.place.item());
+                if let Some(old) = overwrite::<K>(local, shard, (found, item), op.key, put, now) {
+                    return Outcome::Stored { old: Some(old) };
+                }
+            }
+            hint = Some(Lookup { home, found });
+        }
+        execute(local, &Target { shard, hash, key: op.key, now, hint }, op)
     }
 }
 
@@ -213,32 +285,39 @@ impl<'c> Work for Find<'_, 'c, '_> {
 
 /// Hashes the keys, and asks for the words of their buckets.
 #[inline(always)]
-fn hash<K: Kernels>(shared: &Shared, ops: &[Op<'_>], slots: &mut [Slot; BATCH]) {
-    for (op, slot) in ops.iter().zip(slots.iter_mut()) {
-        if op.key.len() > KEY_LEN_MAX {
-            // It lives nowhere; any bucket will do.
-            slot.hash = KeyHash(0);
-        } else {
-            slot.hash = KeyHash(K::hash(&shared.seed, op.key));
-        }
-        let shard = shared.shard(slot.hash.shard(shared.geometry.shards));
-        slot.base = shard.base;
-        (slot.bucket, slot.level) = shard.first_bucket(slot.hash);
-        slot.at = shard.directory_at(slot.bucket);
-        prefetch_read(shared.region.hint(slot.at));
+fn hash<'c, 'k, K: Kernels>(shared: &'c Shared, keys: impl Iterator<Item = &'k [u8]>) -> Slots<'c> {
+    let mut slots = Slots::new();
+    for key in keys {
+        // A key that is too long lives nowhere; any bucket will do.
+        let key = if key.len() > KEY_LEN_MAX { &[] } else { key };
+        let hash = KeyHash(K::hash(&shared.seed, key));
+        let shard = shared.shard(hash.shard(shared.geometry.shards));
+        let (bucket, level) = shard.first_bucket(hash);
+        let at = shard.directory_at(bucket);
+        prefetch_read(shard.part.hint(at));
+        // There are no more operations than that.
+        let _ = slots.push(Slot {
+            hash,
+            shard: shard.part,
+            word: Word::UNBORN,
+            at,
+            place: Place::HOLE,
+            level: level as u8,
+            number: shard.number as u8,
+        });
     }
+    slots
 }
 
 /// Finds the image of each, then the item that has the key if any has.
 #[inline(always)]
-fn probe<K: Kernels>(shared: &Shared, slots: &mut [Slot]) {
+fn probe<K: Kernels>(shared: &Shared, slots: &mut [Slot<'_>]) {
     for slot in slots.iter_mut() {
         let shard = slot.shard(shared);
-        let home = shard.home_from(slot.hash, slot.bucket, slot.level, shard.load_at(slot.at));
-        (slot.bucket, slot.word) = (home.bucket, home.word);
-        let image = shared.region.hint(shard.at(home.word.image()));
+        slot.word = shard.home_from(slot.hash, u32::from(slot.level), shard.load_at(slot.at)).word;
+        let image = slot.shard.hint(offset_of(slot.word.image()));
         prefetch_read(image);
-        prefetch_read(image.wrapping_add(image_granules(home.word.len()) as usize * GRANULE - 1));
+        prefetch_read(image.wrapping_add(image_granules(slot.word.len()) as usize * GRANULE - 1));
     }
     for slot in slots.iter_mut() {
         let shard = slot.shard(shared);
@@ -251,13 +330,13 @@ fn probe<K: Kernels>(shared: &Shared, slots: &mut [Slot]) {
             continue;
         }
         slot.at = image.place_at(candidates.trailing_zeros() as usize);
-        slot.place = Place::load(&shared.region, slot.at);
+        slot.place = Place::load(slot.shard, slot.at);
         if slot.place.item() == 0 {
             // A hole says nothing about the other candidates.
             (slot.word, slot.place) = (Word::UNBORN, Place::HOLE);
             continue;
         }
-        let item = shared.region.hint(shard.at(slot.place.item()));
+        let item = slot.shard.hint(offset_of(slot.place.item()));
         prefetch_read(item);
         prefetch_read(item.wrapping_add(56));
     }

@@ -41,13 +41,13 @@ impl<'r> Cache<'r> {
         let (seed, level) = (Seed::new(config.seed), Level::detect_within(config.simd));
         let shared =
             Shared { number: next_number(), region, geometry, seed, level, fences: FenceOrder::default() };
-        shared.region.word64(ROOT_EPOCH).store(1, Relaxed);
-        shared.region.word32(ROOT_HANDLES_USED).store(0, Relaxed);
+        shared.root().word64(ROOT_EPOCH).store(1, Relaxed);
+        shared.root().word32(ROOT_HANDLES_USED).store(0, Relaxed);
         for record in 0..geometry.handles {
             // Announcement offline, record vacant, ring empty, counters zero.
-            shared.region.zero(geometry.record_at(record), crate::config::RECORD_RING);
+            shared.root().zero(geometry.record_at(record), crate::config::RECORD_RING);
             debug_assert_eq!(
-                shared.region.word32(geometry.record_at(record) + RECORD_STATE).load(Relaxed),
+                shared.root().word32(geometry.record_at(record) + RECORD_STATE).load(Relaxed),
                 0
             );
         }

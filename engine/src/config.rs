@@ -37,6 +37,12 @@ impl Config {
 
 /// Bytes in a granule: the unit of places and of block sizes.
 pub(crate) const GRANULE: usize = 4;
+
+/// Byte offset in a shard of one of its granules.
+#[inline(always)]
+pub(crate) const fn offset_of(granule: u32) -> usize {
+    granule as usize * GRANULE
+}
 /// A shard addresses its bytes by 30 bits of granules.
 pub(crate) const SHARD_BYTES_MAX: usize = 1 << 32;
 /// The smallest shard that holds its own tables and something useful.

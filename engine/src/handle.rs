@@ -2,7 +2,7 @@
 
 use crate::arena::arena_ref::ArenaRef;
 use crate::arena::block::Header;
-use crate::batch::{Alone, Closure, Execute, Find, Sink};
+use crate::batch::{Alone, Closure, Execute, Find, FindAll, Sink};
 use crate::error::StoreError;
 use crate::evict::MakeRoom;
 use crate::guard::Value;
@@ -94,22 +94,20 @@ impl<'c> Handle<'c> {
     /// handle.quiescent(Millis(0));
     /// # Ok::<(), crabcache_engine::StoreError>(())
     /// ```
-    pub fn get_many<K, F>(&mut self, now: Millis, keys: &[K], report: F)
+    pub fn get_many<K, F>(&mut self, now: Millis, keys: &[K], mut report: F)
     where
         K: AsRef<[u8]>,
         F: FnMut(usize, Option<Value<'_>>),
     {
-        let mut reads = Reads { first: 0, report };
-        // Made once; each batch writes its keys over those of the one before.
-        let mut ops = [Op::get(&[]); BATCH];
+        self.online();
+        let level = self.local.shared.level;
+        let mut first = 0;
         for keys in keys.chunks(BATCH) {
-            for (op, key) in ops.iter_mut().zip(keys) {
-                op.key = key.as_ref();
-            }
-            let done = self.execute_into(now, &ops[..keys.len()], &mut reads);
-            debug_assert_eq!(done, keys.len(), "a read needs no memory");
-            reads.first += keys.len();
+            let local = &mut self.local;
+            level.dispatch(FindAll { local, now, keys, first, report: &mut report });
+            first += keys.len();
         }
+        self.local.save_reads();
     }
 
     /// Executes one operation. The values in the outcome are in the arena, and borrow the handle: it cannot be quiescent
@@ -280,7 +278,7 @@ impl<'c> Handle<'c> {
         let participant = &self.local.participant;
         let ours = reference.cache() == self.local.shared.number;
         (ours && participant.is_online() && reference.generation() == participant.announcement())
-            .then(|| self.local.shared.region.bytes(reference.offset() as usize, reference.len()))
+            .then(|| self.local.shared.root().bytes(reference.offset() as usize, reference.len()))
     }
 
     /// Idle-time upkeep: looks at up to `blocks` more blocks of each shard for expired items and removes those. Answers
@@ -374,26 +372,6 @@ impl<'c> Handle<'c> {
         }
         self.quiescent(now);
         None
-    }
-}
-
-/// The sink of [`Handle::get_many`].
-struct Reads<F> {
-    /// Number of the first key of this batch.
-    first: usize,
-    report: F,
-}
-
-impl<F: FnMut(usize, Option<Value<'_>>)> Sink for Reads<F> {
-    #[inline(always)]
-    fn take(&mut self, number: usize, outcome: Outcome<'_>) {
-        let value = if let Outcome::Hit(value) = outcome { Some(value) } else { None };
-        (self.report)(self.first + number, value);
-    }
-
-    #[inline(always)]
-    fn hit(&mut self, number: usize, value: Value<'_>) {
-        (self.report)(self.first + number, Some(value));
     }
 }
 

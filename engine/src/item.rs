@@ -11,10 +11,10 @@
 use crate::arch::Kernels;
 use crate::arena::arena_ref::ArenaRef;
 use crate::arena::block::{Header, Kind, SLACK, Shape, USES_MAX};
-use crate::config::GRANULE;
+use crate::config::{GRANULE, offset_of};
 use crate::evict::nursery::Nursery;
 use crate::mark::{Mark, State};
-use crate::region::Region;
+use crate::region::Part;
 use crate::shared::Shard;
 use crate::sync::{Acquire, Relaxed, Release, fault};
 use crate::time::Millis;
@@ -46,14 +46,14 @@ impl<'a> Item<'a> {
     #[inline(always)]
     pub(crate) fn load(shard: Shard<'a>, at: u32) -> Self {
         // Relaxed: the Acquire load of the place that led here is what makes the item visible.
-        let header = Header(shard.shared.region.word32(shard.at(at)).load(Relaxed));
+        let header = Header(shard.part.word32(offset_of(at)).load(Relaxed));
         Self { shard, at, header }
     }
 
     /// The item in a block that the hand meets, if it is one. Acquire: pairs with the Release in `finish`.
     /// Otherwise its header: loaded once, since a raw block may become an item at any moment.
     pub(crate) fn meet(shard: Shard<'a>, at: u32) -> Result<Self, Header> {
-        let header = Header(shard.shared.region.word32(shard.at(at)).load(Acquire));
+        let header = Header(shard.part.word32(offset_of(at)).load(Acquire));
         if header.kind() == Kind::Item { Ok(Self { shard, at, header }) } else { Err(header) }
     }
 
@@ -64,7 +64,7 @@ impl<'a> Item<'a> {
 
     #[inline(always)]
     fn bytes(&self, from: usize, len: usize) -> &'a [u8] {
-        self.shard.shared.region.bytes(self.shard.at(self.at) + from, len)
+        self.shard.part.bytes(offset_of(self.at) + from, len)
     }
 
     fn field32(&self, from: usize) -> u32 {
@@ -79,8 +79,8 @@ impl<'a> Item<'a> {
         }
         let from = GRANULE + self.header.fields_len();
         if self.header.is_long() {
-            let at = self.shard.at(self.at);
-            let (key_word, value_len) = long_lens(&self.shard.shared.region, at);
+            let at = offset_of(self.at);
+            let (key_word, value_len) = long_lens(self.shard.part, at);
             let mark = Mark::LEN * usize::from(State::of(key_word).is_marked());
             (State::key_len(key_word), value_len as usize, from + mark)
         } else {
@@ -91,7 +91,7 @@ impl<'a> Item<'a> {
     #[inline(always)]
     fn shape(&self) -> Shape {
         let (key_word, value_len) = if self.header.is_long() {
-            long_lens(&self.shard.shared.region, self.shard.at(self.at))
+            long_lens(self.shard.part, offset_of(self.at))
         } else {
             (self.header.key_len() as u32, self.header.value_len() as u32)
         };
@@ -150,7 +150,7 @@ impl<'a> Item<'a> {
         if !self.header.is_long() {
             return None;
         }
-        let (key_word, _) = long_lens(&self.shard.shared.region, self.shard.at(self.at));
+        let (key_word, _) = long_lens(self.shard.part, offset_of(self.at));
         let state = State::of(key_word);
         let from = GRANULE + self.header.fields_len();
         state.is_marked().then(|| Mark::load(state, self.bytes(from, Mark::LEN)))
@@ -171,7 +171,7 @@ impl<'a> Item<'a> {
     pub(crate) fn copy_to(&self, at: u32, granules: u32, uses: u32) {
         let (from, len) = self.value_range();
         let body = self.bytes(GRANULE, from + len - GRANULE);
-        self.shard.shared.region.write(self.shard.at(at) + GRANULE, body);
+        self.shard.part.write(offset_of(at) + GRANULE, body);
         let header = Header::item(self.shape(), granules).with_uses(uses);
         Self::finish(self.shard, at, Header::raw(granules), header);
     }
@@ -202,7 +202,7 @@ impl<'a> Item<'a> {
     pub(crate) fn finish(shard: Shard<'_>, at: u32, raw: Header, header: Header) {
         // The neighbour bit may change at any moment; all other bits are known. Release: the hand may meet this
         // header from now on (`meet`) and read the key.
-        shard.shared.region.word32(shard.at(at)).fetch_xor(raw.0 ^ header.0, Release);
+        shard.part.word32(offset_of(at)).fetch_xor(raw.0 ^ header.0, Release);
     }
 
     /// The writer of a block of the nursery is done: the block is in the index now, or never will be.
@@ -211,7 +211,7 @@ impl<'a> Item<'a> {
     /// block be used again while the writer puts it in.
     pub(crate) fn settle(shard: Shard<'_>, at: u32) {
         // Release: the change of the index. Pairs with the Acquire in `meet`.
-        shard.shared.region.word32(shard.at(at)).fetch_and(!SLACK, Release);
+        shard.part.word32(offset_of(at)).fetch_and(!SLACK, Release);
     }
 
     pub(crate) fn is_unsettled(&self) -> bool {
@@ -223,7 +223,7 @@ impl<'a> Item<'a> {
     pub(crate) fn reference(&self, announcement: u64) -> ArenaRef {
         let (key_len, value_len, from) = self.lens();
         ArenaRef::new(
-            (self.shard.at(self.at) + from + key_len) as u64,
+            (self.shard.base() + offset_of(self.at) + from + key_len) as u64,
             value_len as u32,
             self.shard.shared.number,
             announcement,
@@ -263,7 +263,7 @@ impl<'a> Item<'a> {
     }
 
     fn change_header(&self, new: Header) {
-        let word = self.shard.shared.region.word32(self.shard.at(self.at));
+        let word = self.shard.part.word32(offset_of(self.at));
         if fault("mark_store") {
             word.store(new.0, Relaxed);
         } else {
@@ -275,9 +275,9 @@ impl<'a> Item<'a> {
 /// The words that tell lengths of key and value (the first with the item's [`State`]) of a long item in the block at `at`. Out of line, and not a method: whoever looks at items
 /// keeps them in registers.
 #[inline(never)]
-fn long_lens(region: &Region, at: usize) -> (u32, u32) {
+fn long_lens(part: Part<'_>, at: usize) -> (u32, u32) {
     let [key_word, value_len] = [GRANULE, 2 * GRANULE]
-        .map(|from| u32::from_le_bytes(region.bytes(at + from, 4).try_into().expect("four bytes")));
+        .map(|from| u32::from_le_bytes(part.bytes(at + from, 4).try_into().expect("four bytes")));
     (key_word, value_len)
 }
 
@@ -334,34 +334,34 @@ impl NewItem<'_> {
 
     #[inline(always)]
     fn fill<K: Kernels>(&self, shard: Shard<'_>, at: u32, shape: Shape, granules: u32, header: Header) {
-        let region = &shard.shared.region;
-        let mut to = shard.at(at) + GRANULE;
+        let part = shard.part;
+        let mut to = offset_of(at) + GRANULE;
         if !header.is_plain() {
             to = self.write_fields(shard, to, shape);
         }
-        K::copy(region.private(to, self.key.len()), self.key);
+        K::copy(part.private(to, self.key.len()), self.key);
         to += self.key.len();
-        K::copy(region.private(to, self.value[0].len()), self.value[0]);
+        K::copy(part.private(to, self.value[0].len()), self.value[0]);
         if !self.value[1].is_empty() {
-            region.write(to + self.value[0].len(), self.value[1]);
+            part.write(to + self.value[0].len(), self.value[1]);
         }
         Item::finish(shard, at, Header::raw(granules), header);
     }
 
     /// Writes what stands before the value; answers where the value begins.
     pub(crate) fn write_head(&self, shard: Shard<'_>, at: u32, shape: Shape, header: Header) -> usize {
-        let mut to = shard.at(at) + GRANULE;
+        let mut to = offset_of(at) + GRANULE;
         if !header.is_plain() {
             to = self.write_fields(shard, to, shape);
         }
-        shard.shared.region.write(to, self.key);
+        shard.part.write(to, self.key);
         to + self.key.len()
     }
 
     fn write_fields(&self, shard: Shard<'_>, mut to: usize, shape: Shape) -> usize {
-        let region = &shard.shared.region;
+        let part = shard.part;
         let mut put = |bytes: &[u8]| {
-            region.write(to, bytes);
+            part.write(to, bytes);
             to += bytes.len();
         };
         if shape.is_long() {

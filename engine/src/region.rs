@@ -11,26 +11,27 @@
 //! under its reader shows as a race.
 
 #[cfg(not(all(test, loom)))]
-pub(crate) use real::Region;
+pub(crate) use real::{Part, Region};
 
 #[cfg(all(test, loom))]
-pub(crate) use model::Region;
+pub(crate) use model::{Part, Region};
 
 #[cfg(not(all(test, loom)))]
 #[allow(unsafe_code)] // this is the module that the rest of the crate is safe on top of
 mod real {
     use crate::sync::{AtomicU32, AtomicU64};
+    use core::marker::PhantomData;
     use core::mem::MaybeUninit;
     use core::ptr::NonNull;
 
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Debug)]
     pub(crate) struct Region {
         base: NonNull<u8>,
         len: usize,
     }
 
-    // SAFETY: the region is reached through the accessors below alone: atomics, bytes that nobody writes, and bytes
-    // that only one thread knows of. None of these depends on the thread it is used from.
+    // SAFETY: the region is reached through the accessors of its parts alone: atomics, bytes that nobody writes, and
+    // bytes that only one thread knows of. None of these depends on the thread it is used from.
     unsafe impl Send for Region {}
     // SAFETY: as above.
     unsafe impl Sync for Region {}
@@ -49,29 +50,60 @@ mod real {
             self.len
         }
 
+        /// What begins at `from`. Offsets in it count from there.
         #[inline(always)]
-        fn pointer(&self, at: usize, len: usize) -> *mut u8 {
-            debug_assert!(at <= self.len && len <= self.len - at, "{at}+{len} is outside the region");
+        pub(crate) fn part(&self, from: usize) -> Part<'_> {
+            debug_assert!(from <= self.len, "{from} is outside the region");
+            Part {
+                // SAFETY: `from` is inside the region (module header).
+                base: unsafe { self.base.add(from) },
+                #[cfg(debug_assertions)]
+                len: self.len - from,
+                region: PhantomData,
+            }
+        }
+    }
+
+    /// The region from some offset on: a pointer that stays in its register, whatever the compiler has to load again.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Part<'a> {
+        base: NonNull<u8>,
+        #[cfg(debug_assertions)]
+        len: usize,
+        region: PhantomData<&'a Region>,
+    }
+
+    // SAFETY: as for `Region`.
+    unsafe impl Send for Part<'_> {}
+    // SAFETY: as for `Region`.
+    unsafe impl Sync for Part<'_> {}
+
+    impl<'a> Part<'a> {
+        #[inline(always)]
+        fn pointer(self, at: usize, len: usize) -> *mut u8 {
+            #[cfg(debug_assertions)]
+            assert!(at <= self.len && len <= self.len - at, "{at}+{len} is outside the region");
+            let _ = len;
             // SAFETY: `at` is inside the region (module header), so the sum stays in the allocation.
             unsafe { self.base.as_ptr().add(at) }
         }
 
         /// For prefetching: any offset will do.
         #[inline(always)]
-        pub(crate) fn hint(&self, at: usize) -> *const u8 {
+        pub(crate) fn hint(self, at: usize) -> *const u8 {
             self.base.as_ptr().wrapping_add(at)
         }
 
         #[inline(always)]
-        pub(crate) fn word32(&self, at: usize) -> &AtomicU32 {
+        pub(crate) fn word32(self, at: usize) -> &'a AtomicU32 {
             debug_assert!(at.is_multiple_of(4));
             // SAFETY: in the region and aligned; all accesses to a word are atomic (module header). The region is
-            // borrowed for as long as the cache lives, and `self` is part of it.
+            // borrowed for as long as the cache lives, and `'a` ends before.
             unsafe { AtomicU32::from_ptr(self.pointer(at, 4).cast()) }
         }
 
         #[inline(always)]
-        pub(crate) fn word64(&self, at: usize) -> &AtomicU64 {
+        pub(crate) fn word64(self, at: usize) -> &'a AtomicU64 {
             debug_assert!(at.is_multiple_of(8));
             // SAFETY: as `word32`.
             unsafe { AtomicU64::from_ptr(self.pointer(at, 8).cast()) }
@@ -79,7 +111,7 @@ mod real {
 
         /// Settled bytes.
         #[inline(always)]
-        pub(crate) fn bytes(&self, at: usize, len: usize) -> &[u8] {
+        pub(crate) fn bytes(self, at: usize, len: usize) -> &'a [u8] {
             // SAFETY: in the region; settled bytes are initialised and not written while the caller may look at
             // them: `reclaim` hands a block out again only after a grace period.
             unsafe { core::slice::from_raw_parts(self.pointer(at, len), len) }
@@ -87,7 +119,7 @@ mod real {
 
         /// Tags of a published image.
         #[inline(always)]
-        pub(crate) fn tags(&self, at: usize, len: usize) -> &[u16] {
+        pub(crate) fn tags(self, at: usize, len: usize) -> &'a [u16] {
             debug_assert!(at.is_multiple_of(4));
             // SAFETY: as `bytes`; blocks are aligned to four bytes.
             #[allow(clippy::cast_ptr_alignment)]
@@ -98,14 +130,14 @@ mod real {
 
         /// Fills private bytes.
         #[inline(always)]
-        pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
+        pub(crate) fn write(self, at: usize, bytes: &[u8]) {
             // SAFETY: in the region, and private to the caller, so that it overlaps neither `bytes` nor anything that
             // somebody else looks at.
             unsafe { self.pointer(at, bytes.len()).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
         }
 
         #[inline(always)]
-        pub(crate) fn write_tags(&self, at: usize, tags: &[u16]) {
+        pub(crate) fn write_tags(self, at: usize, tags: &[u16]) {
             // SAFETY: tags are plain bytes in memory: any two of them may be looked at as bytes.
             let bytes = unsafe { core::slice::from_raw_parts(tags.as_ptr().cast::<u8>(), tags.len() * 2) };
             self.write(at, bytes);
@@ -114,20 +146,20 @@ mod real {
         /// Private bytes, to be filled in place.
         #[allow(clippy::mut_from_ref)] // a private block has one owner, which passes on a borrow of itself
         #[inline(always)]
-        pub(crate) fn private(&self, at: usize, len: usize) -> &mut [MaybeUninit<u8>] {
+        pub(crate) fn private(self, at: usize, len: usize) -> &'a mut [MaybeUninit<u8>] {
             // SAFETY: as `write`; any bytes are a `MaybeUninit`.
             unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len).cast(), len) }
         }
 
         /// The same, once all of them have been filled.
         #[allow(clippy::mut_from_ref)] // as above
-        pub(crate) fn private_filled(&self, at: usize, len: usize) -> &mut [u8] {
+        pub(crate) fn private_filled(self, at: usize, len: usize) -> &'a mut [u8] {
             // SAFETY: as `private`; the caller has filled them.
             unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len), len) }
         }
 
         /// Zeroes private bytes.
-        pub(crate) fn zero(&self, at: usize, len: usize) {
+        pub(crate) fn zero(self, at: usize, len: usize) {
             // SAFETY: as `write`.
             unsafe { self.pointer(at, len).write_bytes(0, len) }
         }
@@ -200,66 +232,87 @@ mod model {
             self.bytes.len() * 8
         }
 
+        pub(crate) fn part(&self, from: usize) -> Part<'_> {
+            Part { region: self, from }
+        }
+
         fn pointer(&self, at: usize, len: usize) -> *mut u8 {
             assert!(at + len <= self.len());
             self.bytes.as_ptr().cast::<u8>().cast_mut().wrapping_add(at)
         }
 
-        pub(crate) fn hint(&self, at: usize) -> *const u8 {
-            self.pointer(at.min(self.len()), 0)
-        }
-
-        pub(crate) fn word32(&self, at: usize) -> &AtomicU32 {
-            self.words32[at / 4].as_ref().expect("the story has this word")
-        }
-
-        pub(crate) fn word64(&self, at: usize) -> &AtomicU64 {
-            self.words64[at / 8].as_ref().expect("the story has this word")
-        }
-
         fn witness(&self, at: usize) -> Option<&Witness> {
             self.witnesses[at / 4].as_ref()
         }
+    }
 
-        pub(crate) fn bytes(&self, at: usize, len: usize) -> &[u8] {
+    /// The same interface over a part.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Part<'a> {
+        region: &'a Region,
+        from: usize,
+    }
+
+    impl<'a> Part<'a> {
+        fn pointer(self, at: usize, len: usize) -> *mut u8 {
+            self.region.pointer(self.from + at, len)
+        }
+
+        fn witness(self, at: usize) -> Option<&'a Witness> {
+            self.region.witness(self.from + at)
+        }
+
+        pub(crate) fn hint(self, at: usize) -> *const u8 {
+            self.region.pointer((self.from + at).min(self.region.len()), 0)
+        }
+
+        pub(crate) fn word32(self, at: usize) -> &'a AtomicU32 {
+            self.region.words32[(self.from + at) / 4].as_ref().expect("the story has this word")
+        }
+
+        pub(crate) fn word64(self, at: usize) -> &'a AtomicU64 {
+            self.region.words64[(self.from + at) / 8].as_ref().expect("the story has this word")
+        }
+
+        pub(crate) fn bytes(self, at: usize, len: usize) -> &'a [u8] {
             self.witness(at).into_iter().for_each(Witness::read);
             // SAFETY: loom runs one thread at a time, and the witness reports unordered access.
             unsafe { core::slice::from_raw_parts(self.pointer(at, len), len) }
         }
 
-        pub(crate) fn tags(&self, at: usize, len: usize) -> &[u16] {
+        pub(crate) fn tags(self, at: usize, len: usize) -> &'a [u16] {
             self.witness(at).into_iter().for_each(Witness::read);
             // SAFETY: as `bytes`.
             unsafe { core::slice::from_raw_parts(self.pointer(at, len * 2).cast(), len) }
         }
 
-        pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
+        pub(crate) fn write(self, at: usize, bytes: &[u8]) {
             self.witness(at).into_iter().for_each(Witness::write);
             // SAFETY: as `bytes`.
             unsafe { self.pointer(at, bytes.len()).copy_from(bytes.as_ptr(), bytes.len()) }
         }
 
-        pub(crate) fn write_tags(&self, at: usize, tags: &[u16]) {
+        pub(crate) fn write_tags(self, at: usize, tags: &[u16]) {
             self.witness(at).into_iter().for_each(Witness::write);
             // SAFETY: as `bytes`.
             unsafe { self.pointer(at, tags.len() * 2).cast::<u16>().copy_from(tags.as_ptr(), tags.len()) }
         }
 
         #[allow(clippy::mut_from_ref)]
-        pub(crate) fn private(&self, at: usize, len: usize) -> &mut [core::mem::MaybeUninit<u8>] {
+        pub(crate) fn private(self, at: usize, len: usize) -> &'a mut [core::mem::MaybeUninit<u8>] {
             self.witness(at).into_iter().for_each(Witness::write);
             // SAFETY: as `bytes`.
             unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len).cast(), len) }
         }
 
         #[allow(clippy::mut_from_ref)]
-        pub(crate) fn private_filled(&self, at: usize, len: usize) -> &mut [u8] {
+        pub(crate) fn private_filled(self, at: usize, len: usize) -> &'a mut [u8] {
             self.witness(at).into_iter().for_each(Witness::write);
             // SAFETY: as `bytes`.
             unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len), len) }
         }
 
-        pub(crate) fn zero(&self, at: usize, len: usize) {
+        pub(crate) fn zero(self, at: usize, len: usize) {
             // SAFETY: as `bytes`.
             unsafe { self.pointer(at, len).write_bytes(0, len) }
         }

@@ -4,6 +4,7 @@
 //! holds up nobody's grace period, so it may wait for as long as the value takes to arrive.
 
 use crate::arena::block::Header;
+use crate::config::offset_of;
 use crate::item::Item;
 use crate::shared::{KeyHash, Shard, Shared};
 use core::fmt;
@@ -50,13 +51,13 @@ impl<'c> Reservation<'c> {
 
     fn value_bytes(&mut self) -> &mut [core::mem::MaybeUninit<u8>] {
         let (from, len) = self.item().value_range();
-        self.shared.region.private(self.shard().at(self.at) + from, len)
+        self.shard().part.private(offset_of(self.at) + from, len)
     }
 
     /// Where the value goes. It reads as zeros until it is written.
     pub fn value(&mut self) -> &mut [u8] {
         let (from, len) = self.item().value_range();
-        self.shared.region.private_filled(self.shard().at(self.at) + from, len)
+        self.shard().part.private_filled(offset_of(self.at) + from, len)
     }
 
     /// The key.

@@ -1,10 +1,8 @@
 //! What all handles of a cache share: the region, where things lie in it, and how keys are hashed.
 
 use crate::arch::{Kernels, Level, Seed, Work};
-use crate::config::{
-    GRANULE, Geometry, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_BORN, SHARD_FREE, SHARD_INDEX_FREE,
-};
-use crate::region::Region;
+use crate::config::{Geometry, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_BORN, SHARD_FREE, SHARD_INDEX_FREE};
+use crate::region::{Part, Region};
 use crate::sync::{AtomicU32, AtomicU64, FenceOrder};
 
 #[derive(Debug)]
@@ -64,20 +62,26 @@ impl Shared {
         KeyHash(self.level.dispatch(HashOne(&self.seed, key)))
     }
 
+    /// The whole region.
+    #[inline(always)]
+    pub(crate) fn root(&self) -> Part<'_> {
+        self.region.part(0)
+    }
+
     #[inline(always)]
     pub(crate) fn epoch(&self) -> &AtomicU64 {
-        self.region.word64(ROOT_EPOCH)
+        self.root().word64(ROOT_EPOCH)
     }
 
     /// One more than the highest record that was ever in use.
     #[inline(always)]
     pub(crate) fn handles_used(&self) -> &AtomicU32 {
-        self.region.word32(ROOT_HANDLES_USED)
+        self.root().word32(ROOT_HANDLES_USED)
     }
 
     #[inline(always)]
     pub(crate) fn shard(&self, shard: u32) -> Shard<'_> {
-        Shard { shared: self, number: shard, base: self.geometry.shard_at(shard) }
+        Shard { shared: self, number: shard, part: self.region.part(self.geometry.shard_at(shard)) }
     }
 }
 
@@ -86,26 +90,25 @@ impl Shared {
 pub(crate) struct Shard<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) number: u32,
-    pub(crate) base: usize,
+    pub(crate) part: Part<'a>,
 }
 
 impl<'a> Shard<'a> {
     /// A word of the shard's header.
     #[inline(always)]
     pub(crate) fn word(&self, at: usize) -> &'a AtomicU32 {
-        self.shared.region.word32(self.base + at)
+        self.part.word32(at)
     }
 
     /// How many buckets are born. A hint: it may lag by one split, it never runs ahead.
     #[inline(always)]
     pub(crate) fn born(&self) -> &'a AtomicU64 {
-        self.shared.region.word64(self.base + SHARD_BORN)
+        self.part.word64(SHARD_BORN)
     }
 
-    /// Byte offset in the region of a granule of this shard.
-    #[inline(always)]
-    pub(crate) fn at(&self, granule: u32) -> usize {
-        self.base + granule as usize * GRANULE
+    /// Byte offset of the shard in the region.
+    pub(crate) fn base(self) -> usize {
+        self.shared.geometry.shard_at(self.number)
     }
 
     pub(crate) fn free_word(&self) -> &'a AtomicU32 {

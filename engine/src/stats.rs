@@ -101,7 +101,7 @@ impl Counters {
         let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
         let mut counters = Self::default();
         for (i, word) in counters.words().into_iter().enumerate() {
-            *word = shared.region.word64(at + i * 8).load(Relaxed);
+            *word = shared.root().word64(at + i * 8).load(Relaxed);
         }
         counters
     }
@@ -110,7 +110,7 @@ impl Counters {
     pub(crate) fn save(mut self, shared: &Shared, record: u32) {
         let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
         for (i, word) in self.words().into_iter().enumerate() {
-            shared.region.word64(at + i * 8).store(*word, Relaxed);
+            shared.root().word64(at + i * 8).store(*word, Relaxed);
         }
     }
 
@@ -118,8 +118,8 @@ impl Counters {
     #[inline]
     pub(crate) fn save_reads(&self, shared: &Shared, record: u32) {
         let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
-        shared.region.word64(at).store(self.hits, Relaxed);
-        shared.region.word64(at + 8).store(self.misses, Relaxed);
+        shared.root().word64(at).store(self.hits, Relaxed);
+        shared.root().word64(at + 8).store(self.misses, Relaxed);
     }
 
     /// Sums two handles' counters.

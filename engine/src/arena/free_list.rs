@@ -12,7 +12,7 @@
 
 use super::block::{BLOCK_GRANULES_MIN, FREE, Header, Kind, PREV_FREE};
 use crate::config::GRANULE;
-use crate::region::Region;
+use crate::region::Part;
 use crate::sync::{AtomicU32, Relaxed};
 
 const CLASSES: u32 = 32;
@@ -51,9 +51,7 @@ const PEEK: usize = 4;
 /// The free blocks of one space (items, or the index) of one shard. Only made under the shard's lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FreeLists<'a> {
-    region: &'a Region,
-    /// Start of the shard.
-    base: usize,
+    shard: Part<'a>,
     /// Start of the lists.
     lists: usize,
     levels: u32,
@@ -65,14 +63,13 @@ pub(crate) struct FreeLists<'a> {
 
 impl<'a> FreeLists<'a> {
     pub(crate) fn new(
-        region: &'a Region,
-        base: usize,
+        shard: Part<'a>,
         lists: usize,
         bytes: usize,
         free: usize,
         cursors: &'a [usize],
     ) -> Self {
-        Self { region, base, lists: base + lists, levels: levels(bytes), free: base + free, cursors }
+        Self { shard, lists, levels: levels(bytes), free, cursors }
     }
 
     /// Empties the lists.
@@ -85,13 +82,13 @@ impl<'a> FreeLists<'a> {
 
     #[inline]
     fn word(&self, at: usize) -> &'a AtomicU32 {
-        self.region.word32(at)
+        self.shard.word32(at)
     }
 
     /// The `i`th word of the block at `at`.
     #[inline]
     fn block(&self, at: u32, i: u32) -> &'a AtomicU32 {
-        self.word(self.base + (at + i) as usize * GRANULE)
+        self.word((at + i) as usize * GRANULE)
     }
 
     #[inline]
@@ -208,7 +205,7 @@ impl<'a> FreeLists<'a> {
         if !self.header(at).is_prev_free() {
             return None;
         }
-        let size = self.word(self.base + (at - 1) as usize * GRANULE).load(Relaxed);
+        let size = self.word((at - 1) as usize * GRANULE).load(Relaxed);
         Some((at - size, size))
     }
 
@@ -226,7 +223,7 @@ impl<'a> FreeLists<'a> {
             size
         };
         for &cursor in self.cursors {
-            let cursor = self.word(self.base + cursor);
+            let cursor = self.word(cursor);
             if cursor.load(Relaxed) == at {
                 cursor.store(at + taken, Relaxed);
             }
@@ -262,7 +259,7 @@ impl<'a> FreeLists<'a> {
             granules += next.granules();
         }
         if header.is_prev_free() {
-            let before = self.word(self.base + (at - 1) as usize * GRANULE).load(Relaxed);
+            let before = self.word((at - 1) as usize * GRANULE).load(Relaxed);
             self.remove(at - before, before);
             self.moved(at, at - before);
             at -= before;
@@ -274,7 +271,7 @@ impl<'a> FreeLists<'a> {
 
     fn moved(&self, from: u32, to: u32) {
         for &cursor in self.cursors {
-            let cursor = self.word(self.base + cursor);
+            let cursor = self.word(cursor);
             if cursor.load(Relaxed) == from {
                 cursor.store(to, Relaxed);
             }

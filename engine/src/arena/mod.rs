@@ -15,6 +15,7 @@ mod verify;
 
 use crate::config::{
     GRANULE, SHARD_FREE, SHARD_HAND, SHARD_INDEX, SHARD_INDEX_FREE, SHARD_ITEMS, SHARD_LOCK, SHARD_SWEEP,
+    offset_of,
 };
 use crate::evict::ghost::Ghost;
 use crate::evict::nursery::Nursery;
@@ -79,7 +80,7 @@ impl<'a> Shard<'a> {
     /// Size of a block in use. The caller knows that the block is not freed meanwhile.
     #[inline(always)]
     pub(crate) fn block_granules(self, at: u32) -> u32 {
-        let header = Header(self.shared.region.word32(self.at(at)).load(Relaxed));
+        let header = Header(self.part.word32(offset_of(at)).load(Relaxed));
         match header.kind() {
             Kind::Item => Item::at(self, at, header).granules(),
             Kind::Free | Kind::Raw => header.granules(),
@@ -118,7 +119,7 @@ impl<'a> Locked<'a> {
 
     /// A block that is never free ends the walk to the next one.
     fn put_sentinel(&self, at: u32, bits: u32) {
-        self.shard.shared.region.word32(self.shard.at(at)).store(Header::raw(1).0 | bits, Relaxed);
+        self.shard.part.word32(offset_of(at)).store(Header::raw(1).0 | bits, Relaxed);
     }
 
     #[inline]
@@ -126,7 +127,7 @@ impl<'a> Locked<'a> {
         let shared = self.shard.shared;
         let geometry = &shared.geometry;
         let (lists, bytes) = (geometry.item_lists_at, geometry.shard_stride);
-        FreeLists::new(&shared.region, self.shard.base, lists, bytes, SHARD_FREE, CURSORS)
+        FreeLists::new(self.shard.part, lists, bytes, SHARD_FREE, CURSORS)
     }
 
     #[inline]
@@ -134,7 +135,7 @@ impl<'a> Locked<'a> {
         let shared = self.shard.shared;
         let geometry = &shared.geometry;
         let bytes = geometry.chunk_granules() as usize * GRANULE;
-        FreeLists::new(&shared.region, self.shard.base, geometry.index_lists_at, bytes, SHARD_INDEX_FREE, &[])
+        FreeLists::new(self.shard.part, geometry.index_lists_at, bytes, SHARD_INDEX_FREE, &[])
     }
 
     /// A raw block for an item: where, and how many granules it really has.
@@ -198,7 +199,7 @@ impl<'a> Locked<'a> {
     #[inline]
     pub(crate) fn set_raw(&self, at: u32, granules: u32) {
         // No reader is left, and the neighbour bit changes only under the lock that we hold.
-        let word = self.shard.shared.region.word32(self.shard.at(at));
+        let word = self.shard.part.word32(offset_of(at));
         word.store(Header::raw(granules).0 | word.load(Relaxed) & PREV_FREE, Relaxed);
     }
 
@@ -236,7 +237,7 @@ impl<'a> Locked<'a> {
     pub(crate) fn allocate_directory_chunk(&self) -> Option<u32> {
         let (chunk, _) = self.allocate_chunk()?;
         let first = (chunk + 1).next_multiple_of(2);
-        self.shard.shared.region.zero(self.shard.at(first), 8 << self.shard.shared.geometry.chunk_shift);
+        self.shard.part.zero(offset_of(first), 8 << self.shard.shared.geometry.chunk_shift);
         Some(first)
     }
 

@@ -37,7 +37,7 @@ impl<'a> Ghost<'a> {
     /// Forgets everybody. Only before the cache is shared.
     pub(crate) fn format(&self) {
         let Geometry { ghost_at, ghost_lines, .. } = self.shard.shared.geometry;
-        self.shard.shared.region.zero(self.shard.base + ghost_at, bits_bytes(ghost_lines));
+        self.shard.part.zero(ghost_at, bits_bytes(ghost_lines));
     }
 
     /// The line of a key and its fingerprint, from different bits of the hash.
@@ -55,7 +55,7 @@ impl<'a> Ghost<'a> {
         let ready = self.shard.word(self.shard.shared.geometry.ghost_at + line / 32 * 4);
         let (bits, bit) = (ready.load(Relaxed), 1 << (line % 32));
         if bits & bit == 0 {
-            self.shard.shared.region.zero(self.shard.base + at, LINE);
+            self.shard.part.zero(at, LINE);
             ready.store(bits | bit, Relaxed);
         }
     }

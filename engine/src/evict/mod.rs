@@ -22,7 +22,7 @@ pub(crate) mod nursery;
 use crate::arch::{Kernels, Work, prefetch_read};
 use crate::arena::block::{BLOCK_GRANULES_MIN, Kind};
 use crate::arena::{Locked, NoBlock};
-use crate::config::{GRANULE, SHARD_HAND, SHARD_ITEMS, SHARD_SWEEP};
+use crate::config::{GRANULE, SHARD_HAND, SHARD_ITEMS, SHARD_SWEEP, offset_of};
 use crate::index::{Change, Failed, Lookup, Memory, image_granules};
 use crate::item::Item;
 use crate::local::Local;
@@ -460,11 +460,11 @@ impl Work for Foresee<'_, '_> {
         for (item, directory) in items.iter().zip(&mut directory) {
             let (bucket, _) = shard.first_bucket(KeyHash(K::hash(&shared.seed, item.key())));
             *directory = shard.directory_at(bucket);
-            prefetch_read(shared.region.hint(*directory));
+            prefetch_read(shard.part.hint(*directory));
         }
         for &directory in &directory[..items.len().min(FORESEEN)] {
             let word = shard.load_at(directory);
-            let image = shared.region.hint(shard.at(word.image()));
+            let image = shard.part.hint(offset_of(word.image()));
             prefetch_read(image);
             prefetch_read(image.wrapping_add(image_granules(word.len()) as usize * GRANULE - 1));
         }

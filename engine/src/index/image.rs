@@ -9,7 +9,7 @@
 
 use super::word::{Place, Word};
 use crate::arch::Kernels;
-use crate::config::GRANULE;
+use crate::config::{GRANULE, offset_of};
 use crate::shared::Shard;
 use crate::sync::{AcqRel, Acquire, AtomicU32, Relaxed, fault, unless};
 
@@ -50,15 +50,15 @@ impl<'a> Image<'a> {
     /// The image that `word`, loaded in this operation, names.
     #[inline(always)]
     pub(crate) fn of(shard: Shard<'a>, word: Word) -> Self {
-        Self { shard, at: shard.at(word.image()) + GRANULE, len: word.len() }
+        Self { shard, at: offset_of(word.image()) + GRANULE, len: word.len() }
     }
 
     #[inline(always)]
     fn tags(&self) -> &'a [u16] {
-        self.shard.shared.region.tags(self.at, padded(self.len))
+        self.shard.part.tags(self.at, padded(self.len))
     }
 
-    /// Where the place of entry `i` lies in the region.
+    /// Where the place of entry `i` lies in the shard.
     #[inline(always)]
     pub(crate) fn place_at(&self, i: usize) -> usize {
         debug_assert!(i < self.len);
@@ -67,12 +67,12 @@ impl<'a> Image<'a> {
 
     #[inline(always)]
     fn place_word(&self, i: usize) -> &'a AtomicU32 {
-        self.shard.shared.region.word32(self.place_at(i))
+        self.shard.part.word32(self.place_at(i))
     }
 
     #[inline(always)]
     pub(crate) fn place(&self, i: usize) -> Place {
-        Place::load(&self.shard.shared.region, self.place_at(i))
+        Place::load(self.shard.part, self.place_at(i))
     }
 
     /// One bit for each entry whose tag is this one.
@@ -108,13 +108,13 @@ impl<'a> Image<'a> {
 
     /// Writes an image into a private block.
     pub(crate) fn write(shard: Shard<'a>, block: u32, entries: &[Entry]) {
-        let image = Self { shard, at: shard.at(block) + GRANULE, len: entries.len() };
+        let image = Self { shard, at: offset_of(block) + GRANULE, len: entries.len() };
         let mut tags = [0; padded(IMAGE_LEN_MAX)];
         for (i, entry) in entries.iter().enumerate() {
             tags[i] = entry.tag;
             // Relaxed: published by the compare-and-swap of the directory word.
             image.place_word(i).store(Place::of(entry.item).0, Relaxed);
         }
-        shard.shared.region.write_tags(image.at, &tags[..padded(entries.len())]);
+        shard.part.write_tags(image.at, &tags[..padded(entries.len())]);
     }
 }

@@ -44,7 +44,7 @@ pub(crate) use word::{Place, Word, level_of};
 
 use crate::arch::Kernels;
 use crate::arena::NoBlock;
-use crate::config::SHARD_TABLE;
+use crate::config::{SHARD_TABLE, offset_of};
 use crate::item::Item;
 use crate::shared::{KeyHash, Shard};
 use crate::sync::{Acquire, AtomicU64, Relaxed, Release, fault, unless};
@@ -73,7 +73,7 @@ pub(crate) struct Home {
 /// The entry of a key in the image of a word, as it was loaded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
-    /// Where the place lies in the region.
+    /// Where the place lies in the shard.
     pub(crate) at: usize,
     pub(crate) place: Place,
 }
@@ -107,10 +107,10 @@ impl<'a> Shard<'a> {
     /// The directory word of a bucket below the highest one whose chunk is there.
     #[inline(always)]
     pub(crate) fn directory(self, bucket: u64) -> &'a AtomicU64 {
-        self.shared.region.word64(self.directory_at(bucket))
+        self.part.word64(self.directory_at(bucket))
     }
 
-    /// Where that word lies in the region.
+    /// Where that word lies in the shard.
     #[inline(always)]
     pub(crate) fn directory_at(self, bucket: u64) -> usize {
         let geometry = &self.shared.geometry;
@@ -118,7 +118,7 @@ impl<'a> Shard<'a> {
         // Acquire: the zeroed chunk. Pairs with the Release in `local::ensure_directory`.
         let chunk = self.word(table).load(Acquire);
         let within = bucket & ((1 << geometry.chunk_shift) - 1);
-        self.at(chunk) + within as usize * 8
+        offset_of(chunk) + within as usize * 8
     }
 
     #[inline(always)]
@@ -129,7 +129,7 @@ impl<'a> Shard<'a> {
     #[inline(always)]
     pub(crate) fn load_at(self, directory_at: usize) -> Word {
         // Acquire: the image. Pairs with the Release of the compare-and-swap that published it.
-        Word(self.shared.region.word64(directory_at).load(unless("word_load_relaxed", Acquire)))
+        Word(self.part.word64(directory_at).load(unless("word_load_relaxed", Acquire)))
     }
 
     /// The bucket where `hash` lives if as many buckets exist as `born` says. Prefetching starts here.
@@ -141,26 +141,26 @@ impl<'a> Shard<'a> {
         (hash.bucket(level), level)
     }
 
-    /// Follows the splits that happened since `born` was written.
+    /// The home of `hash`, which was addressed at `level`, where it found `word`: follows the splits that happened since
+    /// `born` was written.
     #[inline(always)]
-    pub(crate) fn home_from(self, hash: KeyHash, mut bucket: u64, mut level: u32, mut word: Word) -> Home {
+    pub(crate) fn home_from(self, hash: KeyHash, mut level: u32, mut word: Word) -> Home {
         debug_assert!(word.is_born());
         while level < word.level() && !fault("home_without_level") {
             level += 1;
-            let next = hash.bucket(level);
-            if next != bucket {
-                bucket = next;
+            let bucket = hash.bucket(level);
+            if bucket != hash.bucket(level - 1) {
                 word = self.load(bucket);
                 debug_assert!(word.is_born());
             }
         }
-        Home { bucket, word }
+        Home { bucket: hash.bucket(level), word }
     }
 
     #[inline(always)]
     pub(crate) fn home(self, hash: KeyHash) -> Home {
         let (bucket, level) = self.first_bucket(hash);
-        self.home_from(hash, bucket, level, self.load(bucket))
+        self.home_from(hash, level, self.load(bucket))
     }
 
     /// The entry of `key` in the image of `word`. Frozen or not makes no difference here.
@@ -174,7 +174,7 @@ impl<'a> Shard<'a> {
         while candidates != 0 {
             let at = image.place_at(candidates.trailing_zeros() as usize);
             candidates &= candidates - 1;
-            let place = Place::load(&self.shared.region, at);
+            let place = Place::load(self.part, at);
             if place.item() == 0 {
                 continue;
             }
@@ -240,7 +240,7 @@ impl<'a> Shard<'a> {
             Change::Put(item) => Place::of(item),
             Change::Remove => Place::HOLE,
         };
-        let place = self.shared.region.word32(found.at);
+        let place = self.part.word32(found.at);
         if fault("place_store") {
             place.store(new.0, Release);
         } else {

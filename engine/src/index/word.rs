@@ -6,7 +6,7 @@
 //! ```
 //! A directory word of 0 is an unborn bucket. `BORN` with `len` 0 is an empty one without image.
 
-use crate::region::Region;
+use crate::region::Part;
 use crate::sync::{Acquire, unless};
 
 /// What a bucket is: its level, its image, and how many entries the image has.
@@ -68,12 +68,12 @@ impl Place {
     pub(crate) const HOLE: Self = Self(0);
     pub(crate) const FROZEN: u32 = 1;
 
-    /// The place that lies at `at` in the region.
+    /// The place that lies at `at` in the shard.
     #[inline(always)]
-    pub(crate) fn load(region: &Region, at: usize) -> Self {
+    pub(crate) fn load(shard: Part<'_>, at: usize) -> Self {
         // Acquire: the item's bytes. Pairs with the Release of the compare-and-swap that stored the place, or of the
         // one that published the image.
-        Self(region.word32(at).load(unless("place_load_relaxed", Acquire)))
+        Self(shard.word32(at).load(unless("place_load_relaxed", Acquire)))
     }
 
     #[inline(always)]

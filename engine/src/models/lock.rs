@@ -46,10 +46,10 @@ fn mark_keeps_the_neighbour_bit() {
                 Item::load(other.shard(0), item_at(4)).mark_used();
             }
         });
-        shared.region.word32(at).fetch_or(PREV_FREE, Ordering::Relaxed);
+        shared.root().word32(at).fetch_or(PREV_FREE, Ordering::Relaxed);
         Item::load(shared.shard(0), item_at(4)).mark_used();
         join.join().unwrap();
-        let header = Header(shared.region.word32(at).load(Ordering::Relaxed));
+        let header = Header(shared.root().word32(at).load(Ordering::Relaxed));
         assert!(header.is_prev_free(), "the neighbour bit was lost");
         assert!(header.uses() >= 1 && header.uses() <= USES_MAX);
         assert_eq!(header.with_uses(0).0 & !PREV_FREE, Header::item(shape, ITEM_STRIDE).0);

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::arch::{Kernels, Work};
+use crate::config::offset_of;
 use crate::evict::nursery::{Nursery, Oldest};
 use crate::item::NewItem;
 use loom::thread;
@@ -450,7 +451,7 @@ fn newcomer_tail() {
         let (mut main, mut writer, mut deleter) =
             (Teller::new(&shared, 0), Teller::new(&shared, 1), Teller::new(&shared, 2));
         perform(&mut main, Upsert(0, 5));
-        let header = shared.region.word32(shared.shard(0).at(item_at(0)));
+        let header = shared.shard(0).part.word32(offset_of(item_at(0)));
         header.store(Header::raw(ITEM_STRIDE).0, Ordering::Relaxed);
         let writes = thread::spawn(move || {
             let shared = Arc::clone(&writer.shared);

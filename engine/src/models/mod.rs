@@ -21,7 +21,7 @@ use crate::arena::NoBlock;
 use crate::arena::block::{Header, Shape};
 use crate::config::{
     GRANULE, Geometry, RECORD_ANNOUNCED, RECORD_HEAD, RECORD_RING, RECORD_STATE, RECORD_TAIL, ROOT_EPOCH,
-    ROOT_HANDLES_USED, SHARD_BORN, SHARD_NURSERY, SHARD_TABLE,
+    ROOT_HANDLES_USED, SHARD_BORN, SHARD_NURSERY, SHARD_TABLE, offset_of,
 };
 use crate::index::{Change, Failed, Image, Memory, Word, image_granules};
 use crate::item::Item;
@@ -241,7 +241,7 @@ fn write<M: Memory>(
 
 /// Fills a private item.
 fn write_item(shared: &Shared, item: u32, number: u64) {
-    shared.region.write(shared.shard(0).at(item_at(item)) + GRANULE, &key(number));
+    shared.shard(0).part.write(offset_of(item_at(item)) + GRANULE, &key(number));
 }
 
 /// The key byte of an item, as a reader sees it.

@@ -1,6 +1,7 @@
 //! Stories of reclamation: a block is used again while somebody looks for it.
 
 use super::*;
+use crate::config::offset_of;
 use crate::evict::nursery::Nursery;
 use crate::reclaim::Participant;
 use loom::thread;
@@ -45,7 +46,7 @@ impl Member {
             Shape { key_len: 1, value_len: 0, flags: false, expiry: false, mark: false },
             ITEM_STRIDE,
         );
-        self.shared.region.word32(self.shared.shard(0).at(item_at(0))).store(header.0, Ordering::Relaxed);
+        self.shared.shard(0).part.word32(offset_of(item_at(0))).store(header.0, Ordering::Relaxed);
         self.upsert_with(key, 0);
     }
 
@@ -69,13 +70,14 @@ impl Member {
     fn drain(&mut self) {
         let (shared, images, items) = (&self.shared, &mut self.free_images, &mut self.free_items);
         self.participant.drain(|block| {
-            let bytes = shared.shard(0).at(block.at) + GRANULE;
+            let bytes = offset_of(block.at) + GRANULE;
             if block.image {
-                shared.region.write_tags(bytes, &[0; 4]);
-                (0..3).for_each(|i| shared.region.word32(bytes + 8 + i * 4).store(0, Ordering::Relaxed));
+                shared.shard(0).part.write_tags(bytes, &[0; 4]);
+                (0..3)
+                    .for_each(|i| shared.shard(0).part.word32(bytes + 8 + i * 4).store(0, Ordering::Relaxed));
                 images.push(block.at);
             } else {
-                shared.region.write(bytes, &[0xff]);
+                shared.shard(0).part.write(bytes, &[0xff]);
                 items.push(item_number(block.at));
             }
             true
@@ -282,7 +284,7 @@ fn reclaim_orphan() {
         if let Some(mut orphan) = main.participant.adopt() {
             let shared = Arc::clone(&main.shared);
             orphan.drain(|block| {
-                shared.region.write(shared.shard(0).at(block.at) + GRANULE, &[0xff]);
+                shared.shard(0).part.write(offset_of(block.at) + GRANULE, &[0xff]);
                 true
             });
             orphan.leave();
@@ -315,7 +317,7 @@ fn reclaim_nursery() {
             main.participant.advance();
             nursery.reclaim(shared.epoch().load(Ordering::Acquire));
             if nursery.waiting() == 0 {
-                shared.region.write(shared.shard(0).at(item_at(0)) + GRANULE, &[0xff]);
+                shared.shard(0).part.write(offset_of(item_at(0)) + GRANULE, &[0xff]);
             }
         }
         join.join().unwrap();

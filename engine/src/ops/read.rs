@@ -14,7 +14,7 @@ use crate::shared::Shard;
 /// the key's item is this one now.
 #[inline(always)]
 pub(crate) fn confirm<'c, K: Kernels>(shard: Shard<'c>, found: Found, key: &[u8]) -> Option<Item<'c>> {
-    let place = Place::load(&shard.shared.region, found.at);
+    let place = Place::load(shard.part, found.at);
     if place != found.place || place.is_frozen() {
         return None;
     }

@@ -1,7 +1,6 @@
 //! Storing, removing, touching, and adding to values.
 
 use super::Target;
-use super::read::confirm;
 use super::write::{Did, Plan, Step, write};
 use crate::arch::Kernels;
 use crate::error::StoreError;
@@ -96,13 +95,13 @@ pub(super) fn stored<'c>(
     }
 }
 
-/// Replaces an item by one for which a block is at hand: the usual write, with nothing to decide and nothing to wait for.
-/// None: nothing was changed, and [`put`] has to do it.
+/// Replaces `old`, the item of `key` that was found there, by one for which a block is at hand: the usual write, with nothing
+/// to decide and nothing to wait for. None: nothing was changed, and [`put`] has to do it.
 #[inline(always)]
 pub(crate) fn overwrite<'c, K: Kernels>(
     local: &mut Local<'c>,
     shard: Shard<'c>,
-    found: Found,
+    (found, old): (Found, Item<'c>),
     key: &[u8],
     put: &Put<'_>,
     now: Millis,
@@ -120,7 +119,6 @@ pub(crate) fn overwrite<'c, K: Kernels>(
     if new.len() > shard.shared.geometry.item_len_max() {
         return None;
     }
-    let old = confirm::<K>(shard, found, key)?;
     if old.is_expired(now) || old.in_nursery() {
         return None;
     }

@@ -64,7 +64,7 @@ impl<'c> Limbo<'c> {
     /// The ring as its last owner left it.
     pub(crate) fn open(shared: &'c Shared, record: u32) -> Self {
         let record = shared.geometry.record_at(record);
-        let load = |at| shared.region.word32(record + at).load(Relaxed);
+        let load = |at| shared.root().word32(record + at).load(Relaxed);
         Self { shared, record, head: load(RECORD_HEAD), tail: load(RECORD_TAIL) }
     }
 
@@ -75,12 +75,12 @@ impl<'c> Limbo<'c> {
     }
 
     fn word(&self, at: usize) -> &'c AtomicU32 {
-        self.shared.region.word32(self.record + at)
+        self.shared.root().word32(self.record + at)
     }
 
     fn entry(&self, i: u32) -> &'c AtomicU64 {
         let slot = i & (self.shared.geometry.limbo_len - 1);
-        self.shared.region.word64(self.record + RECORD_RING + slot as usize * 8)
+        self.shared.root().word64(self.record + RECORD_RING + slot as usize * 8)
     }
 
     #[inline]

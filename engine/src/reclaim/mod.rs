@@ -41,11 +41,11 @@ pub(crate) struct Participant<'c> {
 }
 
 fn announced(shared: &Shared, record: u32) -> &AtomicU64 {
-    shared.region.word64(shared.geometry.record_at(record) + RECORD_ANNOUNCED)
+    shared.root().word64(shared.geometry.record_at(record) + RECORD_ANNOUNCED)
 }
 
 fn state(shared: &Shared, record: u32) -> &AtomicU32 {
-    shared.region.word32(shared.geometry.record_at(record) + RECORD_STATE)
+    shared.root().word32(shared.geometry.record_at(record) + RECORD_STATE)
 }
 
 impl<'c> Participant<'c> {
