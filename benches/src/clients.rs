@@ -1,16 +1,21 @@
 //! What a request costs the client: ours beside the crates `redis` and `memcache`, all blocking, all of one server, which
 //! speaks the protocols of all. Counted is the CPU time of the calling thread, in interleaved rounds.
+//!
+//! Beside them the floor: the bytes of the native protocol, made beforehand, written and read with a bare socket.
 
 use std::fmt;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use crabcache_client::{Client as Ours, ReplyRef};
+use crabcache_protocol::native::{Command, Put, REPLY_HEADER_LEN, Request};
 use serde_json::{Value, json};
 
 use crate::median::median;
 use crate::process::CpuTime;
 
 /// Requests in a round trip.
-pub const DEPTHS: [usize; 3] = [1, 16, 64];
+pub const DEPTHS: [usize; 4] = [1, 16, 64, 1024];
 /// Keys that are asked for.
 const KEYS: usize = 1024;
 const VALUE: &[u8] = &[b'v'; 32];
@@ -59,7 +64,9 @@ impl Client for Ours {
         for key in keys {
             pipeline.get(key);
         }
-        pipeline.execute_with(|_, reply| right &= matches!(reply, Ok(ReplyRef::Value(VALUE))))?;
+        pipeline.execute_with(|_, reply| {
+            right &= matches!(reply, Ok(ReplyRef::Value(value)) if value == VALUE);
+        })?;
         Ok(right)
     }
 
@@ -129,6 +136,58 @@ impl Client for memcache::Client {
     }
 }
 
+/// One write and as many reads as it takes: what is left of a client that does nothing.
+struct Floor {
+    socket: TcpStream,
+    /// Requests for all keys.
+    gets: Vec<u8>,
+    sets: Vec<u8>,
+    answers: Vec<u8>,
+}
+
+impl Floor {
+    fn connect(addr: &str, keys: &[String]) -> Result<Self, Failure> {
+        let socket = TcpStream::connect(addr)?;
+        socket.set_nodelay(true)?;
+        let (mut gets, mut sets) = (Vec::new(), Vec::new());
+        for key in keys {
+            let key = key.as_bytes();
+            let request = |command| Request { opaque: 0, quiet: false, command };
+            request(Command::Get { key, meta: false }).encode(&mut gets)?;
+            request(Command::Put(Put { key, value: VALUE, ..Put::default() })).encode(&mut sets)?;
+        }
+        Ok(Self { socket, gets, sets, answers: vec![0; keys.len() * (REPLY_HEADER_LEN + VALUE.len())] })
+    }
+
+    /// All requests are of one length, so the first ones stand for any.
+    fn exchange(
+        mut socket: &TcpStream,
+        requests: &[u8],
+        count: usize,
+        answers: &mut [u8],
+    ) -> Result<(), Failure> {
+        socket.write_all(&requests[..requests.len() / KEYS * count])?;
+        Ok(socket.read_exact(answers)?)
+    }
+}
+
+impl Client for Floor {
+    fn name(&self) -> &'static str {
+        "(write and read)"
+    }
+
+    fn get(&mut self, keys: &[String]) -> Result<bool, Failure> {
+        let answers = &mut self.answers[..keys.len() * (REPLY_HEADER_LEN + VALUE.len())];
+        Self::exchange(&self.socket, &self.gets, keys.len(), answers)?;
+        Ok(answers.ends_with(VALUE))
+    }
+
+    fn set(&mut self, keys: &[String]) -> Option<Result<bool, Failure>> {
+        let answers = &mut self.answers[..keys.len() * REPLY_HEADER_LEN];
+        Some(Self::exchange(&self.socket, &self.sets, keys.len(), answers).map(|()| true))
+    }
+}
+
 /// CPU-nanoseconds per request of a client, by round.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -152,12 +211,13 @@ pub struct Report(pub Vec<Row>);
 /// If the server cannot be reached, or an answer is wrong.
 pub fn measure(options: &Options) -> Result<Report, Failure> {
     let addr = &options.addr;
+    let keys: Vec<String> = (0..KEYS).map(|i| format!("client{i:05}")).collect();
     let mut clients: Vec<Box<dyn Client>> = vec![
         Box::new(Ours::connect(addr)?),
         Box::new(redis::Client::open(format!("redis://{addr}/"))?.get_connection()?),
         Box::new(memcache::connect(format!("memcache://{addr}?protocol=ascii"))?),
+        Box::new(Floor::connect(addr, &keys)?),
     ];
-    let keys: Vec<String> = (0..KEYS).map(|i| format!("client{i:05}")).collect();
     let mut rows: Vec<Row> = Vec::new();
     for round in 0..options.rounds {
         for depth in DEPTHS {
@@ -268,7 +328,11 @@ mod tests {
         let text = report.to_string();
         let rows: Vec<Vec<&str>> =
             text.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(rows, [vec!["a", "2", "-", "-", "-", "-", "7"], vec!["b", "-", "5", "-", "-", "-", "-"]]);
+        let cells = [
+            vec!["a", "2", "-", "-", "-", "-", "-", "7", "-"],
+            vec!["b", "-", "5", "-", "-", "-", "-", "-", "-"],
+        ];
+        assert_eq!(rows, cells);
         assert_eq!(report.to_json()["rows"][1]["operation"], "set");
     }
 }

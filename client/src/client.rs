@@ -8,11 +8,12 @@ use crabcache_protocol::native::reply::Hello;
 use crabcache_protocol::native::{Command, Condition, End, Put, TouchCondition, Ttl, VERSION};
 
 use crate::Result;
+use crate::call::Call;
 use crate::config::Builder;
 use crate::error::{Broken, CommandError, Error, ProtocolError};
 use crate::exchange::Exchange;
 use crate::pipeline::Pipeline;
-use crate::pool::{Call, Maintenance, Pool, PoolStats};
+use crate::pool::{Maintenance, Pool, PoolStats};
 use crate::reply::{Item, ReplyRef, Value, parse_stats};
 
 /// A client of one server. Cheap to clone; all clones share a pool of connections.
@@ -282,11 +283,10 @@ impl Client {
         F: FnMut(usize, std::result::Result<ReplyRef<'_>, CommandError>),
     {
         let commands = commands.into_iter();
-        let call = Call::begin(self.timeout);
-        let mut lease = self.pool.checkout(call)?;
-        let timeout = if lease.at_once { self.timeout } else { call.time_left() };
+        let mut call = Call::begin(self.timeout);
+        let mut lease = self.pool.checkout(&mut call)?;
         let mut exchange = Exchange::new(commands.clone());
-        let Err(broken) = exchange.drive(&mut lease, timeout, &mut answer) else { return Ok(()) };
+        let Err(broken) = exchange.drive(&mut lease, &call, &mut answer) else { return Ok(()) };
         let reused = lease.reused;
         lease.timed_out = broken == Broken::Timeout;
         drop(lease);
@@ -295,10 +295,10 @@ impl Client {
             && broken.is_hangup()
             && exchange.nothing_emitted()
             && harmless()
-            && let Ok(mut lease) = self.pool.checkout_fresh(call)
+            && let Ok(mut lease) = self.pool.checkout_fresh(&mut call)
         {
             let mut again = Exchange::new(commands);
-            if let Err(broken) = again.drive(&mut lease, call.time_left(), &mut answer) {
+            if let Err(broken) = again.drive(&mut lease, &call, &mut answer) {
                 lease.timed_out = broken == Broken::Timeout;
                 again.fail_rest(broken, &mut answer);
             }

@@ -2,14 +2,15 @@
 //!
 //! The socket stays in blocking mode, with a receive timeout. `send_now` and `receive_now` do not wait
 //! (`MSG_DONTWAIT`), `receive` waits in the kernel, `wait` polls for both directions: so a single request costs one
-//! send and one receive, and a pipeline can write and read at the same time.
+//! send and one receive, and a pipeline can write and read at the same time. The receive timeout is only set anew when
+//! it is far from what a call has left; a call that finds it too short goes on waiting by `wait`.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crabcache_protocol::native::{Command, ParseError, Status, VERSION};
 use rustix::buffer::spare_capacity;
@@ -17,6 +18,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
+use crate::call::Call;
+use crate::clock::Moment;
 use crate::config::{Addr, Config};
 use crate::error::{Broken, CommandError, Error, ProtocolError};
 use crate::exchange::{Exchange, Pending};
@@ -27,6 +30,8 @@ use crate::reply::ReplyRef;
 const NAME: &str = concat!("crabcache-client/", env!("CARGO_PKG_VERSION"), "\r\n");
 /// Bytes asked of the socket at a time; more while a large reply is coming in.
 const READ_LEN: usize = 64 * 1024;
+/// The shortest receive timeout: sockets count in milliseconds, and take none for no limit.
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// A larger buffer is not kept once its content has gone.
 const BUFFER_KEPT_MAX: usize = 256 * 1024;
 
@@ -43,10 +48,11 @@ pub(crate) struct Connection {
     timeout: Option<Duration>,
     /// False from the begin of an exchange to its clean end, so that whatever ends it early leaves it unfit.
     pub(crate) fit: bool,
-    pub(crate) opened: Instant,
-    pub(crate) last_used: Instant,
+    /// When it will be too old to be lent.
+    pub(crate) old_from: Moment,
+    pub(crate) last_used: Moment,
     /// When the server last answered.
-    pub(crate) last_seen: Instant,
+    pub(crate) last_seen: Moment,
     /// The number of the next request.
     pub(crate) opaque: u16,
     pub(crate) inbox: Inbox,
@@ -75,16 +81,16 @@ pub(crate) struct Inbox {
 impl Connection {
     /// Connects, and says HELLO unless that is switched off.
     pub(crate) fn open(config: &Config, timeout: Duration) -> Result<Self, Error> {
-        let deadline = Instant::now() + timeout;
-        let socket = Socket::connect(&config.addr, deadline)?;
-        let now = Instant::now();
+        let mut call = Call::begin(Some(timeout));
+        let socket = Socket::connect(&config.addr, call.deadline)?;
+        call.look();
         let mut connection = Self {
             socket,
             timeout: None,
             fit: true,
-            opened: now,
-            last_used: now,
-            last_seen: now,
+            old_from: call.now.after(config.age_limit),
+            last_used: call.now,
+            last_seen: call.now,
             opaque: 0,
             inbox: Inbox::default(),
             outbox: Vec::new(),
@@ -95,16 +101,16 @@ impl Connection {
             window_bytes: config.window_bytes,
         };
         if config.hello {
-            connection.hello(time_to(deadline))?;
+            connection.hello(&call)?;
         }
         Ok(connection)
     }
 
-    fn hello(&mut self, timeout: Duration) -> Result<(), Error> {
+    fn hello(&mut self, call: &Call) -> Result<(), Error> {
         let hello = Command::Hello { version_min: VERSION, version_max: VERSION, client: NAME.as_bytes() };
         let mut answer = Ok(());
         let mut exchange = Exchange::new(std::iter::once(hello));
-        let driven = exchange.drive(self, Some(timeout), &mut |_, reply| {
+        let driven = exchange.drive(self, call, &mut |_, reply| {
             answer = match reply {
                 Ok(ReplyRef::Hello(hello)) if hello.version == VERSION => Ok(()),
                 Ok(_) => Err(Error::Protocol(ProtocolError::Body)),
@@ -121,11 +127,12 @@ impl Connection {
     }
 
     /// Whether the server still answers.
-    pub(crate) fn is_healthy(&mut self, timeout: Option<Duration>) -> bool {
+    pub(crate) fn is_healthy(&mut self, timeout: Duration) -> bool {
         let mut pong = false;
         let mut exchange = Exchange::new(std::iter::once(Command::Ping { payload: b"" }));
-        let driven =
-            exchange.drive(self, timeout, &mut |_, reply| pong = matches!(reply, Ok(ReplyRef::Pong(b""))));
+        let driven = exchange.drive(self, &Call::begin(Some(timeout)), &mut |_, reply| {
+            pong = matches!(reply, Ok(ReplyRef::Pong(b"")));
+        });
         driven.is_ok() && pong && self.fit
     }
 
@@ -134,8 +141,16 @@ impl Connection {
         matches!(self.receive_now(0), Ok(None))
     }
 
-    pub(crate) fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Broken> {
-        if self.timeout != timeout {
+    /// Sees to it that `receive` waits for no longer than this, and for at least half of it.
+    pub(crate) fn bound_receive(&mut self, left: Option<Duration>) -> Result<(), Broken> {
+        let is_near = match (self.timeout, left) {
+            (Some(timeout), Some(left)) => timeout <= left.max(TIMEOUT_MIN) && timeout >= left / 2,
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_near {
+            // In the middle, so that calls with a little more or less left do not set it again.
+            let timeout = left.map(|left| (left / 4 * 3).max(TIMEOUT_MIN));
             self.socket.set_read_timeout(timeout).map_err(|error| Broken::Io(error.kind()))?;
             self.timeout = timeout;
         }
@@ -157,7 +172,7 @@ impl Connection {
         self.receive_with(RecvFlags::DONTWAIT, more)
     }
 
-    /// Waits for bytes; none if the timeout of the socket passed.
+    /// Waits for bytes; none if the receive timeout passed.
     pub(crate) fn receive(&mut self, more: usize) -> Result<Option<usize>, Broken> {
         self.receive_with(RecvFlags::empty(), more)
     }
@@ -226,7 +241,7 @@ impl Inbox {
 }
 
 impl Socket {
-    fn connect(addr: &Addr, deadline: Instant) -> Result<Self, Error> {
+    fn connect(addr: &Addr, deadline: Moment) -> Result<Self, Error> {
         let failed = |error: io::Error| Error::Connect(error.kind());
         let host_port = match addr {
             Addr::Unix(path) => return UnixStream::connect(path).map(Self::Unix).map_err(failed),
@@ -234,7 +249,7 @@ impl Socket {
         };
         let mut failure = Error::Connect(io::ErrorKind::AddrNotAvailable);
         for addr in host_port.to_socket_addrs().map_err(|error| Error::Lookup(error.to_string()))? {
-            match TcpStream::connect_timeout(&addr, time_to(deadline)) {
+            match TcpStream::connect_timeout(&addr, deadline.since(Moment::now()).max(TIMEOUT_MIN)) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(failed)?;
                     return Ok(Self::Tcp(stream));
@@ -260,11 +275,6 @@ impl AsFd for Socket {
             Self::Unix(stream) => stream.as_fd(),
         }
     }
-}
-
-/// At least a millisecond, as sockets know no shorter one.
-fn time_to(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 }
 
 /// What a refusal of HELLO says about the connection.

@@ -17,12 +17,14 @@
 //! Invariant: `answer` is called once for each command, in their order.
 
 use std::collections::VecDeque;
-use std::iter::{Fuse, Peekable};
-use std::time::{Duration, Instant};
+use std::iter::Fuse;
+use std::time::Duration;
 
 use crabcache_protocol::Parsed;
 use crabcache_protocol::native::{Command, REQUEST_HEADER_LEN, Request, reply};
 
+use crate::call::Call;
+use crate::clock::Moment;
 use crate::connection::Connection;
 use crate::error::{Broken, CommandError, ProtocolError};
 use crate::reply::{Expect, ReplyRef};
@@ -46,7 +48,7 @@ const _: () = assert!(size_of::<Pending>() <= 24);
 
 /// One series of commands on one connection.
 pub(crate) struct Exchange<I: Iterator> {
-    commands: Peekable<Fuse<I>>,
+    commands: Fuse<I>,
     pending: VecDeque<Pending>,
     /// Commands whose answer was given.
     emitted: usize,
@@ -59,15 +61,17 @@ pub(crate) struct Exchange<I: Iterator> {
     inbox_len_wanted: usize,
     /// Bytes moved since the last progress.
     moved: usize,
-    /// None: there was progress, so that the next wait begins a new one.
-    deadline: Option<Instant>,
+    /// When an answer or progress is due; none: there was some, so that the next wait begins a new one.
+    deadline: Option<Moment>,
+    /// Whether nothing was waited for since the deadline was set.
+    fresh: bool,
     timeout: Option<Duration>,
 }
 
 impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
     pub(crate) fn new(commands: I) -> Self {
         Self {
-            commands: commands.fuse().peekable(),
+            commands: commands.fuse(),
             pending: VecDeque::new(),
             emitted: 0,
             opaque_due: 0,
@@ -76,6 +80,7 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
             inbox_len_wanted: 0,
             moved: 0,
             deadline: None,
+            fresh: true,
             timeout: None,
         }
     }
@@ -95,15 +100,15 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
     pub(crate) fn drive<F>(
         &mut self,
         connection: &mut Connection,
-        timeout: Option<Duration>,
+        call: &Call,
         answer: &mut F,
     ) -> Result<(), Broken>
     where
         F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
     {
         connection.fit = false;
-        connection.set_timeout(timeout)?;
-        self.timeout = timeout;
+        connection.bound_receive(call.left())?;
+        (self.timeout, self.deadline) = (call.timeout, Some(call.deadline));
         self.opaque_due = connection.opaque;
         self.pending = std::mem::take(&mut connection.pending);
         let mut window = Window::new(std::mem::take(&mut connection.outbox));
@@ -169,7 +174,11 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
 
     /// After an answer that closes the connection: in order if it was the last.
     fn closing(&mut self, broken: Broken) -> Result<bool, Broken> {
-        if self.pending.is_empty() && self.commands.peek().is_none() { Ok(true) } else { Err(broken) }
+        if let Some(command) = self.commands.next() {
+            // Left to `fail_rest`, as one that was not sent.
+            self.pending.push_back(Pending::Sent { start: self.encoded, expect: Expect::of(&command) });
+        }
+        if self.pending.is_empty() { Ok(true) } else { Err(broken) }
     }
 
     /// Encodes the next window once the last one is sent. True if there is more than fits.
@@ -180,14 +189,17 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
         while window.unsent() < connection.window_bytes && self.pending.len() < UNANSWERED_MAX {
             let Some(command) = self.commands.next() else { return false };
             let request = Request { opaque: connection.opaque, quiet: false, command };
-            let before = window.unsent();
-            if let Err(error) = window.push(&request) {
-                self.pending.push_back(Pending::Unsendable(error.into()));
-                continue;
+            match window.push(&request) {
+                Ok(len) => {
+                    connection.opaque = connection.opaque.wrapping_add(1);
+                    self.pending.push_back(Pending::Sent {
+                        start: self.encoded,
+                        expect: Expect::of(&request.command),
+                    });
+                    self.encoded += len as u64;
+                }
+                Err(error) => self.pending.push_back(Pending::Unsendable(error.into())),
             }
-            connection.opaque = connection.opaque.wrapping_add(1);
-            self.pending.push_back(Pending::Sent { start: self.encoded, expect: Expect::of(&command) });
-            self.encoded += (window.unsent() - before) as u64;
         }
         true
     }
@@ -212,19 +224,20 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
     ) -> Result<bool, Broken> {
         let more = self.inbox_len_wanted.saturating_sub(connection.inbox.unread().len());
         let waits_only_for_answers = !socket_full && (!more_to_come || self.pending.len() >= UNANSWERED_MAX);
-        let received = if waits_only_for_answers && self.deadline.is_none() {
-            // The usual case: the socket's own timeout is the whole one.
-            self.deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-            connection.receive(more)?.ok_or(Broken::Timeout).map(Some)?
-        } else {
+        let mut received = None;
+        if waits_only_for_answers && self.begin_wait() {
+            // The usual case, in one system call. Its timeout is shorter than what is left.
+            received = connection.receive(more)?;
+        }
+        if received.is_none() {
             if waits_only_for_answers || socket_full {
                 let left = self.time_left()?;
                 if !connection.wait(socket_full, left)? {
                     return Err(Broken::Timeout);
                 }
             }
-            connection.receive_now(more)?
-        };
+            received = connection.receive_now(more)?;
+        }
         self.progress(received.unwrap_or(0));
         Ok(received.is_some())
     }
@@ -235,9 +248,9 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
         F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
     {
         let mut inbox = std::mem::take(&mut connection.inbox);
-        while inbox.unread().len() >= self.inbox_len_wanted.max(1) {
-            let parsed =
-                reply::parse(inbox.unread(), connection.reply_len_max).map_err(ProtocolError::Parse)?;
+        let (mut unread, mut closes, before) = (inbox.unread(), false, self.emitted);
+        while unread.len() >= self.inbox_len_wanted.max(1) && !closes {
+            let parsed = reply::parse(unread, connection.reply_len_max).map_err(ProtocolError::Parse)?;
             let (reply, consumed) = match parsed {
                 Parsed::Complete { value, consumed } => (value, consumed),
                 Parsed::Incomplete { at_least } => {
@@ -256,21 +269,21 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
             if reply.opaque != expected && !(reply.status.closes() && reply.opaque == 0) {
                 return Err(ProtocolError::Opaque { expected, found: reply.opaque }.into());
             }
-            let closes = reply.status.closes();
+            closes = reply.status.closes();
             let result = expect.read(&reply)?;
             self.pending.pop_front();
             self.opaque_due = expected.wrapping_add(1);
             self.emit(answer, result);
             self.emit_unsendable(answer);
-            inbox.start += consumed;
+            unread = &unread[consumed..];
             self.inbox_len_wanted = 0;
-            self.deadline = None;
-            if closes {
-                return Ok(true);
-            }
         }
+        if self.emitted > before {
+            self.deadline = None;
+        }
+        inbox.start = inbox.bytes.len() - unread.len();
         connection.inbox = inbox;
-        Ok(false)
+        Ok(closes)
     }
 
     fn emit_unsendable<F>(&mut self, answer: &mut F)
@@ -300,15 +313,24 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
         }
     }
 
-    /// Time to the deadline, which begins now if there was progress.
-    fn time_left(&mut self) -> Result<Option<Duration>, Broken> {
-        let Some(timeout) = self.timeout else { return Ok(None) };
-        let now = Instant::now();
-        let deadline = *self.deadline.get_or_insert(now + timeout);
-        match deadline.checked_duration_since(now) {
-            Some(left) if !left.is_zero() => Ok(Some(left)),
-            _ => Err(Broken::Timeout),
+    /// Begins a new deadline if there was progress. True if nothing was waited for under it yet: then no less is left
+    /// than the socket's own timeout.
+    fn begin_wait(&mut self) -> bool {
+        if self.deadline.is_none() {
+            let end = self.timeout.map_or(Moment::NEVER, |timeout| Moment::now().after(timeout));
+            (self.deadline, self.fresh) = (Some(end), true);
         }
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Time to the deadline; none if there is none.
+    fn time_left(&mut self) -> Result<Option<Duration>, Broken> {
+        self.begin_wait();
+        let Some(deadline) = self.deadline.filter(|&deadline| deadline != Moment::NEVER) else {
+            return Ok(None);
+        };
+        let left = deadline.since(Moment::now());
+        if left.is_zero() { Err(Broken::Timeout) } else { Ok(Some(left)) }
     }
 }
 

@@ -33,7 +33,9 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod call;
 mod client;
+mod clock;
 mod cluster;
 mod config;
 mod connection;

@@ -9,6 +9,9 @@ use crate::client::{Client, PutOptions, after};
 use crate::error::CommandError;
 use crate::reply::{Reply, ReplyRef};
 
+/// Room for so many commands is made with the first one.
+const RESERVED: usize = 64;
+
 /// A list of commands. They borrow keys and values, which are copied at most once, into the send buffer.
 ///
 /// ```no_run
@@ -50,6 +53,9 @@ impl<'c, 'a> Pipeline<'c, 'a> {
 
     /// Adds any command.
     pub fn command(&mut self, command: Command<'a>) -> &mut Self {
+        if self.commands.is_empty() {
+            self.commands.reserve(RESERVED);
+        }
         self.commands.push(command);
         self
     }

@@ -169,6 +169,7 @@ pub(crate) enum Expect {
 }
 
 impl Expect {
+    #[inline]
     pub(crate) const fn of(command: &Command<'_>) -> Self {
         match command {
             Command::Hello { .. } => Self::Hello,
@@ -187,10 +188,20 @@ impl Expect {
     }
 
     /// Reads the answer. The outer error breaks the connection.
+    #[inline]
     pub(crate) fn read<'a>(
         self,
         reply: &native::Reply<'a>,
     ) -> Result<Result<ReplyRef<'a>, CommandError>, Broken> {
+        // What most answers are.
+        match (reply.status, self) {
+            (Status::Ok, Self::Value) => Ok(Ok(ReplyRef::Value(reply.body))),
+            (Status::Ok, Self::Done) if reply.body.is_empty() => Ok(Ok(ReplyRef::Done)),
+            _ => self.read_any(reply),
+        }
+    }
+
+    fn read_any<'a>(self, reply: &native::Reply<'a>) -> Result<Result<ReplyRef<'a>, CommandError>, Broken> {
         if let Some(refused) = CommandError::from_status(reply.status) {
             return Ok(Err(refused));
         }

@@ -47,23 +47,25 @@ impl<'a> Window<'a> {
         self.unsent
     }
 
-    /// Adds a request.
-    pub(crate) fn push(&mut self, request: &Request<'a>) -> Result<(), EncodeError> {
+    /// Adds a request; how many bytes it has.
+    pub(crate) fn push(&mut self, request: &Request<'a>) -> Result<usize, EncodeError> {
         if self.unsent == 0 {
             self.buf.clear();
             self.buf_sent = 0;
         }
         let before = self.buf.len();
         let value = request.value();
+        let mut len = 0;
         if value.len() < LARGE {
             request.encode(&mut self.buf)?;
         } else {
             request.encode_before_value(&mut self.buf)?;
             self.large.push_back((self.buf.len(), value));
-            self.unsent += value.len();
+            len += value.len();
         }
-        self.unsent += self.buf.len() - before;
-        Ok(())
+        len += self.buf.len() - before;
+        self.unsent += len;
+        Ok(len)
     }
 
     /// Hands the next parts to `send`.

@@ -199,6 +199,19 @@ fn silence_ends_at_the_deadline() {
     assert_eq!(connecting.unwrap_err(), Error::Timeout, "HELLO has a deadline too");
 }
 
+/// Sockets are told a shorter time than calls have, so that it need not be set for each of them.
+#[test]
+fn the_last_part_of_the_time_counts_too() {
+    let server = Server::script(|stream, _| {
+        for opaque in read_requests(&stream, 1) {
+            thread::sleep(1600 * MS);
+            send(&stream, &reply::head(Status::Ok, opaque, 0));
+        }
+    });
+    let client = server.builder().hello(false).request_timeout(Some(2000 * MS)).build().unwrap();
+    client.ping().unwrap();
+}
+
 /// A byte now and then is no progress: the deadline is for the whole answer.
 #[test]
 fn trickling_answers_end_at_the_deadline() {

@@ -3,10 +3,12 @@
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fmt, io};
 
-use super::{Call, Found, Pool, PoolStats};
+use super::{Found, Pool, PoolStats};
+use crate::call::Call;
+use crate::clock::Moment;
 use crate::connection::Connection;
 use crate::error::Error;
 
@@ -47,10 +49,9 @@ impl Pool {
     pub(crate) fn open_at_least_one(&self) -> Result<(), Error> {
         let mut opened = Vec::new();
         for _ in 0..self.config.idle_min.max(1) {
-            let call = Call::begin(None);
-            opened.push(match self.find(call, call.begun)? {
+            opened.push(match self.find(&mut Call::begin(None))? {
                 Found::MayOpen => self.open(None, None)?,
-                Found::Idle(connection, _) => self.lend(connection, true, true, None),
+                Found::Idle(connection) => self.lend(connection, true, None),
             });
         }
         Ok(())
@@ -58,13 +59,7 @@ impl Pool {
 
     /// Closes what is beyond its limits or does not answer, and opens connections until the idle minimum is met.
     pub(crate) fn maintain(&self) -> Result<(), Error> {
-        let retired = {
-            let mut state = self.lock();
-            let retired = state.retire(&self.config, Instant::now());
-            state.open -= retired.len();
-            retired
-        };
-        self.counters.retired.add(retired.len() as u64);
+        let retired = self.lock().retire(&self.config, Moment::now());
         drop(retired);
         self.check_idle();
         let mut opened = Vec::new();
@@ -75,7 +70,7 @@ impl Pool {
                 if idle >= self.config.idle_min || state.open >= self.config.connections_max {
                     return Ok(());
                 }
-                if let Some(error) = state.fail_fast(Instant::now()) {
+                if let Some(error) = state.fail_fast(Moment::now()) {
                     return Err(error);
                 }
                 state.begin_open();
@@ -86,31 +81,30 @@ impl Pool {
 
     /// Asks each connection that was not heard of for long, one at a time, so that the others can be lent meanwhile.
     fn check_idle(&self) {
-        let begun = Instant::now();
+        let begun = Moment::now();
         while let Some(mut connection) = self.take_unheard(begun) {
-            if connection.is_healthy(Some(self.health_check_timeout())) {
-                self.count_bytes(&mut connection);
-                connection.last_seen = Instant::now();
+            if connection.is_healthy(self.health_check_timeout()) {
+                connection.last_seen = Moment::now();
                 let mut state = self.lock();
+                state.count_bytes(&mut connection);
                 let at = state.idle.partition_point(|other| other.last_used <= connection.last_used);
                 state.idle.insert(at, connection);
-                drop(state);
-                self.changed.notify_one();
+                self.announce_one(state);
             } else {
-                self.counters.health_check_failures.add(1);
-                self.give_up(connection);
+                let mut state = self.lock();
+                state.counts.health_check_failures += 1;
+                self.give_up(state, connection);
             }
         }
     }
 
     /// One that has not been heard of for as long as a health check is due after, seen from `now`.
-    fn take_unheard(&self, now: Instant) -> Option<Connection> {
+    fn take_unheard(&self, now: Moment) -> Option<Box<Connection>> {
         let mut state = self.lock();
         let is_due = |connection: &Connection| {
-            connection.last_seen <= now
-                && now.saturating_duration_since(connection.last_seen) >= self.config.health_check_after
+            connection.last_seen <= now && now.since(connection.last_seen) >= self.config.health_check_after
         };
-        let at = state.idle.iter().position(is_due)?;
+        let at = state.idle.iter().position(|connection| is_due(connection))?;
         state.idle.remove(at)
     }
 }

@@ -23,12 +23,14 @@ mod stats;
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-pub(crate) use lease::{Call, Lease};
+pub(crate) use lease::Lease;
 pub use maintenance::Maintenance;
 pub use stats::{Latency, PoolStats};
 
+use crate::call::Call;
+use crate::clock::Moment;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::error::Error;
@@ -49,17 +51,20 @@ pub(crate) struct Pool {
     state: Mutex<State>,
     /// A connection came back or was given up, or the server was found down.
     changed: Condvar,
-    counters: stats::Counters,
 }
 
 #[derive(Debug)]
 struct State {
     /// By the time of their last use, the newest last.
-    idle: VecDeque<Connection>,
+    idle: VecDeque<Box<Connection>>,
     open: usize,
+    /// Threads that wait for a change. Only then is it announced, since that is a system call.
+    waiting: usize,
     down: Option<Down>,
     /// Calls in a row that had no answer in time.
     timeouts: u32,
+    /// All but what is read off the rest: see [`Pool::stats`].
+    counts: PoolStats,
     latencies: stats::Latencies,
 }
 
@@ -69,7 +74,7 @@ struct Down {
     /// Failures in a row.
     failures: u32,
     /// Nothing is tried before.
-    until: Instant,
+    until: Moment,
     /// A thread is trying.
     probing: bool,
     /// It takes connections, but does not answer: so those that are open are of no use.
@@ -77,23 +82,23 @@ struct Down {
 }
 
 /// What a look at the pool led to.
-#[allow(clippy::large_enum_variant)] // in a box it would cost each call an allocation
 enum Found {
-    /// And the time, which is that of the call's begin if nobody waited.
-    Idle(Connection, Instant),
+    Idle(Box<Connection>),
     MayOpen,
 }
 
 impl Pool {
     pub(crate) fn new(config: Config) -> Self {
-        let idle = VecDeque::with_capacity(config.connections_max.min(IDLE_RESERVED_MAX));
-        let state = State { idle, open: 0, down: None, timeouts: 0, latencies: stats::Latencies::new() };
-        Self {
-            config,
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            counters: stats::Counters::default(),
-        }
+        let state = State {
+            idle: VecDeque::with_capacity(config.connections_max.min(IDLE_RESERVED_MAX)),
+            open: 0,
+            waiting: 0,
+            down: None,
+            timeouts: 0,
+            counts: PoolStats::default(),
+            latencies: stats::Latencies::new(),
+        };
+        Self { config, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     pub(crate) const fn config(&self) -> &Config {
@@ -102,31 +107,32 @@ impl Pool {
 
     pub(crate) fn stats(&self) -> PoolStats {
         let state = self.lock();
-        let latency = state.latencies.summary();
-        self.counters.snapshot(state.open - state.idle.len(), state.idle.len(), latency)
+        PoolStats {
+            active: state.open - state.idle.len(),
+            idle: state.idle.len(),
+            latency: state.latencies.summary(),
+            ..state.counts
+        }
     }
 
     pub(crate) fn count_unstored(&self) {
-        self.counters.unstored.add(1);
+        self.lock().counts.unstored += 1;
     }
 
     /// Lends a connection.
-    pub(crate) fn checkout(&self, call: Call) -> Result<Lease<'_>, Error> {
-        let mut now = call.begun;
+    pub(crate) fn checkout(&self, call: &mut Call) -> Result<Lease<'_>, Error> {
         loop {
-            match self.find(call, now)? {
-                Found::MayOpen => return self.open(call.time_left(), Some(call.begun)),
-                Found::Idle(mut connection, found_at) => {
-                    let idle = found_at.saturating_duration_since(connection.last_seen);
-                    if !self.is_fit_after(idle, &mut connection, call.time_left()) {
-                        self.counters.health_check_failures.add(1);
-                        self.give_up(connection);
-                        now = Instant::now();
-                        continue;
+            match self.find(call)? {
+                Found::MayOpen => return self.open(call.left(), Some(call)),
+                Found::Idle(mut connection) => {
+                    if self.is_fit(&mut connection, call) {
+                        return Ok(self.lend(connection, true, Some(call.begun)));
                     }
-                    self.counters.hits.add(1);
-                    let at_once = found_at == call.begun && idle < self.config.health_check_after;
-                    return Ok(self.lend(connection, true, at_once, Some(call.begun)));
+                    let mut state = self.lock();
+                    state.counts.hits -= 1; // it was none
+                    state.counts.health_check_failures += 1;
+                    self.give_up(state, connection);
+                    call.look();
                 }
             }
         }
@@ -134,72 +140,76 @@ impl Pool {
 
     /// Lends a connection after one that seemed in order was found dead. The idle ones are likely dead too, so they
     /// are closed.
-    pub(crate) fn checkout_fresh(&self, call: Call) -> Result<Lease<'_>, Error> {
-        self.counters.retries.add(1);
-        let suspects: Vec<Connection> = {
-            let mut state = self.lock();
-            let suspects = state.idle.drain(..).collect();
-            state.open -= Vec::len(&suspects);
-            suspects
-        };
-        self.changed.notify_all();
-        self.counters.broken.add(suspects.len() as u64);
+    pub(crate) fn checkout_fresh(&self, call: &mut Call) -> Result<Lease<'_>, Error> {
+        let mut state = self.lock();
+        state.counts.retries += 1;
+        let suspects = state.take_suspects();
+        self.announce(state);
         drop(suspects);
+        call.look();
         self.checkout(call)
     }
 
     /// An idle connection, or the permission to open one, which is already counted.
-    fn find(&self, call: Call, mut now: Instant) -> Result<Found, Error> {
+    fn find(&self, call: &mut Call) -> Result<Found, Error> {
         let mut retired = Vec::new(); // before the guard, so that they are closed after the lock is released
         let mut state = self.lock();
         let mut wait_until = None;
         loop {
             while let Some(connection) = state.idle.pop_back() {
-                if !connection.is_beyond(&self.config, state.idle.len() + 1, now) {
-                    return Ok(Found::Idle(connection, now));
+                if !connection.is_beyond(&self.config, state.idle.len() + 1, call.now) {
+                    state.counts.hits += 1;
+                    return Ok(Found::Idle(connection));
                 }
                 state.open -= 1;
-                self.counters.retired.add(1);
+                state.counts.retired += 1;
                 retired.push(connection);
             }
             // Connections in use show that the server may be there: rather wait for one of them than fail.
-            if let Some(error) = state.fail_fast(now) {
+            if let Some(error) = state.fail_fast(call.now) {
                 if state.open == 0 || state.down.is_some_and(|down| down.stalled) {
-                    self.counters.failed_fast.add(1);
+                    state.counts.failed_fast += 1;
                     return Err(error);
                 }
             } else if state.open < self.config.connections_max {
                 state.begin_open();
-                self.counters.misses.add(1);
+                state.counts.misses += 1;
                 return Ok(Found::MayOpen);
             }
             let until = *wait_until.get_or_insert_with(|| {
-                self.counters.waits.add(1);
+                state.counts.waits += 1;
                 call.bounded(self.config.checkout_timeout)
             });
-            let left = until.saturating_duration_since(now);
+            let left = until.since(call.now);
             if left.is_zero() {
-                self.counters.exhausted.add(1);
-                return Err(Error::PoolExhausted { waited: until.saturating_duration_since(call.begun) });
+                state.counts.exhausted += 1;
+                return Err(Error::PoolExhausted { waited: until.since(call.begun) });
             }
+            state.waiting += 1;
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            now = Instant::now();
+            state.waiting -= 1;
+            call.look();
         }
     }
 
-    /// Opens the connection that [`State::begin_open`] counted.
-    fn open(&self, left: Option<Duration>, begun: Option<Instant>) -> Result<Lease<'_>, Error> {
+    /// Opens the connection that [`State::begin_open`] counted, for this call if there is one.
+    fn open(&self, left: Option<Duration>, call: Option<&mut Call>) -> Result<Lease<'_>, Error> {
         let timeout = left.map_or(self.config.connect_timeout, |left| left.min(self.config.connect_timeout));
         let opened = Connection::open(&self.config, timeout);
         let mut state = self.lock();
         match opened {
             Ok(connection) => {
                 if state.down.take().is_some() {
-                    self.counters.reconnects.add(1);
+                    state.counts.reconnects += 1;
                     state.timeouts = 0;
                 }
-                self.counters.opened.add(1);
-                Ok(self.lend(connection, false, false, begun))
+                state.counts.opened += 1;
+                drop(state);
+                let begun = call.map(|call| {
+                    call.look();
+                    call.begun
+                });
+                Ok(self.lend(Box::new(connection), false, begun))
             }
             Err(error) => {
                 // Several that fail in the same moment are one failure.
@@ -208,75 +218,75 @@ impl Pool {
                     state.go_down(&self.config, stalled);
                 }
                 state.open -= 1;
-                self.counters.connect_failures.add(1);
-                drop(state);
-                self.changed.notify_all();
+                state.counts.connect_failures += 1;
+                self.announce(state);
                 Err(error)
             }
         }
     }
 
-    fn lend(&self, connection: Connection, reused: bool, at_once: bool, begun: Option<Instant>) -> Lease<'_> {
-        Lease { pool: self, connection: Some(connection), reused, at_once, timed_out: false, begun }
+    fn lend(&self, connection: Box<Connection>, reused: bool, begun: Option<Moment>) -> Lease<'_> {
+        Lease { pool: self, connection: Some(connection), reused, timed_out: false, begun }
     }
 
-    fn give_back(&self, mut connection: Connection, begun: Option<Instant>, timed_out: bool) {
-        let now = Instant::now();
-        let took = begun.map(|begun| now.saturating_duration_since(begun));
-        if !connection.fit {
-            self.counters.broken.add(1);
-            let mut suspects = VecDeque::new();
-            {
-                let mut state = self.lock();
-                if let Some(took) = took {
-                    state.latencies.record(took);
-                }
-                if timed_out && state.is_one_timeout_too_many(&self.config) {
-                    suspects = std::mem::take(&mut state.idle);
-                    state.open -= suspects.len();
-                    self.changed.notify_all(); // those who wait are to fail at once, too
-                }
-            }
-            self.counters.broken.add(suspects.len() as u64);
-            drop(suspects);
-            return self.give_up(connection);
-        }
-        self.count_bytes(&mut connection);
+    fn give_back(&self, mut connection: Box<Connection>, begun: Option<Moment>, timed_out: bool) {
+        let now = Moment::now();
         connection.trim();
+        let mut state = self.lock();
+        if let Some(begun) = begun {
+            state.latencies.record(now.since(begun));
+        }
+        if !connection.fit {
+            state.counts.broken += 1;
+            let stalls = timed_out && state.is_one_timeout_too_many(&self.config);
+            let suspects = if stalls { state.take_suspects() } else { VecDeque::new() };
+            self.give_up(state, connection);
+            return drop(suspects);
+        }
+        state.count_bytes(&mut connection);
         (connection.last_used, connection.last_seen) = (now, now);
-        let retired = {
-            let mut state = self.lock();
-            if let Some(took) = took {
-                state.latencies.record(took);
-            }
-            state.heard();
-            state.idle.push_back(connection);
-            let retired = state.retire(&self.config, now);
-            state.open -= retired.len();
-            retired
-        };
-        self.changed.notify_one();
-        self.counters.retired.add(retired.len() as u64);
+        state.heard();
+        state.idle.push_back(connection);
+        let retired = state.retire(&self.config, now);
+        self.announce_one(state);
+        drop(retired);
     }
 
-    fn give_up(&self, mut connection: Connection) {
-        self.count_bytes(&mut connection);
+    /// Closes a connection that was lent.
+    fn give_up(&self, mut state: MutexGuard<'_, State>, mut connection: Box<Connection>) {
+        state.count_bytes(&mut connection);
+        state.open -= 1;
+        self.announce(state);
         drop(connection);
-        self.lock().open -= 1;
-        self.changed.notify_one();
     }
 
-    fn count_bytes(&self, connection: &mut Connection) {
-        self.counters.bytes_out.add(std::mem::take(&mut connection.bytes_out));
-        self.counters.bytes_in.add(std::mem::take(&mut connection.bytes_in));
+    /// Releases the lock, and tells one of those who wait that there is a connection.
+    fn announce_one(&self, state: MutexGuard<'_, State>) {
+        let waiting = state.waiting;
+        drop(state);
+        if waiting > 0 {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Releases the lock, and tells all who wait that there is room for a connection, or that they are to fail at once.
+    fn announce(&self, state: MutexGuard<'_, State>) {
+        let waiting = state.waiting;
+        drop(state);
+        if waiting > 0 {
+            self.changed.notify_all();
+        }
     }
 
     /// Whether a connection can be lent again. One that was idle for a moment is looked at, since a server that was
     /// restarted has closed it; one that was idle for long has to answer.
-    fn is_fit_after(&self, idle: Duration, connection: &mut Connection, left: Option<Duration>) -> bool {
+    fn is_fit(&self, connection: &mut Connection, call: &mut Call) -> bool {
+        let idle = call.now.since(connection.last_seen);
         if idle >= self.config.health_check_after {
             let timeout = self.health_check_timeout();
-            return connection.is_healthy(Some(left.map_or(timeout, |left| left.min(timeout))));
+            let is_healthy = connection.is_healthy(call.left().map_or(timeout, |left| left.min(timeout)));
+            call.look();
+            return is_healthy;
         }
         idle < LOOK_AFTER || connection.is_quiet()
     }
@@ -292,16 +302,16 @@ impl Pool {
 }
 
 impl State {
-    fn fail_fast(&self, now: Instant) -> Option<Error> {
+    fn fail_fast(&self, now: Moment) -> Option<Error> {
         let Down { until, probing, .. } = self.down?;
-        let retry_in = until.saturating_duration_since(now);
+        let retry_in = until.since(now);
         (probing || !retry_in.is_zero()).then_some(Error::Down { retry_in })
     }
 
     /// Down for a while, a longer one than the last time.
     fn go_down(&mut self, config: &Config, stalled: bool) {
         let failures = self.down.map_or(0, |down| down.failures).saturating_add(1);
-        let until = Instant::now() + config.backoff.delay(failures);
+        let until = Moment::now().after(config.backoff.delay(failures));
         self.down = Some(Down { failures, until, probing: false, stalled });
     }
 
@@ -330,24 +340,39 @@ impl State {
         }
     }
 
+    fn count_bytes(&mut self, connection: &mut Connection) {
+        self.counts.bytes_out += std::mem::take(&mut connection.bytes_out);
+        self.counts.bytes_in += std::mem::take(&mut connection.bytes_in);
+    }
+
+    /// Takes out the idle ones, of which one that is like them was found dead or without an answer; they are to be closed
+    /// after the lock is released.
+    fn take_suspects(&mut self) -> VecDeque<Box<Connection>> {
+        let suspects = std::mem::take(&mut self.idle);
+        self.open -= suspects.len();
+        self.counts.broken += suspects.len() as u64;
+        suspects
+    }
+
     /// Takes out what is beyond its limits: too old, or idle for too long and not needed for the minimum. What is
     /// taken out is closed after the lock is released.
-    fn retire(&mut self, config: &Config, now: Instant) -> Vec<Connection> {
-        let mut retired = Vec::new();
+    fn retire(&mut self, config: &Config, now: Moment) -> VecDeque<Box<Connection>> {
+        let mut retired = VecDeque::new();
         while self.idle.front().is_some_and(|oldest| oldest.is_beyond(config, self.idle.len(), now)) {
             retired.extend(self.idle.pop_front());
         }
         if self.idle.back().is_some_and(|newest| newest.is_beyond(config, self.idle.len(), now)) {
             retired.extend(self.idle.pop_back());
         }
+        self.open -= retired.len();
+        self.counts.retired += retired.len() as u64;
         retired
     }
 }
 
 impl Connection {
     /// Whether it is to be closed, as one of so many idle ones.
-    fn is_beyond(&self, config: &Config, idle: usize, now: Instant) -> bool {
-        now.saturating_duration_since(self.opened) >= config.age_limit
-            || (idle > config.idle_min && now.saturating_duration_since(self.last_used) >= config.idle_limit)
+    fn is_beyond(&self, config: &Config, idle: usize, now: Moment) -> bool {
+        now >= self.old_from || (idle > config.idle_min && now.since(self.last_used) >= config.idle_limit)
     }
 }

@@ -1,6 +1,5 @@
 //! What the pool counts and times.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -11,39 +10,6 @@ const LATENCY_MIN_NS: u64 = 1000;
 const LATENCY_MAX_NS: u64 = 60_000_000_000;
 /// Decimal digits of a latency.
 const LATENCY_DIGITS: u8 = 2;
-
-/// Counters, shared by all threads. They order nothing, so all accesses are relaxed.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) hits: Counter,
-    pub(super) misses: Counter,
-    pub(super) waits: Counter,
-    pub(super) exhausted: Counter,
-    pub(super) failed_fast: Counter,
-    pub(super) opened: Counter,
-    pub(super) connect_failures: Counter,
-    pub(super) reconnects: Counter,
-    pub(super) health_check_failures: Counter,
-    pub(super) retired: Counter,
-    pub(super) broken: Counter,
-    pub(super) retries: Counter,
-    pub(super) unstored: Counter,
-    pub(super) bytes_out: Counter,
-    pub(super) bytes_in: Counter,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// How long calls took, those that failed included: from asking for a connection to giving it back. 20 KiB, all of it
 /// allocated at the start.
@@ -71,7 +37,7 @@ pub struct Latency {
 /// A look at a client's pool. All but the first two count from the start of the client, and add up: every call and
 /// every retry is one of `hits`, `misses`, `exhausted` and `failed_fast`; of the connections that were `opened`, those
 /// that are not `active` or `idle` are among `retired`, `broken` and `health_check_failures`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
     /// Connections in use (or being opened) now.
@@ -111,31 +77,6 @@ pub struct PoolStats {
     pub bytes_in: u64,
     /// How long calls took.
     pub latency: Latency,
-}
-
-impl Counters {
-    pub(super) fn snapshot(&self, active: usize, idle: usize, latency: Latency) -> PoolStats {
-        PoolStats {
-            active,
-            idle,
-            hits: self.hits.get(),
-            misses: self.misses.get(),
-            waits: self.waits.get(),
-            exhausted: self.exhausted.get(),
-            failed_fast: self.failed_fast.get(),
-            opened: self.opened.get(),
-            connect_failures: self.connect_failures.get(),
-            reconnects: self.reconnects.get(),
-            health_check_failures: self.health_check_failures.get(),
-            retired: self.retired.get(),
-            broken: self.broken.get(),
-            retries: self.retries.get(),
-            unstored: self.unstored.get(),
-            bytes_out: self.bytes_out.get(),
-            bytes_in: self.bytes_in.get(),
-            latency,
-        }
-    }
 }
 
 impl PoolStats {
@@ -217,7 +158,7 @@ mod tests {
 
     #[test]
     fn figures_have_names_of_their_own() {
-        let stats = Counters::default().snapshot(1, 2, Latency::default());
+        let stats = PoolStats { active: 1, idle: 2, ..PoolStats::default() };
         let mut names = stats.figures().map(|(name, _)| name);
         assert_eq!(stats.figures()[..2], [("active", 1), ("idle", 2)]);
         names.sort_unstable();

@@ -1,11 +1,15 @@
 //! Requests into bytes: all of it ([`Request::encode`]), or only what stands before the key ([`Request::head`]), for
 //! a client that sends key and value from where they lie.
+//!
+//! GET and PUT without anything else, which are most of what is sent, have a shorter way.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::header::condition;
-use super::{Command, Condition, End, Opcode, Request, RequestHeader, TTL_NEVER, TouchCondition, Ttl, flag};
+use super::{
+    Command, Condition, End, Opcode, Put, Request, RequestHeader, TTL_NEVER, TouchCondition, Ttl, flag,
+};
 
 /// Header and optional fields of a request: 12 to 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,22 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// Then `out` is unchanged.
+    #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self.command {
+            Command::Get { key, meta: false } if !self.quiet => {
+                encode_plain(out, Opcode::Get, self.opaque, key, &[])
+            }
+            Command::Put(Put { key, value, flags: 0, ttl: Ttl::Never, condition: Condition::Always })
+                if !self.quiet =>
+            {
+                encode_plain(out, Opcode::Put, self.opaque, key, value)
+            }
+            _ => self.encode_any(out),
+        }
+    }
+
+    fn encode_any(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let head = self.head()?;
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(self.key());
@@ -254,6 +273,29 @@ impl<'a> Request<'a> {
         }
         Ok(head)
     }
+}
+
+/// Appends a request that is its header, key and value.
+#[inline]
+fn encode_plain(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    opaque: u16,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), EncodeError> {
+    let Ok(key_len) = u16::try_from(key.len()) else {
+        return Err(EncodeError::KeyTooLong { len: key.len() });
+    };
+    let Ok(value_len) = u32::try_from(value.len()) else {
+        return Err(EncodeError::ValueTooLong { len: value.len() });
+    };
+    let opcode = opcode as u8;
+    let header = RequestHeader { opcode, flags: 0, condition: condition::ALWAYS, key_len, opaque, value_len };
+    out.extend_from_slice(&header.encode());
+    out.extend_from_slice(key);
+    out.extend_from_slice(value);
+    Ok(())
 }
 
 /// The ttl field, if the operation's default does not say the same.
