@@ -1,39 +1,28 @@
 //! Many threads over a small pool while the server is killed and comes back: no wrong answer, no call beyond its deadline,
 //! the pool is whole again at once, and the figures add up.
 
+mod support;
+
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command as Process, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crabcache_client::{Client, Command, ReplyRef};
 use crabcache_server::{Config, Server};
+use support::process::Killable;
 
 const MS: Duration = Duration::from_millis(1);
 const THREADS: u64 = 64;
 const CONNECTIONS: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(1);
-/// A thread that is due may have to wait for a processor.
-const SCHEDULING: Duration = Duration::from_millis(500);
 const ADDR: &str = "CRABCACHE_TEST_SERVER";
 
-/// A server in a process of its own, so that it can be killed.
-struct Killable(Child);
-
-impl Killable {
-    fn start(addr: SocketAddr) -> Self {
-        let mut process = Process::new(std::env::current_exe().unwrap());
-        process.args(["--exact", "server_process", "--ignored", "--nocapture"]).env(ADDR, addr.to_string());
-        Self(process.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Killable {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
+/// What depends on how busy the machine is.
+struct Figures {
+    longest_call: Duration,
+    /// From each return of the server to the moment when all connections were open again.
+    whole_after: Vec<Duration>,
 }
 
 #[test]
@@ -53,8 +42,8 @@ struct Stored {
     unanswered: Vec<u64>,
 }
 
-/// One call, which is answered rightly or not at all.
-fn call(client: &Client, thread: u64, n: u64, stored: &mut Stored) -> bool {
+/// One call, which is answered rightly or not at all; whether it was, and how long it took.
+fn call(client: &Client, thread: u64, n: u64, stored: &mut Stored) -> (bool, Duration) {
     let (key, text) = (format!("key{thread}"), format!("{thread}:{n}"));
     let start = Instant::now();
     let answered = match n % 3 {
@@ -88,22 +77,22 @@ fn call(client: &Client, thread: u64, n: u64, stored: &mut Stored) -> bool {
             run.is_ok() && right
         }
     };
-    assert!(start.elapsed() < DEADLINE + SCHEDULING, "{:?}", start.elapsed());
-    answered
+    (answered, start.elapsed())
 }
 
-/// Runs the threads; kills the server so often, and starts it again after a while.
-fn outages(count: usize, up: Duration, down: Duration) {
+/// Runs the threads, each of which pauses between its calls; kills the server so often, and starts it again after a while.
+fn outages(count: usize, up: Duration, down: Duration, pause: Duration) -> Figures {
     let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let builder = Client::builder().addr(addr.to_string()).connections_max(CONNECTIONS).idle_min(CONNECTIONS);
     let client = builder.request_timeout(Some(DEADLINE)).build().unwrap();
-    let (calls, answered, done) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let (calls, answered, longest_us) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (done, mut whole_after) = (AtomicBool::new(false), Vec::new());
     thread::scope(|scope| {
         let _done = SetOnDrop(&done); // also if this panics: the threads must end
-        let mut server = Killable::start(addr);
-        await_listening(addr);
+        let mut server = start_server(addr);
         for t in 0..THREADS {
-            let (client, calls, answered, done) = (client.clone(), &calls, &answered, &done);
+            let (client, calls, answered, longest_us) = (client.clone(), &calls, &answered, &longest_us);
+            let done = &done;
             scope.spawn(move || {
                 let mut stored = Stored::default();
                 for n in 0.. {
@@ -111,8 +100,10 @@ fn outages(count: usize, up: Duration, down: Duration) {
                         return;
                     }
                     calls.fetch_add(1, Ordering::Relaxed);
-                    answered.fetch_add(u64::from(call(&client, t, n, &mut stored)), Ordering::Relaxed);
-                    thread::sleep(2 * MS);
+                    let (right, took) = call(&client, t, n, &mut stored);
+                    answered.fetch_add(u64::from(right), Ordering::Relaxed);
+                    longest_us.fetch_max(took.as_micros() as u64, Ordering::Relaxed);
+                    thread::sleep(pause);
                 }
             });
         }
@@ -121,16 +112,14 @@ fn outages(count: usize, up: Duration, down: Duration) {
             drop(server);
             thread::sleep(down);
             let before = client.pool_stats();
-            server = Killable::start(addr);
-            await_listening(addr);
+            server = start_server(addr);
             let returned = Instant::now();
             // All connections of before are dead.
             while client.pool_stats().opened < before.opened + CONNECTIONS as u64 {
-                let waited = returned.elapsed();
-                assert!(waited < Duration::from_secs(1), "{waited:?}: {:?}", client.pool_stats());
+                assert!(returned.elapsed() < Duration::from_secs(30), "{:?}", client.pool_stats());
                 thread::sleep(MS);
             }
-            println!("whole again after {:?}", returned.elapsed());
+            whole_after.push(returned.elapsed());
         }
         thread::sleep(up);
         done.store(true, Ordering::Relaxed);
@@ -144,26 +133,35 @@ fn outages(count: usize, up: Duration, down: Duration) {
     assert_eq!(stats.opened, closed + stats.idle as u64);
     assert!(stats.active == 0 && stats.idle <= CONNECTIONS);
     assert!(stats.reconnects >= count as u64 && stats.failed_fast > 0 && stats.waits > 0);
+    Figures { longest_call: Duration::from_micros(longest_us.into_inner()), whole_after }
 }
 
 #[test]
 fn killed_and_restarted() {
-    outages(1, 300 * MS, 400 * MS);
+    outages(3, 700 * MS, 300 * MS, 2 * MS);
 }
 
-/// `cargo test --release -p crabcache-client --test outage -- --ignored --nocapture killed_and_restarted_often`
+/// `cargo test --release -p crabcache-client --test outage -- --ignored --nocapture ten_minutes`
 #[test]
-#[ignore = "takes a minute: cargo test -p crabcache-client --test outage killed -- --ignored"]
-fn killed_and_restarted_often() {
-    outages(20, Duration::from_secs(2), Duration::from_secs(1));
+#[ignore = "takes ten minutes on an idle machine"]
+fn killed_and_restarted_for_ten_minutes() {
+    let figures = outages(30, Duration::from_secs(19), Duration::from_secs(1), 5 * MS);
+    let Figures { longest_call, mut whole_after } = figures;
+    whole_after.sort_unstable();
+    println!("the longest call took {longest_call:?}; whole again after {whole_after:?}");
+    // A thread that is due may have to wait for a processor.
+    assert!(longest_call < DEADLINE + 100 * MS);
+    assert!(whole_after[whole_after.len() - 1] < Duration::from_secs(1));
 }
 
-fn await_listening(addr: SocketAddr) {
+fn start_server(addr: SocketAddr) -> Killable {
+    let server = Killable::start("server_process", ADDR, &addr.to_string());
     let start = Instant::now();
     while TcpStream::connect(addr).is_err() {
         assert!(start.elapsed() < Duration::from_secs(20), "the server does not start");
         thread::sleep(MS);
     }
+    server
 }
 
 struct SetOnDrop<'a>(&'a AtomicBool);

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub(crate) mod cache;
+pub(crate) mod process;
 pub(crate) mod proxy;
 
 use std::collections::HashMap;
