@@ -61,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) age_limit: Duration,
     pub(crate) health_check_after: Duration,
     pub(crate) backoff: Backoff,
+    pub(crate) socket_buffer_bytes: Option<usize>,
     pub(crate) window_bytes: usize,
     pub(crate) reply_len_max: usize,
     pub(crate) hello: bool,
@@ -89,6 +90,7 @@ impl Builder {
             age_limit: Duration::from_hours(1),
             health_check_after: Duration::from_secs(5),
             backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_millis(500) },
+            socket_buffer_bytes: None,
             window_bytes: 64 * 1024,
             reply_len_max: 1 << 30,
             hello: true,
@@ -171,6 +173,13 @@ impl Builder {
     /// First and longest time for which nothing is tried after a failure to connect. Default 50 to 500 ms.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.config.backoff = Backoff { min, max: max.max(min) };
+        self
+    }
+
+    /// How many bytes the system is to keep for a connection, in each direction (`SO_SNDBUF`, `SO_RCVBUF`); it has a
+    /// minimum, and counts its own part as well. Default: the system decides.
+    pub fn socket_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.config.socket_buffer_bytes = Some(bytes);
         self
     }
 

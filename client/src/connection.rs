@@ -16,6 +16,7 @@ use crabcache_protocol::native::{Command, ParseError, Status, VERSION};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
 use crate::call::Call;
@@ -83,6 +84,11 @@ impl Connection {
     pub(crate) fn open(config: &Config, timeout: Duration) -> Result<Self, Error> {
         let mut call = Call::begin(Some(timeout));
         let socket = Socket::connect(&config.addr, call.deadline)?;
+        if let Some(bytes) = config.socket_buffer_bytes {
+            set_socket_send_buffer_size(&socket, bytes)
+                .and_then(|()| set_socket_recv_buffer_size(&socket, bytes))
+                .map_err(|errno| Error::Connect(errno.kind()))?;
+        }
         call.look();
         let mut connection = Self {
             socket,

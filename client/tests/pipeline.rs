@@ -2,16 +2,12 @@
 
 mod support;
 
-use std::os::unix::net::UnixListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crabcache_client::{
-    Client, Command, CommandError, Condition, Error, Item, Put, PutOptions, Reply, ReplyRef,
-};
-use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
-use support::{Server, Store, serve_client};
+use crabcache_client::{Client, CommandError, Condition, Error, Item, PutOptions, Reply, ReplyRef};
+use support::{Server, Store, serve_client, serve_unix};
 
 fn value(text: &str) -> Reply {
     Reply::Value(text.as_bytes().to_vec())
@@ -210,70 +206,10 @@ fn one_client_serves_many_threads() {
 
 #[test]
 fn unix_sockets_work() {
-    let path = std::env::temp_dir().join(format!("crabcache-client-{}.sock", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path).unwrap();
-    thread::spawn(move || {
-        let store = Mutex::new(Store::default());
-        for stream in listener.incoming() {
-            serve_client(&stream.unwrap(), &store);
-        }
-    });
+    let store = Mutex::new(Store::default());
+    let path = serve_unix("works", move |stream| serve_client(stream, &store));
     let client = Client::connect(&format!("unix://{}", path.display())).unwrap();
     client.put("k", "v").unwrap();
     assert_eq!(client.get("k").unwrap().unwrap(), b"v");
     std::fs::remove_file(&path).unwrap();
-}
-
-/// Commands of 10 KiB, half of them answered with 10 KiB, against a server with small buffers that
-/// reads nothing before its answers are taken. A client that wrote first and read later would hang in the
-/// first window.
-fn put_and_get(count: usize) {
-    let store = Arc::new(Mutex::new(Store::default()));
-    let server = Server::script(move |stream, _| {
-        set_socket_send_buffer_size(&stream, 16 * 1024).unwrap();
-        set_socket_recv_buffer_size(&stream, 16 * 1024).unwrap();
-        serve_client(&stream, &store);
-    });
-    let client = server.client();
-    let (key, value) = (b"key".as_slice(), vec![b'x'; 10 * 1024]);
-    let commands = (0..count).map(|i| match i % 2 {
-        0 => Command::Put(Put { key, value: &value, ..Put::default() }),
-        _ => Command::Get { key, meta: false },
-    });
-    let (mut answered, start) = (0, Instant::now());
-    client
-        .run(commands, |index, result| {
-            assert_eq!(index, answered);
-            match result {
-                Ok(ReplyRef::Done) => assert_eq!(index % 2, 0),
-                Ok(ReplyRef::Value(bytes)) => assert!(index % 2 == 1 && bytes == value),
-                other => panic!("{other:?}"),
-            }
-            answered += 1;
-        })
-        .unwrap();
-    assert_eq!(answered, count);
-    let bytes = (count / 2 * value.len()) as u64;
-    assert!(client.pool_stats().bytes_out > bytes && client.pool_stats().bytes_in > bytes);
-    println!("{count} commands in {:?}, at most {} KiB of memory", start.elapsed(), peak_memory_kib());
-    assert!(peak_memory_kib() < 64 * 1024, "{} KiB", peak_memory_kib());
-}
-
-#[test]
-fn full_socket_buffers_do_not_deadlock() {
-    put_and_get(100_000);
-}
-
-/// `cargo test --release -p crabcache-client --test pipeline -- --ignored --nocapture a_million`
-#[test]
-#[ignore = "takes a minute: cargo test -p crabcache-client --test pipeline a_million -- --ignored"]
-fn a_million_commands_through_full_socket_buffers() {
-    put_and_get(1_000_000);
-}
-
-fn peak_memory_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

@@ -8,6 +8,8 @@ pub(crate) mod proxy;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -56,20 +58,26 @@ impl Server {
     pub(crate) fn start_at(addr: SocketAddr) -> Self {
         let store = Arc::new(Mutex::new(Store { mget_body_max: usize::MAX, ..Store::default() }));
         let theirs = Arc::clone(&store);
-        Self::serve(addr, store, move |stream, _| serve_client(&stream, &theirs))
+        Self::serve(TcpListener::bind(addr).unwrap(), store, move |stream, _| serve_client(&stream, &theirs))
     }
 
     /// One that does what the script does; it is told the number of the connection, from 0 on.
     pub(crate) fn script(script: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
-        Self::serve("127.0.0.1:0".parse().unwrap(), Arc::default(), script)
+        Self::script_on(TcpListener::bind("127.0.0.1:0").unwrap(), script)
+    }
+
+    pub(crate) fn script_on(
+        listener: TcpListener,
+        script: impl Fn(TcpStream, usize) + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(listener, Arc::default(), script)
     }
 
     fn serve(
-        addr: SocketAddr,
+        listener: TcpListener,
         store: Arc<Mutex<Store>>,
         script: impl Fn(TcpStream, usize) + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(addr).unwrap();
         let addr = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(AtomicBool::new(false));
@@ -131,6 +139,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Serves those who connect to a Unix socket, one after the other; its path, of which the name is a part.
+pub(crate) fn serve_unix(name: &str, mut serve: impl FnMut(&UnixStream) + Send + 'static) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("crabcache-client-{}-{name}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || listener.incoming().for_each(|stream| serve(&stream.unwrap())));
+    path
 }
 
 /// Reads, answers, until the client goes. It reads nothing before all answers so far are sent.
