@@ -11,7 +11,7 @@
 //! ```
 //! Line ends before the first byte are skipped. `get`, `set`, `append`, `quit` and a few more are words of both
 //! protocols: in lower case they are memcached's, since a person who types to Redis in lower case can type `GET`, but
-//! a memcached client has no other word.
+//! a memcached client has no other word. So is the whole line `config get cluster`.
 
 use core::fmt;
 
@@ -115,6 +115,9 @@ const MEMCACHE_WORDS: [&[u8]; 29] = [
     b"me",
 ];
 
+/// The first line of memcached clients that look for the servers of a cluster by themselves; CONFIG alone is Redis'.
+const AUTO_DISCOVERY: &[u8] = b"config get cluster";
+
 /// First words of HTTP requests that are no commands of Redis; `Host:` is what Redis watches for as well.
 const HTTP_WORDS: [&[u8]; 10] =
     [b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE", b"PRI", b"HOST:"];
@@ -135,6 +138,7 @@ fn by_word(input: &[u8]) -> Speaker {
     let starts = |known: &[u8]| known.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     if end.is_none() {
         let open = MEMCACHE_WORDS.iter().any(|known| known.starts_with(word))
+            || AUTO_DISCOVERY.starts_with(word)
             || HTTP_WORDS.iter().any(|known| starts(known))
             || starts(b"GET");
         return if open { Speaker::Undecided } else { Speaker::Resp };
@@ -145,6 +149,10 @@ fn by_word(input: &[u8]) -> Speaker {
         Speaker::Http
     } else if word == b"GET" {
         by_get_line(input)
+    } else if AUTO_DISCOVERY.starts_with(input) {
+        Speaker::Undecided
+    } else if matches!(input.strip_prefix(AUTO_DISCOVERY), Some([b' ' | b'\r' | b'\n', ..])) {
+        Speaker::Memcache
     } else {
         Speaker::Resp
     }
@@ -174,7 +182,7 @@ mod tests {
 
     #[test]
     fn speakers_table() {
-        let table: [(&[u8], Speaker); 52] = [
+        let table: [(&[u8], Speaker); 59] = [
             (b"", Undecided),
             (b"\r\n\r", Undecided),
             (b"\x80", Memcache),
@@ -223,6 +231,13 @@ mod tests {
             (b"Host: a\r\n", Http),
             (b"PRI * HTTP/2.0\r\n", Http),
             (b"DEL a\r\n", Resp),
+            (b"con", Undecided),
+            (b"config get ", Undecided),
+            (b"config get cluster", Undecided),
+            (b"config get cluster\r\n", Memcache),
+            (b"config get cluster-enabled\r\n", Resp),
+            (b"config get maxmemory\r\n", Resp),
+            (b"CONFIG get cluster\r\n", Resp),
             (b"\x16", Undecided),
             (b"\x16\x03\x01", Speaker::Unknown(Unknown::Tls)),
             (b"\x16\x00", Speaker::Unknown(Unknown::Control(0x16))),
@@ -254,7 +269,7 @@ mod tests {
     proptest! {
         /// Once decided, more bytes change nothing.
         #[test]
-        fn a_decision_is_final(text in "\r?\n?([a-zA-Z:_]{0,12}|GET|POST|get|set|\\*|\u{16}\u{3})( /?[a-z]{0,4}){0,2}( HTTP/1)?\r?\n?") {
+        fn a_decision_is_final(text in "\r?\n?([a-zA-Z:_]{0,12}|GET|POST|get|set|config|config get|config get cluster|\\*|\u{16}\u{3})( /?[a-z]{0,4}){0,2}( HTTP/1)?\r?\n?") {
             let input = text.as_bytes();
             let last = detect(input).speaker;
             for len in 0..input.len() {

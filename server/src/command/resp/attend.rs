@@ -3,7 +3,7 @@
 
 use crabcache_protocol::resp::{Args, Request, Usual, Version};
 
-use super::table::flags::{ADMIN, READ, SKIP_MONITOR, WRITE};
+use super::table::flags::{ADMIN, READ, WRITE};
 use super::table::{self, Found};
 use super::{calls, is};
 use crate::connection::{Connection, Replies};
@@ -27,6 +27,7 @@ pub(super) fn is_paused(request: Request<'_>, connection: &Connection, pass: &Pa
         || table::find(name).is_some_and(|Found { command, .. }| match command.name {
             "exec" => connection.queues(),
             "publish" | "spublish" => true,
+            "eval" | "evalsha" => !connection.queues(),
             _ => command.is(WRITE) && !connection.queues(),
         })
 }
@@ -74,8 +75,8 @@ fn look<'w>(
         pass.error("ERR Replica can't interact with the keyspace");
         return false;
     }
-    // EXEC is shown behind what it carries out.
-    if pass.executor.monitored && found.command.name != "exec" && !found.command.is(ADMIN | SKIP_MONITOR) {
+    // EXEC is shown behind what it carries out; of a script, the call is.
+    if pass.executor.monitored && found.command.name != "exec" && !found.command.is(ADMIN) {
         let secret = Secret::of(found.command.name);
         let mut hidden = 0_u32;
         let words = words.enumerate().map(|(at, word)| match secret {

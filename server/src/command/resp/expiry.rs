@@ -104,7 +104,7 @@ pub(super) fn positive(text: &[u8], unit: Unit, now: Millis) -> Result<Expiry, F
 }
 
 /// The moment that `text` tells. One that has passed is the beginning of time.
-fn moment(text: &[u8], unit: Unit, now: Millis) -> Result<Expiry, Fault> {
+pub(super) fn moment(text: &[u8], unit: Unit, now: Millis) -> Result<Expiry, Fault> {
     let number = parse_i64(text).ok_or(Fault::NotAnInteger)?;
     let ms = match unit {
         Unit::Seconds | Unit::UnixSeconds => number.checked_mul(1000).ok_or(Fault::Invalid)?,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crabcache_engine::Millis;
 use crabcache_protocol::resp::{Args, write};
 
-use super::table;
+use super::{scripts, table};
 use crate::command::task::Task;
 use crate::command::walk::{Counted, Items, Walk};
 use crate::config::{Endpoint, size};
@@ -127,6 +127,7 @@ fn server(facts: &Facts<'_>, text: &mut String) {
         "redis_version": REDIS_VERSION,
         "server_name": "crabcache",
         "crabcache_version": env!("CARGO_PKG_VERSION"),
+        "redis_build_id": env!("CARGO_PKG_VERSION"),
         "redis_mode": "standalone",
         "os": std::env::consts::OS,
         "arch_bits": usize::BITS,
@@ -191,6 +192,7 @@ fn memory(facts: &Facts<'_>, text: &mut String) {
         "total_system_memory_human": size::Human(usage.system_bytes as usize),
         "used_memory_lua": 0,
         "used_memory_scripts": 0,
+        "number_of_cached_scripts": scripts::KNOWN,
         "maxmemory": stats.region_bytes,
         "maxmemory_human": size::Human(stats.region_bytes as usize),
         "maxmemory_policy": "allkeys-lru",

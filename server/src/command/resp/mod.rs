@@ -27,6 +27,7 @@ mod long_double;
 mod pubsub;
 mod rename;
 mod reply;
+mod scripts;
 mod strings;
 mod table;
 mod transaction;

@@ -148,7 +148,7 @@ pub(super) fn getrange<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'
     }
 }
 
-fn count<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], delta: i64) {
+pub(super) fn count<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], delta: i64) {
     let count = Count { delta: Delta::Signed(delta), initial: Some(i128::from(delta)), expiry: Expiry::Keep };
     pass.op(Op { key, action: Action::Count(count) }, Reply::Number);
 }

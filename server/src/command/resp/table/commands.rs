@@ -2,11 +2,12 @@
 
 use super::super::{
     admin, change, client, connection, databases, expiry, info, introspection, keyspace, lcs, pubsub, rename,
-    strings, transaction,
+    scripts, strings, transaction,
 };
 use super::flags::{
     ADMIN, ADMINISTER, ALLOW_BUSY, ALWAYS, CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE, DENYOOM,
-    FAST, GREETING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, PERSONAL, PUBSUB, READ, SKIP_SLOWLOG, STALE, WRITE,
+    FAST, GREETING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, PERSONAL, PUBSUB, READ, SCRIPTED, SKIP_SLOWLOG,
+    STALE, WRITE,
 };
 use super::{Command, Keys, subcommands};
 
@@ -72,6 +73,14 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::new("echo", 2, ALWAYS | FAST, connection::echo)
         .since("1.0.0", "connection", "O(1)")
         .docs("message", "Answers with its argument."),
+    Command::new("eval", -3, SCRIPTED, scripts::eval)
+        .keys(&[Keys::counted(2, "RW access update")])
+        .since("2.6.0", "scripting", "Depends on the script that is executed.")
+        .docs("script numkeys [key...] [arg...]", "Carries out a script that is known."),
+    Command::new("evalsha", -3, SCRIPTED, scripts::evalsha)
+        .keys(&[Keys::counted(2, "RW access update")])
+        .since("2.6.0", "scripting", "Depends on the script that is executed.")
+        .docs("sha1 numkeys [key...] [arg...]", "Carries out a script that is known, by the SHA1 of its text."),
     Command::new("exec", 1, PERSONAL | SKIP_SLOWLOG, transaction::exec)
         .since("1.2.0", "transactions", "O(1)")
         .docs("", "Carries out what was queued, as one."),
@@ -152,7 +161,7 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .since("2.8.13", "server", "depends on the subcommand")
         .docs("", "Commands about how long things took."),
     Command::new("lcs", -3, READ, lcs::lcs)
-        .keys(&[Keys { last: 1, ..Keys::one(1, "RO access") }])
+        .keys(&[Keys::range(1, 1, 1, "RO access")])
         .since("7.0.0", "string", "O(N*M)")
         .docs(
             "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
@@ -265,6 +274,9 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .tips(&["nondeterministic_output", "request_policy:special"])
         .since("2.8.0", "generic", "O(1)")
         .docs("cursor [MATCH pattern] [COUNT count] [TYPE type]", "Walks over the keys, a few at a time."),
+    Command::container("script", subcommands::SCRIPT)
+        .since("2.6.0", "scripting", "depends on the subcommand")
+        .docs("", "Commands about scripts."),
     Command::new("select", 2, ALWAYS | FAST, databases::select)
         .since("1.0.0", "connection", "O(1)")
         .docs("index", "Chooses the database."),

@@ -5,7 +5,7 @@ use crabcache_protocol::resp::{Version, write};
 use super::super::flags;
 use super::flags::{CATEGORIES, FLAGS};
 use super::syntax::{self, pair};
-use super::{Command, Keys};
+use super::{Command, Keys, Others};
 
 impl Command {
     /// Its entry in the answer to COMMAND INFO.
@@ -36,9 +36,13 @@ impl Command {
     /// First key, last key and step, over all places where keys can be.
     fn key_range(&self) -> (i32, i32, i32) {
         match self.keys {
-            [] => (0, 0, 0),
-            [first, .., last] => (first.first, last.first + last.last, 1),
-            [only] => (only.first, if only.last < 0 { only.last } else { only.first + only.last }, only.step),
+            [Keys { first, others: Others::Range { last, step }, .. }] => {
+                (*first, if *last < 0 { *last } else { first + last }, *step)
+            }
+            [Keys { first, .. }, .., Keys { first: next, others: Others::Range { last, .. }, .. }] => {
+                (*first, next + last, 1)
+            }
+            _ => (0, 0, 0),
         }
     }
 
@@ -95,9 +99,18 @@ impl Keys {
         numbers(out, &[("index", self.first)], version);
         write::bulk(out, b"find_keys");
         write::map(out, 2, version);
-        pair(out, "type", "range");
-        write::bulk(out, b"spec");
-        numbers(out, &[("lastkey", self.last), ("keystep", self.step), ("limit", 0)], version);
+        match self.others {
+            Others::Range { last, step } => {
+                pair(out, "type", "range");
+                write::bulk(out, b"spec");
+                numbers(out, &[("lastkey", last), ("keystep", step), ("limit", 0)], version);
+            }
+            Others::Counted => {
+                pair(out, "type", "keynum");
+                write::bulk(out, b"spec");
+                numbers(out, &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)], version);
+            }
+        }
     }
 }
 

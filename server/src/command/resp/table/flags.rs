@@ -32,6 +32,10 @@ pub(crate) const NO_ASYNC_LOADING: u32 = 1 << 13;
 pub(crate) const NO_MULTI: u32 = 1 << 14;
 /// Goes on while a script keeps the server busy.
 pub(crate) const ALLOW_BUSY: u32 = 1 << 15;
+/// Has keys only if it is told so.
+pub(crate) const NO_MANDATORY_KEYS: u32 = 1 << 16;
+/// Where its keys are depends on its arguments.
+pub(crate) const MOVABLE_KEYS: u32 = 1 << 17;
 /// The first bits that are not told to anybody. A container itself: what it belongs to is said by its subcommands.
 pub(crate) const CONTAINER: u32 = 1 << 31;
 
@@ -43,9 +47,11 @@ pub(crate) const PERSONAL: u32 = NOSCRIPT | ALWAYS;
 pub(crate) const ADMINISTER: u32 = ADMIN | PERSONAL;
 /// Commands that come before anything else.
 pub(crate) const GREETING: u32 = PERSONAL | FAST | NO_AUTH | ALLOW_BUSY;
+/// Commands that carry out scripts.
+pub(crate) const SCRIPTED: u32 = NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLE_KEYS;
 
 /// The names of the flags.
-pub(crate) const FLAGS: [(u32, &str); 16] = [
+pub(crate) const FLAGS: [(u32, &str); 18] = [
     (WRITE, "write"),
     (READ, "readonly"),
     (DENYOOM, "denyoom"),
@@ -59,8 +65,10 @@ pub(crate) const FLAGS: [(u32, &str); 16] = [
     (SKIP_SLOWLOG, "skip_slowlog"),
     (FAST, "fast"),
     (NO_AUTH, "no_auth"),
+    (NO_MANDATORY_KEYS, "no_mandatory_keys"),
     (NO_ASYNC_LOADING, "no_async_loading"),
     (NO_MULTI, "no_multi"),
+    (MOVABLE_KEYS, "movablekeys"),
     (ALLOW_BUSY, "allow_busy"),
 ];
 

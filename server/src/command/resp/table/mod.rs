@@ -11,6 +11,7 @@ mod subcommands;
 mod syntax;
 
 use crabcache_protocol::detect::is_http_word;
+use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::Args;
 
 use super::{calls, shown, transaction};
@@ -51,38 +52,61 @@ pub(super) struct Command {
 /// Where keys stand among the arguments.
 #[derive(Debug)]
 pub(super) struct Keys {
-    /// The first one; 1 is what follows the name.
+    /// The first one, or their number; 1 is what follows the name.
     first: i32,
-    /// How many arguments after it the last one is; negative: from the end.
-    last: i32,
-    step: i32,
+    others: Others,
     /// What is done with them, in the words of COMMAND.
     does: &'static str,
 }
 
+/// Where the keys are beside the first.
+#[derive(Clone, Copy, Debug)]
+enum Others {
+    /// Up to one so many arguments behind the first; negative: from the end.
+    Range { last: i32, step: i32 },
+    /// As many behind the first argument as that says.
+    Counted,
+}
+
 impl Keys {
+    const fn range(first: i32, last: i32, step: i32, does: &'static str) -> Self {
+        Self { first, others: Others::Range { last, step }, does }
+    }
+
     const fn one(first: i32, does: &'static str) -> Self {
-        Self { first, last: 0, step: 1, does }
+        Self::range(first, 0, 1, does)
     }
 
     const fn all(first: i32, does: &'static str) -> Self {
-        Self { first, last: -1, step: 1, does }
+        Self::range(first, -1, 1, does)
     }
 
     const fn pairs(first: i32, does: &'static str) -> Self {
-        Self { first, last: -1, step: 2, does }
+        Self::range(first, -1, 2, does)
+    }
+
+    const fn counted(number: i32, does: &'static str) -> Self {
+        Self { first: number, others: Others::Counted, does }
     }
 
     /// The keys of a request.
     fn of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let first = self.first.unsigned_abs() as usize;
-        let last = if self.last < 0 {
-            args.len().saturating_sub(self.last.unsigned_abs() as usize)
-        } else {
-            first + self.last.unsigned_abs() as usize
+        let (first, end, step) = match self.others {
+            Others::Range { last, step } => {
+                let distance = last.unsigned_abs() as usize;
+                let last = if last < 0 { args.len().saturating_sub(distance) } else { first + distance };
+                (first, last + 1, step.unsigned_abs() as usize)
+            }
+            Others::Counted => {
+                let number =
+                    args.get(first).and_then(parse_i64).and_then(|number| usize::try_from(number).ok());
+                let end = (first + 1).saturating_add(number.unwrap_or(0));
+                // Redis finds none where there are fewer than that.
+                (first + 1, if end > args.len() { 0 } else { end }, 1)
+            }
         };
-        let end = (last + 1).min(args.len());
-        args.iter().take(end).skip(first).step_by(self.step.unsigned_abs() as usize)
+        args.iter().take(end).skip(first).step_by(step)
     }
 }
 
@@ -166,7 +190,7 @@ impl Command {
     pub(super) fn is_timed(&self) -> bool {
         match self.keys {
             [] => !self.is(FAST),
-            [only] => only.last != 0,
+            [only] => !matches!(only.others, Others::Range { last: 0, .. }),
             _ => true,
         }
     }
@@ -346,16 +370,14 @@ pub(super) fn find_any(name: &[u8]) -> Option<Found> {
 
 /// The keys whose values the answer will hold.
 pub(super) fn values_of(args: Args<'_>) -> impl Iterator<Item = &[u8]> {
-    const SHOW: [&str; 8] = ["get", "getdel", "getex", "getrange", "getset", "mget", "set", "substr"];
+    const SHOW: [&str; 10] =
+        ["eval", "evalsha", "get", "getdel", "getex", "getrange", "getset", "mget", "set", "substr"];
     let shown = find(args.name()).filter(|found| SHOW.contains(&found.command.name));
-    let keys = match shown.map(|found| found.command.name) {
-        None => 0,
-        Some("mget") => args.len(),
+    let keys = shown.filter(|found| {
         // Only SET with GET answers with a value.
-        Some("set") if !args.iter().skip(3).any(|option| option.eq_ignore_ascii_case(b"get")) => 0,
-        Some(_) => 1,
-    };
-    args.into_iter().skip(1).take(keys)
+        found.command.name != "set" || args.iter().skip(3).any(|option| option.eq_ignore_ascii_case(b"get"))
+    });
+    keys.into_iter().flat_map(|found| found.command.keys).flat_map(move |keys| keys.of(args))
 }
 
 #[cold]

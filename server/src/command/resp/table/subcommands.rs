@@ -2,8 +2,11 @@
 
 use super::super::{
     acl, admin, client, client_list, client_tracking, config, introspection, keyspace, latency, pubsub,
+    scripts,
 };
-use super::flags::{self, ADMIN, ADMINISTER, ALWAYS, CAT_CONNECTION, NOSCRIPT, PERSONAL, READ, STALE};
+use super::flags::{
+    self, ADMIN, ADMINISTER, ALLOW_BUSY, ALWAYS, CAT_CONNECTION, NOSCRIPT, PERSONAL, READ, STALE,
+};
 use super::{Command, Keys};
 
 pub(super) const ACL: &[Command] = &[
@@ -286,6 +289,28 @@ pub(super) const PUBSUB: &[Command] = &[
     Command::new("pubsub|shardnumsub", -2, flags::PUBSUB | ALWAYS, pubsub::shardnumsub)
         .since("7.0.0", "pubsub", "O(N)")
         .docs("[shardchannel...]", "Counts the subscribers of shard channels."),
+];
+
+pub(super) const SCRIPT: &[Command] = &[
+    Command::new("script|exists", -3, NOSCRIPT, scripts::exists)
+        .tips(&["request_policy:all_shards", "response_policy:agg_logical_and"])
+        .since("2.6.0", "scripting", "O(N)")
+        .docs("sha1...", "Tells which scripts are known."),
+    Command::new("script|flush", -2, NOSCRIPT, scripts::flush)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .since("2.6.0", "scripting", "O(1)")
+        .docs("[ASYNC|SYNC]", "Accepted; what is known stays so."),
+    Command::new("script|help", 2, ALWAYS, introspection::help)
+        .since("5.0.0", "scripting", "O(1)")
+        .docs("", "Lists the subcommands."),
+    Command::new("script|kill", 2, NOSCRIPT | ALLOW_BUSY, scripts::kill)
+        .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
+        .since("2.6.0", "scripting", "O(1)")
+        .docs("", "Ends a script, of which none takes long."),
+    Command::new("script|load", 3, NOSCRIPT | STALE, scripts::load)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .since("2.6.0", "scripting", "O(N)")
+        .docs("script", "Tells the SHA1 of a script that is known."),
 ];
 
 pub(super) const SLOWLOG: &[Command] = &[
