@@ -170,6 +170,12 @@ pub(crate) enum Action {
         #[command(flatten)]
         pace: Pace,
     },
+    /// Print the keys that most requests are about
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(TopArguments),
+    /// Measure how many PUTs and GETs the server takes from here, on keys that begin with crabcache-cli-bench:
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArguments),
     /// Remove everything
     #[command(after_help = "Example:\n  crabcache-cli flush")]
     Flush,
@@ -197,6 +203,57 @@ Examples:
   crabcache-cli stats --watch
   crabcache-cli stats --watch --interval 10s | tee stats.txt
   crabcache-cli --json stats | jq .hits";
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  crabcache-cli --addr redis://127.0.0.1:7001 top
+  crabcache-cli --addr redis://127.0.0.1:7001 top --watch --keys 20
+
+It is a sample that MONITOR takes, so it sees clients of RESP. While it is taken the server has more to do: a tenth of a
+second, or 100,000 requests, at a time.";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  crabcache-cli bench
+  crabcache-cli bench --connections 10 --depth 1 --time 10s
+
+For other protocols, key distributions and open loops there is crabcache-bench load.";
+
+/// What to look at for hot keys.
+#[derive(Args)]
+pub(crate) struct TopArguments {
+    /// Keys to print
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) keys: usize,
+    /// Again and again
+    #[arg(long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+}
+
+/// Most connections of a bench; all else takes one.
+pub(crate) const CONNECTIONS_MAX: u16 = 1000;
+
+/// The load to measure with.
+#[derive(Args)]
+pub(crate) struct BenchArguments {
+    /// Connections, each with a thread of its own
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(CONNECTIONS_MAX)))]
+    pub(crate) connections: u16,
+    /// Requests that are sent before their answers are awaited
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) depth: u32,
+    /// How long each of the two may take
+    #[arg(long, default_value = "3s", value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) time: Duration,
+    /// Bytes in a value
+    #[arg(long, default_value_t = 32, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=1 << 20))]
+    pub(crate) value_len: u32,
+    /// Keys to choose from
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) keys: u32,
+}
 
 /// How often to look, and for how long.
 #[derive(Args)]

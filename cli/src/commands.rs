@@ -12,6 +12,7 @@ use crabcache_client::{Client, CommandError, Condition, Error, PutOptions};
 use serde_json::{Value, json};
 
 use crate::args::{Action, Arguments, PutArguments};
+use crate::bench::bench;
 use crate::console::{Console, stats_json, with_bytes};
 use crate::failure::Failure;
 use crate::watch::watch;
@@ -53,6 +54,10 @@ pub(crate) fn run(client: &Client, console: &mut Console, command: Action) -> An
             Ok(true)
         }
         Action::Stats { .. } => stats(console, &client.stats()?),
+        Action::Top(_) => Err(Failure::Wrong(
+            "top is taken from MONITOR, which is RESP's: try --addr redis://host:port".to_owned(),
+        )),
+        Action::Bench(arguments) => bench(client, console, &arguments),
         Action::Flush => {
             client.flush()?;
             console.answer(|| json!({}), None)?;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crabcache_client::Error;
+use crabcache_client::{CommandError, Error};
 
 pub(crate) const EXIT_ABSENT: u8 = 1;
 const EXIT_USAGE: u8 = 2; // clap's
@@ -29,6 +29,12 @@ pub(crate) enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Client(error)
+    }
+}
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        Self::Client(error.into())
     }
 }
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod commands;
 mod console;
 mod dashboard;
@@ -16,6 +17,7 @@ mod native;
 mod quote;
 mod resp;
 mod session;
+mod top;
 mod units;
 mod watch;
 

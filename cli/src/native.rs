@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crabcache_client::Client;
 
-use crate::args::Options;
+use crate::args::{CONNECTIONS_MAX, Options};
 use crate::commands;
 use crate::console::Console;
 use crate::failure::Failure;
@@ -24,7 +24,7 @@ impl Native {
     pub(crate) fn new(options: &Options) -> Result<Self, Failure> {
         let client = Client::builder()
             .addr(&options.addr)
-            .connections_max(1)
+            .connections_max(CONNECTIONS_MAX.into())
             .connect_timeout(options.timeout)
             .request_timeout(Some(options.timeout))
             .backoff(BACKOFF, BACKOFF)

@@ -97,6 +97,27 @@ fn watch_prints_a_line_for_each_look() {
 }
 
 #[test]
+fn bench_measures_and_cleans_up() {
+    let cache = Cache::start();
+    let addr = cache.addr.to_string();
+    cli(&addr, &["put", "mine", "v"], b"");
+    let args = ["--json", "bench", "--time", "20ms", "--keys", "100", "--depth", "4", "--connections", "2"];
+    let output = cli(&addr, &args, b"");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    let lines: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let commands: Vec<_> = lines.iter().map(|line| line["command"].as_str().unwrap()).collect();
+    assert_eq!(commands, ["PUT", "GET"]);
+    assert!(
+        lines.iter().all(|line| line["requests"].as_u64() >= Some(8) && line["p99_us"].as_f64() > Some(0.0))
+    );
+    assert_eq!(cli(&addr, &["scan"], b"").stdout, b"mine\n");
+}
+
+#[test]
 fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let output = cli("nowhere:1", &["completions", shell], b"");

@@ -3,6 +3,7 @@
 mod address;
 mod connection;
 mod docs;
+mod monitor;
 mod show;
 
 use std::io::{self, Write};
@@ -14,14 +15,15 @@ use serde_json::json;
 pub(crate) use address::Address;
 use connection::Connection;
 
-use crate::args::Action;
+use crate::args::{Action, TopArguments};
 use crate::commands::{completions, stats};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::interrupt::SLICE;
 use crate::known::Known;
 use crate::session::{Target, typed};
-use crate::watch::watch;
+use crate::top;
+use crate::watch::{repeat, watch};
 
 /// Commands of ours, which are not sent.
 const OURS: [&[u8]; 4] = [b"stats", b"top", b"completions", b"help"];
@@ -49,6 +51,17 @@ impl Resp {
                 Ok(true)
             }
             Action::Stats { .. } => stats(console, &self.info()?),
+            Action::Top(TopArguments { keys, watch, mut pace }) => {
+                if !watch {
+                    pace.count = Some(1);
+                }
+                let positions = monitor::Positions::of(&mut self.connection)?;
+                repeat(console, &pace, |console| {
+                    let sample = monitor::sample(&mut self.connection, &positions, &console.interrupt)?;
+                    Ok(top::show(console, &sample, keys)?)
+                })?;
+                Ok(true)
+            }
             Action::Completions { shell } => completions(console, shell),
             _ => Err(Failure::Wrong(
                 "with redis:// commands are the server's own: --addr has to stand before them".to_owned(),
