@@ -63,7 +63,13 @@ impl<'v> Value<'v> {
     /// Whether it was read or written again lately, before this operation: as far as eviction has kept count.
     #[must_use]
     pub fn is_used(&self) -> bool {
-        self.item.uses() > 0
+        self.uses() > 0
+    }
+
+    /// How many uses eviction counts for it at the moment: from 0 to 3, and one less each time it was spared for them.
+    #[must_use]
+    pub fn uses(&self) -> u32 {
+        self.item.uses()
     }
 
     /// Bytes of memory that its item takes, key and all.

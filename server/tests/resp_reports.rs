@@ -165,3 +165,19 @@ fn settings_take_effect_while_the_server_runs() {
     assert_eq!(idle.0.read(&mut [0]).unwrap(), 0, "closed");
     assert!(since.elapsed() >= Duration::from_millis(900));
 }
+
+#[test]
+fn uses_are_counted_and_idle_time_is_not() {
+    let server = start_with(config());
+    let mut client = Client::new(&server);
+    client.resp("SET k v", "+OK\r\n");
+    client.resp("OBJECT FREQ k", ":0\r\n");
+    for _ in 0..5 {
+        client.resp("GET k", "$1\r\nv\r\n");
+    }
+    client.resp("OBJECT FREQ k", ":3\r\n");
+    client.send(resp(&[b"OBJECT", b"IDLETIME", b"k"]));
+    assert!(client.line().starts_with("-ERR An LFU maxmemory policy is selected, idle time not tracked."));
+    client.resp("OBJECT IDLETIME none", "$-1\r\n");
+    client.resp("CONFIG GET maxmemory-policy", "*2\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lfu\r\n");
+}

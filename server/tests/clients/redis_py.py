@@ -24,7 +24,7 @@ for protocol in (2, 3):
     assert client.client_kill_filter(_id="999999999") == 0
     assert client.command_count() == len(client.command()) > 50
     assert client.command_getkeys("SET", "a", "b") == ["a"]
-    assert client.config_get("maxmemory*")["maxmemory-policy"] == "allkeys-lru"
+    assert client.config_get("maxmemory*")["maxmemory-policy"] == "allkeys-lfu"
     assert client.config_set("slowlog-max-len", 64) and client.config_resetstat()
     assert client.slowlog_reset() and client.slowlog_len() >= 0 and isinstance(client.slowlog_get(), list)
     assert client.latency_latest() == [] and client.module_list() == []

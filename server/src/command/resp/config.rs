@@ -88,7 +88,7 @@ const PARAMETERS: &[Parameter] = &[
         },
     ),
     fixed("maxmemory", |shared| shared.config.memory_bytes.to_string()),
-    fixed("maxmemory-policy", |_| "allkeys-lru".to_owned()),
+    fixed("maxmemory-policy", |_| "allkeys-lfu".to_owned()),
     fixed("port", |shared| shared.tcp().map_or(0, |address| address.port()).to_string()),
     fixed("proto-max-bulk-len", |shared| shared.bounds.item_len_max.to_string()),
     fixed("replica-read-only", |_| "yes".to_owned()),

@@ -195,7 +195,7 @@ fn memory(facts: &Facts<'_>, text: &mut String) {
         "number_of_cached_scripts": scripts::KNOWN,
         "maxmemory": stats.region_bytes,
         "maxmemory_human": size::Human(stats.region_bytes as usize),
-        "maxmemory_policy": "allkeys-lru",
+        "maxmemory_policy": "allkeys-lfu",
         "allocator_frag_ratio": "1.00",
         "allocator_frag_bytes": 0,
         "allocator_rss_ratio": "1.00",

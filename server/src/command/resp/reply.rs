@@ -74,7 +74,7 @@ pub(crate) enum Kind {
     RefCount,
     /// Seconds since it was used. Not known.
     IdleTime,
-    /// How often it was used. Not known.
+    /// How often it was used, as far as eviction counts that.
     Freq,
 }
 
@@ -194,9 +194,9 @@ fn range(bytes: &[u8], from: i64, to: i64) -> &[u8] {
     if from > to { b"" } else { &bytes[from as usize..=to as usize] }
 }
 
-/// What OBJECT FREQ answers while the policy is not one of LFU.
-const NOT_LFU: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
-                       switching between policies at runtime LRU and LFU data will take some time to adjust.";
+/// What OBJECT IDLETIME answers while the policy is one of LFU.
+const NO_IDLE_TIME: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
+                            switching between policies at runtime LRU and LFU data will take some time to adjust.";
 
 /// How Redis would keep a value that was set as it is.
 fn encoding(value: &[u8]) -> &'static str {
@@ -222,14 +222,14 @@ fn about(to: &mut Answers<'_>, kind: Kind, version: Version, outcome: Outcome<'_
     let number = match kind {
         Kind::Type => return write::simple(&mut to.out, b"string"),
         Kind::Encoding => return write::bulk(&mut to.out, encoding(value.bytes()).as_bytes()),
-        Kind::Freq => return to.fail(NOT_LFU),
+        Kind::IdleTime => return to.fail(NO_IDLE_TIME),
         Kind::Ttl => left.map_or(-1, |ms| (ms.saturating_add(500) / 1000) as i64),
         Kind::Pttl => left.map_or(-1, |ms| ms as i64),
         Kind::ExpireTime => value.expires().map_or(-1, |at| (at.0 / 1000) as i64),
         Kind::PexpireTime => value.expires().map_or(-1, |at| at.0 as i64),
         Kind::Usage => (value.bytes().len() + ITEM_OVERHEAD) as i64,
         Kind::RefCount => 1,
-        Kind::IdleTime => 0,
+        Kind::Freq => value.uses().into(),
     };
     write::integer(&mut to.out, number);
 }
