@@ -76,3 +76,52 @@ fn a_large_request_may_take_its_time_as_long_as_it_comes_on() {
     thread::sleep(Duration::from_secs(3));
     client.resp("STRLEN k", ":1048576\r\n");
 }
+
+#[test]
+fn a_client_that_never_takes_its_last_answers_leaves_its_place() {
+    let server = start(0, 0);
+    let mut client = Client::new(&server);
+    client.check(resp(&[b"SET", b"k", &vec![b'v'; 100_000]]), "+OK\r\n");
+    // The last of so many answers come in one turn with the end, and a socket takes only some of those.
+    let deaf: Vec<_> = (20..42)
+        .step_by(2)
+        .map(|count| {
+            let deaf = support::deaf(server.address);
+            deaf.send(&[resp(&[b"GET", b"k"]).repeat(count), resp(&[b"QUIT"])].concat()).unwrap();
+            deaf
+        })
+        .collect();
+    let mut closing = || {
+        client.send(resp(&[b"CLIENT", b"LIST"]));
+        let list = String::from_utf8(client.bulk()).unwrap();
+        list.lines().filter(|line| line.contains(" flags=c ") && !line.contains(" omem=0 ")).count()
+    };
+    let begun = Instant::now();
+    while closing() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "sockets take all answers");
+    }
+    while closing() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(25), "they keep their places for ever");
+        thread::sleep(Duration::from_millis(100));
+    }
+    drop(deaf);
+}
+
+#[test]
+fn a_client_that_takes_no_answers_is_idle_whatever_it_has_asked_for() {
+    let server = start(2, 0);
+    let mut client = Client::new(&server);
+    client.check(resp(&[b"SET", b"k", &vec![b'v'; 1 << 20]]), "+OK\r\n");
+    let deaf = support::deaf(server.address);
+    deaf.send(&resp(&[b"GET", b"k"]).repeat(100)).unwrap();
+    let begun = Instant::now();
+    let mut clients = || {
+        client.send(resp(&[b"INFO", b"clients"]));
+        String::from_utf8(client.bulk()).unwrap()
+    };
+    while !clients().contains("connected_clients:2\r\n") {}
+    while !clients().contains("connected_clients:1\r\n") {
+        assert!(begun.elapsed() < Duration::from_secs(25), "it keeps its place for ever");
+        thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! An idle client holds no memory, so by default it may stay. An unfinished request does hold some, so it has to come to an
 //! end: each 64 KiB of it have to be here in time, which any network does, and which somebody who sends a byte now
-//! and then does not. The time for which we make a client wait does not count.
+//! and then does not. The time for which we make a client wait does not count. One whose connection is about to be closed
+//! keeps its place until it has taken its last answers, so it has to take some of them in time.
 //!
 //! Everybody is looked at twice a second, and only while there is somebody whose time could be up.
 
@@ -26,6 +27,8 @@ pub(crate) enum Missed {
     Request,
 }
 
+/// For how long a client that is about to be closed may take nothing of its last answers.
+const LAST_ANSWERS_MS: u64 = 10_000;
 /// How often everybody is looked at.
 const LOOK_MS: u64 = 500;
 
@@ -36,8 +39,7 @@ impl Deadlines {
 
     /// When to look at everybody next, if ever. `may_idle`: somebody's idle time may be up; `holding`: some hold memory.
     pub(crate) fn next_look(&self, may_idle: bool, holding: bool) -> Option<Millis> {
-        let watches = may_idle || (holding && self.request_ms_max > 0);
-        watches.then(|| self.looked.after(LOOK_MS))
+        (may_idle || holding).then(|| self.looked.after(LOOK_MS))
     }
 
     /// Whether it is time to look; then the next time is a while off.
@@ -57,15 +59,16 @@ impl Deadlines {
         idle_ms_max: u64,
         now: Millis,
     ) -> Option<Missed> {
+        let is_late = |since: Millis, max: u64| max > 0 && now.0.saturating_sub(since.0) >= max;
         if connection.phase != Phase::Open {
-            return None;
+            let takes_nothing = !connection.output.is_empty() && is_late(connection.moved, LAST_ANSWERS_MS);
+            return takes_nothing.then_some(Missed::Idle);
         }
-        if connection.waits_for_us() {
+        if connection.output.is_empty() && connection.waits_for_us() {
             connection.input.restart_clock(now);
             connection.moved = now;
             return None;
         }
-        let is_late = |since: Millis, max: u64| max > 0 && now.0.saturating_sub(since.0) >= max;
         let listens = connection.subscriptions.is_some() || connection.monitoring.is_some();
         if !listens && is_late(connection.moved, idle_ms_max) {
             return Some(Missed::Idle);

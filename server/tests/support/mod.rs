@@ -189,6 +189,14 @@ impl Client {
     }
 }
 
+/// A connection that takes few bytes of what it is sent unless it is read.
+pub fn deaf(address: SocketAddr) -> socket2::Socket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("an option");
+    socket.connect(&address.into()).expect("it accepts");
+    socket
+}
+
 /// A RESP command.
 pub fn resp(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
