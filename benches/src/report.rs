@@ -28,6 +28,8 @@ pub struct Report {
     pub tally: Tally,
     /// How long it took; reading the trace is not in it.
     pub elapsed: Duration,
+    /// By how many bytes this process grew; none of a server, and where the system does not tell.
+    pub grown: Option<u64>,
     /// What it ran on.
     pub target: TargetReport,
 }
@@ -45,6 +47,13 @@ pub enum TargetReport {
         simd: &'static str,
         /// Figures at the end.
         stats: Box<Stats>,
+    },
+    /// A cache of another crate, in this process.
+    Cache {
+        /// Its name.
+        name: &'static str,
+        /// Most bytes of keys and values that it may hold.
+        capacity: u64,
     },
     /// A server.
     Server {
@@ -70,6 +79,7 @@ impl Report {
             ttl: false,
             tally: Tally::default(),
             elapsed: Duration::ZERO,
+            grown: None,
             target,
         }
     }
@@ -104,11 +114,15 @@ impl Report {
             "wrong": tally.wrong,
             "seconds": self.elapsed.as_secs_f64(),
             "ops_per_s": self.operations_per_second(),
+            "grown_bytes": self.grown,
         });
+        if let TargetReport::Engine { capacity, .. } | TargetReport::Cache { capacity, .. } = &self.target {
+            object["capacity_bytes"] = json!(capacity);
+            object["capacity_fraction"] = json!(*capacity as f64 / self.working_set.max(1) as f64);
+        }
         match &self.target {
-            TargetReport::Engine { capacity, shards, simd, stats } => {
-                object["capacity_bytes"] = json!(capacity);
-                object["capacity_fraction"] = json!(*capacity as f64 / self.working_set.max(1) as f64);
+            TargetReport::Cache { name, .. } => object["cache"] = json!(name),
+            TargetReport::Engine { shards, simd, stats, .. } => {
                 object["engine"] = engine_json(*shards, simd, stats);
             }
             TargetReport::Server { addr, name, stats } => {
@@ -161,6 +175,9 @@ impl fmt::Display for Report {
                 "cache            engine in {capacity} bytes ({:.2} % of the working set), {shards} shard(s), {simd}",
                 *capacity as f64 * 100.0 / (*working_set).max(1) as f64
             )?,
+            TargetReport::Cache { name, capacity } => {
+                writeln!(f, "cache            {name} for {capacity} bytes of keys and values")?;
+            }
             TargetReport::Server { addr, name, .. } => writeln!(f, "cache            {name} at {addr}")?,
         }
         writeln!(
@@ -190,6 +207,9 @@ impl fmt::Display for Report {
         }
         if tally.wrong > 0 {
             writeln!(f, "WRONG            {} hits that were not what was stored", tally.wrong)?;
+        }
+        if let Some(grown) = self.grown {
+            writeln!(f, "grown            {:.2} MiB of resident memory", mib(grown))?;
         }
         let TargetReport::Engine { stats, .. } = &self.target else { return Ok(()) };
         writeln!(

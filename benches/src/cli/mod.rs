@@ -196,6 +196,7 @@ mod tests {
         for good in [
             "b embed",
             "b embed --threads 1,2,4 --distribution uniform,zipf:1.1 --only moka,lru --rounds 3 --ops 1000 --json",
+            "b replay t --cache lru --capacity 1m --json",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -204,6 +205,10 @@ mod tests {
             "b embed --distribution normal",
             "b embed --only redis",
             "b embed --rounds 0",
+            "b replay t --cache lru",
+            "b replay t --cache lru --capacity 1m --engine",
+            "b replay t --cache lru --capacity 1m --connect a:1",
+            "b replay t --cache redis --capacity 1m",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

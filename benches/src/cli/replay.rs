@@ -8,6 +8,11 @@ use std::time::Instant;
 use clap::Args;
 use crabcache_bench::bytes::{Filler, Keys, Region};
 use crabcache_bench::capacity::Capacity;
+#[cfg(feature = "embed")]
+use crabcache_bench::embed::peers::PeerKind;
+use crabcache_bench::process::rss;
+#[cfg(feature = "embed")]
+use crabcache_bench::replay::CacheTarget;
 use crabcache_bench::replay::{EngineTarget, Options, ReplayError, ServerTarget, Tally, Target, replay};
 use crabcache_bench::report::{Report, TargetReport};
 use crabcache_bench::trace::Trace;
@@ -18,7 +23,11 @@ const REPLAY_EXAMPLES: &str = "\
 Examples:
   crabcache-bench replay oltp.cct.zst --engine --capacity 10%
   crabcache-bench replay oltp.cct.zst --engine --capacity 64m --shards 4 --batch 32 --json
+  crabcache-bench replay oltp.cct.zst --cache moka --capacity 64m
   crabcache-bench replay oltp.cct.zst --connect 127.0.0.1:7001";
+
+/// Flags that name something in this process to replay on.
+const LOCAL: &[&str] = if cfg!(feature = "embed") { &["engine", "cache"] } else { &["engine"] };
 
 #[derive(Debug, Args)]
 #[command(after_help = REPLAY_EXAMPLES)]
@@ -30,17 +39,23 @@ pub(crate) struct Replay {
     #[arg(
         long,
         value_name = "ADDR",
-        required_unless_present = "engine",
-        conflicts_with_all = ["engine", "capacity", "shards", "ttl"]
+        required_unless_present_any = LOCAL,
+        conflicts_with_all = ["capacity", "shards", "ttl"]
     )]
     pub(crate) connect: Option<String>,
 
     /// Replay on an engine in this process, in a region of exactly --capacity bytes, index included.
-    #[arg(long, requires = "capacity")]
+    #[arg(long, requires = "capacity", conflicts_with = "connect")]
     pub(crate) engine: bool,
 
+    /// Replay on a cache of another crate in this process, which may hold --capacity bytes of keys and values: one of
+    /// those of `embed` that evict.
+    #[cfg(feature = "embed")]
+    #[arg(long, value_name = "NAME", requires = "capacity", conflicts_with_all = ["connect", "engine", "shards", "ttl"])]
+    pub(crate) cache: Option<PeerKind>,
+
     /// Bytes (k, m, g for units of 1024), or a part of the trace's working set such as 10%.
-    #[arg(long, value_name = "BYTES|PERCENT", requires = "engine")]
+    #[arg(long, value_name = "BYTES|PERCENT")]
     pub(crate) capacity: Option<Capacity>,
 
     /// Number of shards, a power of two.
@@ -56,7 +71,7 @@ pub(crate) struct Replay {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Most requests in a pipeline or a batch; 1 is exactly one by one [default: 1 with --engine, 64 with --connect].
+    /// Most requests in a pipeline or a batch; 1 is exactly one by one [default: 64 with --connect, else 1].
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
 }
@@ -67,16 +82,23 @@ impl Replay {
         let name = self.trace_name();
         let keys = Keys::new(trace.key_len as usize, u64::from(trace.keys));
         let filler = Filler::new(trace.value_len_max());
-        let report = match &self.connect {
-            Some(addr) => on_server(self, &trace, &name, addr, keys, &filler)?,
-            None => on_engine(self, &trace, &name, keys, &filler)?,
+        let report = if let Some(addr) = &self.connect {
+            on_server(self, &trace, &name, addr, keys, &filler)?
+        } else if self.engine {
+            on_engine(self, &trace, &name, keys, &filler)?
+        } else {
+            on_cache(self, &trace, &name, keys, &filler)?
         };
         print(if self.json { report.to_json().to_string() } else { report.to_string() })?;
         Ok(ExitCode::from(u8::from(report.tally.wrong > 0)))
     }
 
+    fn capacity(&self, trace: &Trace) -> u64 {
+        self.capacity.expect("clap requires it").bytes(trace.working_set())
+    }
+
     fn batch(&self) -> usize {
-        self.batch.map_or(if self.engine { 1 } else { 64 }, NonZeroUsize::get)
+        self.batch.map_or(if self.connect.is_none() { 1 } else { 64 }, NonZeroUsize::get)
     }
 
     /// The file's name up to the first dot.
@@ -109,14 +131,45 @@ fn on_engine(
     keys: Keys,
     filler: &Filler,
 ) -> Result<Report, Failure> {
-    let capacity = arguments.capacity.expect("clap requires it").bytes(trace.working_set());
+    let capacity = arguments.capacity(trace);
+    let before = rss();
     let shards = arguments.shards;
     let mut region = Region::new(usize::try_from(capacity)?);
     let cache = EngineTarget::open(region.bytes(), shards)?;
     let mut target = EngineTarget::new(&cache, keys, filler);
     let timed = time(arguments, trace, &mut target)?;
+    let grown = grown_since(before);
     let (simd, stats) = (cache.simd_level(), Box::new(cache.stats()));
-    Ok(timed.report(trace, name, keys, TargetReport::Engine { capacity, shards, simd, stats }))
+    let target = TargetReport::Engine { capacity, shards, simd, stats };
+    Ok(Report { grown, ..timed.report(trace, name, keys, target) })
+}
+
+#[cfg(feature = "embed")]
+fn on_cache(
+    arguments: &Replay,
+    trace: &Trace,
+    name: &str,
+    keys: Keys,
+    filler: &Filler,
+) -> Result<Report, Failure> {
+    let capacity = arguments.capacity(trace);
+    let kind = arguments.cache.expect("clap requires one of the three");
+    let before = rss();
+    let target = CacheTarget::new(kind, capacity, keys, filler);
+    let Some(mut target) = target else { return Err(format!("{} evicts nothing", kind.name()).into()) };
+    let timed = time(arguments, trace, &mut target)?;
+    let grown = grown_since(before);
+    let target = TargetReport::Cache { name: kind.name(), capacity };
+    Ok(Report { grown, ..timed.report(trace, name, keys, target) })
+}
+
+#[cfg(not(feature = "embed"))]
+fn on_cache(_: &Replay, _: &Trace, _: &str, _: Keys, _: &Filler) -> Result<Report, Failure> {
+    unreachable!("clap requires --connect or --engine")
+}
+
+fn grown_since(before: Option<u64>) -> Option<u64> {
+    Some(rss()?.saturating_sub(before?))
 }
 
 /// A replay that is done, and how long it took.

@@ -16,11 +16,15 @@
 //! A replay also checks: a hit must have the bytes that were last put under its key, and a key that was deleted, or
 //! whose time has come, must not be there.
 
+#[cfg(feature = "embed")]
+mod cache;
 mod engine;
 mod server;
 
 use crate::trace::{Kind, Request, Trace};
 
+#[cfg(feature = "embed")]
+pub use cache::CacheTarget;
 pub use engine::{EngineTarget, fixed_bytes};
 pub use server::ServerTarget;
 

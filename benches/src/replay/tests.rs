@@ -250,3 +250,30 @@ fn engine_replay_of_a_small_cache_is_never_wrong() {
         assert_eq!((tally.wrong, tally.pressure), (0, 0));
     }
 }
+
+/// With room for all of them each key misses once; with room for a part of them they miss again; and what was deleted is gone.
+#[cfg(feature = "embed")]
+#[test]
+fn caches_of_others_hold_what_they_may() {
+    use crate::embed::peers::PeerKind;
+
+    let keys: Vec<_> = (0..2000).chain(0..2000).map(|key| format!("g{key}:92")).collect();
+    let twice = keys.join(" ");
+    let (twice, deleted) = (trace(&twice), trace("g0 g0 d0 g0"));
+    let filler = Filler::new(100);
+    let run = |kind, bytes, trace: &Trace| {
+        let keys = Keys::new(8, u64::from(trace.keys));
+        let mut target = CacheTarget::new(kind, bytes, keys, &filler).unwrap();
+        let tally = replay(trace, &mut target, Options { batch: 1, ttl: false }, &mut |_| ()).unwrap();
+        assert_eq!((tally.wrong, tally.refused), (0, 0));
+        tally.misses
+    };
+    for kind in PeerKind::ALL.into_iter().filter(|kind| kind.evicts()) {
+        assert_eq!(run(kind, 4_000_000, &twice), 2000, "{}", kind.name());
+        // A tenth of the 200,000 bytes: at most a tenth of the second half can be there.
+        let misses = run(kind, 20_000, &twice);
+        assert!(misses >= 3800, "{}: {misses}", kind.name());
+        assert_eq!(run(kind, 4_000_000, &deleted), 2, "{}", kind.name());
+    }
+    assert!(CacheTarget::new(PeerKind::Scc, 1, Keys::new(8, 1), &filler).is_none());
+}
