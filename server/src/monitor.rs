@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock;
 use crate::connection::client::Client;
+use crate::mail::Text;
 use crate::shared::Shared;
 
 /// All of them.
@@ -53,8 +54,9 @@ impl Drop for Monitoring {
 
 /// Shows lines to all of them.
 pub(crate) fn show(shared: &Shared<'_>, lines: &[u8]) {
-    let lines = Arc::<[u8]>::from(lines);
-    for client in shared.monitors.with(|clients| clients.clone()) {
+    let clients = shared.monitors.with(|clients| clients.clone());
+    let lines = Text::new(Vec::new(), &lines.into(), clients.len());
+    for client in clients {
         shared.push(&client, &lines);
     }
 }

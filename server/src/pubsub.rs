@@ -7,6 +7,7 @@ use crabcache_protocol::resp::{Version, glob, write};
 use hashbrown::{HashMap, HashSet};
 
 use crate::connection::client::Client;
+use crate::mail::Text;
 use crate::shared::Shared;
 
 /// What a subscription is to.
@@ -69,10 +70,11 @@ impl Channels {
 
     /// Those who receive what is published to `channel`, each with the pattern that lets it, if it is one.
     fn receivers(&self, kind: Kind, channel: &[u8]) -> Vec<Receivers> {
+        let mut steps = STEPS_MAX;
         self.with(|all| {
             let direct = all[kind as usize].get(channel).map(|clients| (None, clients.clone()));
             let patterns = all[Kind::Pattern as usize].iter().filter(|_| kind == Kind::Channel);
-            let patterns = patterns.filter(|(pattern, _)| lets(pattern, channel));
+            let patterns = patterns.filter(|(pattern, _)| lets(pattern, channel, &mut steps));
             let patterns = patterns.map(|(pattern, clients)| (Some(pattern.clone()), clients.clone()));
             direct.into_iter().chain(patterns).collect()
         })
@@ -80,39 +82,51 @@ impl Channels {
 }
 
 /// Whether a pattern lets what is published to `channel`. One that takes too long to tell does not: it would hold up those
-/// who publish.
-fn lets(pattern: &[u8], channel: &[u8]) -> bool {
-    let mut steps = STEPS_MIN + 4 * channel.len();
-    glob::matches_within(pattern, channel, &mut steps) == Some(true)
+/// who publish. `left` are the steps that patterns may take beyond those that a simple one takes.
+fn lets(pattern: &[u8], channel: &[u8], left: &mut usize) -> bool {
+    let simple = 4 * (pattern.len() + channel.len());
+    let most = simple + (*left).min(STEPS_EACH);
+    let mut steps = most;
+    let lets = glob::matches_within(pattern, channel, &mut steps) == Some(true);
+    *left -= (most - steps).saturating_sub(simple);
+    lets
 }
 
-/// Steps that any pattern may take.
-const STEPS_MIN: usize = 16 << 10;
+/// Steps that a pattern may take beyond those of a simple one, and that all of them may take for one message: some
+/// milliseconds.
+const STEPS_EACH: usize = 16 << 10;
+const STEPS_MAX: usize = 2 << 20;
 
-/// Publishes a message; gives how many received it.
-pub(crate) fn publish(shared: &Shared<'_>, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
-    let mut receivers = 0;
-    for (pattern, clients) in shared.channels.receivers(kind, channel) {
+/// Patterns that one client may subscribe to: each message is matched with all of them.
+pub(crate) const PATTERNS_MAX: usize = 1024;
+
+/// Publishes a message; gives how many receive it, and how many bytes that takes until they have it.
+pub(crate) fn publish(shared: &Shared<'_>, kind: Kind, channel: &[u8], message: &[u8]) -> (usize, usize) {
+    let all = shared.channels.receivers(kind, channel);
+    let receivers = all.iter().map(|(_, clients)| clients.len()).sum();
+    let mut body = Vec::with_capacity(32 + channel.len() + message.len());
+    write::bulk(&mut body, channel);
+    write::bulk(&mut body, message);
+    let body = Arc::<[u8]>::from(body);
+    let mut held = 0;
+    for (pattern, clients) in all {
         let texts = [Version::Resp2, Version::Resp3].map(|version| {
-            let mut text = Vec::with_capacity(64 + channel.len() + message.len());
+            let mut head = Vec::new();
             if let Some(pattern) = &pattern {
-                write::push(&mut text, 4, version);
-                write::bulk(&mut text, b"pmessage");
-                write::bulk(&mut text, pattern);
+                write::push(&mut head, 4, version);
+                write::bulk(&mut head, b"pmessage");
+                write::bulk(&mut head, pattern);
             } else {
-                write::push(&mut text, 3, version);
-                write::bulk(&mut text, if kind == Kind::Shard { b"smessage" } else { b"message" });
+                write::push(&mut head, 3, version);
+                write::bulk(&mut head, if kind == Kind::Shard { b"smessage" } else { b"message" });
             }
-            write::bulk(&mut text, channel);
-            write::bulk(&mut text, message);
-            Arc::<[u8]>::from(text)
+            Text::new(head, &body, receivers)
         });
-        receivers += clients.len();
         for client in &clients {
-            shared.push(client, &texts[usize::from(client.version() == Version::Resp3)]);
+            held += shared.push(client, &texts[usize::from(client.version() == Version::Resp3)]);
         }
     }
-    receivers
+    (receivers, held)
 }
 
 /// The subscriptions of one client; they end with this.
@@ -197,10 +211,16 @@ mod tests {
 
     #[test]
     fn patterns_that_take_too_long_let_nothing() {
-        assert!(lets(b"n[a-e]ws.*", b"news.today") && !lets(b"n[a-d]ws", b"news"));
+        let mut left = STEPS_MAX;
+        assert!(lets(b"n[a-e]ws.*", b"news.today", &mut left) && !lets(b"n[a-d]ws", b"news", &mut left));
         let long = [vec![b'a'; 100_000], vec![b'b']].concat();
-        assert!(lets(b"a*b", &long));
+        assert!(lets(b"a*b", &long, &mut left));
+        assert_eq!(left, STEPS_MAX, "they were simple");
         let pattern = [&b"*"[..], &[b'a'; 1000], b"b*"].concat();
-        assert!(!lets(&pattern, &long), "it would match after 50 million steps");
+        for _ in 0..STEPS_MAX / STEPS_EACH {
+            assert!(!lets(&pattern, &long, &mut left), "it would match after 50 million steps");
+        }
+        assert_eq!(left, 0);
+        assert!(lets(b"a*b", &long, &mut left), "simple ones are told whatever others take");
     }
 }

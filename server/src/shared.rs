@@ -17,7 +17,7 @@ use crate::monitor::Monitors;
 use crate::net::stream::Stream;
 use crate::pause::Pause;
 use crate::pubsub::Channels;
-use crate::reactor::sized;
+use crate::reactor::{budget, sized};
 use crate::settings::Settings;
 use crate::shutdown::Control;
 use crate::slowlog::SlowLog;
@@ -113,6 +113,8 @@ pub(crate) struct Seat {
     pub(crate) turn: Mutex<()>,
     /// The last question about its clients that it has answered.
     pub(crate) surveyed: AtomicU64,
+    /// Bytes that the texts in its inbox take.
+    pub(crate) mail: AtomicUsize,
     inbox: Mutex<Vec<Message>>,
     waker: Waker,
 }
@@ -135,6 +137,7 @@ impl Seat {
             load: AtomicUsize::new(0),
             turn: Mutex::default(),
             surveyed: AtomicU64::new(0),
+            mail: AtomicUsize::new(0),
             inbox: Mutex::default(),
             waker,
         }
@@ -148,8 +151,13 @@ impl Seat {
 
     /// Puts a message into its inbox.
     pub(crate) fn send(&self, message: Message) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-        self.wake();
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.push(message);
+        // Whoever put the first one there has woken the worker.
+        if inbox.len() == 1 {
+            drop(inbox);
+            self.wake();
+        }
     }
 
     /// Takes the messages out of its inbox.
@@ -245,6 +253,11 @@ impl<'r> Shared<'r> {
     pub(crate) fn reset_counters(&self) {
         let now = self.report_all();
         *self.baseline.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// Bytes that the clients of one worker may hold.
+    pub(crate) fn client_memory_each(&self) -> usize {
+        budget::share(self.config.client_memory_bytes, self.seats.len())
     }
 
     /// The workers' counters, summed.

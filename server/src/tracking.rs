@@ -22,6 +22,7 @@ use crabcache_protocol::resp::{Version, write};
 use hashbrown::HashMap;
 
 use crate::connection::client::Client;
+use crate::mail::Text;
 use crate::shared::Shared;
 
 /// The channel on which a client of RESP2 receives what another one redirects to it.
@@ -67,6 +68,8 @@ struct Table {
     order: VecDeque<Arc<[u8]>>,
     /// Keys that expire, the next one first; some are no longer in `keys`, or expire at another time.
     deadlines: BinaryHeap<Reverse<(Millis, Arc<[u8]>)>>,
+    /// Bytes of memory that the keys take.
+    held: usize,
 }
 
 /// Who has read a key.
@@ -114,19 +117,20 @@ impl Tracking {
         done
     }
 
-    /// Notes that a client reads `key`; beyond `max` keys the oldest counts as changed.
+    /// Notes that a client reads `key`; beyond `max` keys, or the memory of all clients, the oldest counts as changed.
     pub(crate) fn read(&self, shared: &Shared<'_>, id: u64, key: &[u8], max: usize) {
         self.with(|table| {
             if let Some(readers) = table.keys.get_mut(key) {
-                if let Err(place) = readers.ids.binary_search(&id) {
-                    readers.ids.insert(place, id);
-                }
-                return;
+                let Err(place) = readers.ids.binary_search(&id) else { return };
+                readers.ids.insert(place, id);
+                table.held += READER;
+            } else {
+                let key: Arc<[u8]> = key.into();
+                table.held += ENTRY + key.len() + READER;
+                table.keys.insert(Arc::clone(&key), Readers { ids: vec![id], expires: None });
+                table.order.push_back(key);
             }
-            let key: Arc<[u8]> = key.into();
-            table.keys.insert(Arc::clone(&key), Readers { ids: vec![id], expires: None });
-            table.order.push_back(key);
-            while max > 0 && table.keys.len() > max {
+            while max > 0 && table.keys.len() > max || table.held > shared.config.client_memory_bytes {
                 let Some(oldest) = table.order.pop_front() else { break };
                 table.forget(shared, &oldest, None);
             }
@@ -191,9 +195,7 @@ impl Tracking {
             return;
         }
         self.with(|table| {
-            table.keys.clear();
-            table.order.clear();
-            table.deadlines.clear();
+            (table.keys, table.order, table.deadlines, table.held) = Default::default();
             for tracker in table.trackers.values_mut() {
                 tracker.tell(shared, What::All);
             }
@@ -216,8 +218,15 @@ impl Tracking {
     }
 }
 
+/// Bytes of memory for a key beyond its bytes, and for one of its readers.
+const ENTRY: usize = 176;
+const READER: usize = size_of::<u64>();
+
+/// Prefixes that one client may ask for: each write looks at all of them.
+pub(crate) const PREFIXES_MAX: usize = 128;
+
 /// `order` and `deadlines` may have so many more entries than twice those that count.
-const SLACK: usize = 1024;
+const SLACK: usize = 64;
 
 /// Whether `key` was read, and expires at this time as far as is known.
 fn is_current(keys: &HashMap<Arc<[u8]>, Readers, RandomState>, key: &[u8], at: Millis) -> bool {
@@ -225,6 +234,11 @@ fn is_current(keys: &HashMap<Arc<[u8]>, Readers, RandomState>, key: &[u8], at: M
 }
 
 impl Options {
+    /// Bytes of memory that they take.
+    fn held(&self) -> usize {
+        self.prefixes.iter().map(|prefix| prefix.len() + 2 * size_of::<usize>()).sum()
+    }
+
     fn prefix_count(&self) -> usize {
         if self.broadcast { self.prefixes.len().max(1) } else { 0 }
     }
@@ -233,7 +247,9 @@ impl Options {
 impl Table {
     /// Tells those who have read `key`, and forgets that they have.
     fn forget(&mut self, shared: &Shared<'_>, key: &[u8], author: Option<u64>) {
-        for id in self.keys.remove(key).map(|readers| readers.ids).unwrap_or_default() {
+        let Some(Readers { ids, .. }) = self.keys.remove(key) else { return };
+        self.held -= ENTRY + key.len() + ids.len() * READER;
+        for id in ids {
             if let Some(tracker) = self.trackers.get_mut(&id)
                 && !(tracker.options.no_loop && author == Some(id))
             {
@@ -253,8 +269,12 @@ impl Tracker {
             return;
         };
         match shared.clients.find(redirect) {
-            Some(client) if client.version() == Version::Resp3 => shared.push(&client, &what.pushed()),
-            Some(client) if client.is_subscriber() => shared.push(&client, &what.published()),
+            Some(client) if client.version() == Version::Resp3 => {
+                shared.push(&client, &what.pushed());
+            }
+            Some(client) if client.is_subscriber() => {
+                shared.push(&client, &what.published());
+            }
             Some(_) => {}
             None => self.break_off(shared, redirect),
         }
@@ -266,28 +286,28 @@ impl Tracker {
             write::push(&mut text, 2, Version::Resp3);
             write::bulk(&mut text, b"tracking-redir-broken");
             write::integer(&mut text, redirect.cast_signed());
-            shared.push(&self.client, &text.into());
+            shared.push(&self.client, &Text::whole(text));
         }
         self.broken = true;
     }
 }
 
 impl What<'_> {
-    fn pushed(self) -> Arc<[u8]> {
+    fn pushed(self) -> Text {
         let mut text = Vec::new();
         write::push(&mut text, 2, Version::Resp3);
         write::bulk(&mut text, b"invalidate");
         self.write(&mut text, Version::Resp3);
-        text.into()
+        Text::whole(text)
     }
 
-    fn published(self) -> Arc<[u8]> {
+    fn published(self) -> Text {
         let mut text = Vec::new();
         write::push(&mut text, 3, Version::Resp2);
         write::bulk(&mut text, b"message");
         write::bulk(&mut text, CHANNEL);
         self.write(&mut text, Version::Resp2);
-        text.into()
+        Text::whole(text)
     }
 
     fn write(self, out: &mut Vec<u8>, version: Version) {
@@ -336,6 +356,11 @@ impl Tracked {
     pub(crate) fn notes_keys(&self) -> bool {
         let Options { broadcast, opt_in, opt_out, .. } = self.options;
         !broadcast && (!opt_in || self.caching) && (!opt_out || !self.caching)
+    }
+
+    /// Bytes of memory that it takes: what was asked for is kept here and in the table.
+    pub(crate) fn held(&self) -> usize {
+        2 * (size_of::<Tracker>() + self.options.held())
     }
 
     /// Whether the client that this one redirects to is gone.

@@ -32,7 +32,27 @@ pub(crate) struct Watches {
     table: Mutex<Table>,
 }
 
-type Table = HashMap<Box<[u8]>, Vec<Arc<AtomicBool>>, RandomState>;
+#[derive(Debug, Default)]
+struct Table {
+    keys: HashMap<Box<[u8]>, Vec<Arc<Watcher>>, RandomState>,
+    watchers: Vec<Arc<Watcher>>,
+}
+
+/// A client that watches.
+#[derive(Debug, Default)]
+struct Watcher {
+    /// A key of its has changed.
+    changed: AtomicBool,
+    /// A key of its was there when it began to watch it.
+    saw_some: AtomicBool,
+}
+
+impl Watcher {
+    fn tell(&self) {
+        // Relaxed, here and where it is read: the locks of the turns order it.
+        self.changed.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Watches {
     pub(crate) fn new() -> Self {
@@ -59,35 +79,42 @@ impl Watches {
     /// Tells all who watch `key` that it has changed.
     pub(crate) fn changed(&self, key: &[u8]) {
         if self.may_have(key) {
-            self.table(|table| {
-                for watcher in table.get(key).into_iter().flatten() {
-                    watcher.store(true, Ordering::Relaxed);
-                }
-            });
+            self.table(|table| table.keys.get(key).into_iter().flatten().for_each(|watcher| watcher.tell()));
         }
     }
 
-    /// All watched keys.
-    pub(crate) fn keys(&self) -> Vec<Box<[u8]>> {
-        self.table(|table| table.keys().cloned().collect())
+    /// Tells all who watch keys that `concerns` is true for that they have changed.
+    pub(crate) fn changed_where(&self, concerns: impl Fn(&[u8]) -> bool) {
+        self.table(|table| {
+            let concerned = table.keys.iter().filter(|(key, _)| concerns(key));
+            concerned.flat_map(|(_, watchers)| watchers).for_each(|watcher| watcher.tell());
+        });
+    }
+
+    /// Says that all keys are removed: a change to each that was there. One that was not, and is now, has changed already.
+    pub(crate) fn all_removed(&self) {
+        self.table(|table| {
+            let affected = table.watchers.iter().filter(|watcher| watcher.saw_some.load(Ordering::Relaxed));
+            affected.for_each(|watcher| watcher.tell());
+        });
     }
 
     fn slot(&self, key: &[u8]) -> &AtomicU32 {
         &self.filter[self.hasher.hash_one(key) as usize % FILTER]
     }
 
-    fn add(&self, key: &[u8], watcher: &Arc<AtomicBool>) {
-        self.table(|table| table.entry(key.into()).or_default().push(Arc::clone(watcher)));
+    fn add(&self, key: &[u8], watcher: &Arc<Watcher>) {
+        self.table(|table| table.keys.entry(key.into()).or_default().push(Arc::clone(watcher)));
         self.slot(key).fetch_add(1, Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn remove(&self, key: &[u8], watcher: &Arc<AtomicBool>) {
+    fn remove(&self, key: &[u8], watcher: &Arc<Watcher>) {
         self.table(|table| {
-            let Some(watchers) = table.get_mut(key) else { return };
+            let Some(watchers) = table.keys.get_mut(key) else { return };
             watchers.retain(|other| !Arc::ptr_eq(other, watcher));
             if watchers.is_empty() {
-                table.remove(key);
+                table.keys.remove(key);
             }
         });
         self.slot(key).fetch_sub(1, Ordering::Relaxed);
@@ -104,18 +131,23 @@ impl Watches {
 #[derive(Debug)]
 pub(crate) struct Watching {
     watches: Arc<Watches>,
-    changed: Arc<AtomicBool>,
+    watcher: Arc<Watcher>,
     /// Whether each key was present.
     keys: HashMap<Box<[u8]>, bool, RandomState>,
     held: usize,
 }
+
+/// Keys that one client may watch: EXEC looks at each of them while nobody else may do anything.
+pub(crate) const WATCHED_MAX: usize = 4096;
 
 /// Bytes of memory for a watched key beyond the key, which is there twice.
 const ENTRY: usize = 160;
 
 impl Watching {
     pub(crate) fn new(watches: &Arc<Watches>) -> Self {
-        Self { watches: Arc::clone(watches), changed: Arc::default(), keys: HashMap::default(), held: 0 }
+        let watcher = Arc::<Watcher>::default();
+        watches.table(|table| table.watchers.push(Arc::clone(&watcher)));
+        Self { watches: Arc::clone(watches), watcher, keys: HashMap::default(), held: 0 }
     }
 
     /// Watches `key`, too, which is present or not at this moment.
@@ -123,13 +155,15 @@ impl Watching {
         if !self.keys.contains_key(key) {
             self.keys.insert(key.into(), present);
             self.held += 2 * key.len() + ENTRY;
-            self.watches.add(key, &self.changed);
+            self.watches.add(key, &self.watcher);
+            self.watcher.saw_some.fetch_or(present, Ordering::Relaxed);
         }
     }
 
     /// Whether a key was changed, or is no longer there.
     pub(crate) fn has_changed(&self, mut is_present: impl FnMut(&[u8]) -> bool) -> bool {
-        self.changed.load(Ordering::Relaxed) || self.keys.iter().any(|(key, &was)| was && !is_present(key))
+        self.watcher.changed.load(Ordering::Relaxed)
+            || self.keys.iter().any(|(key, &was)| was && !is_present(key))
     }
 
     /// How many keys.
@@ -146,8 +180,9 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         for key in self.keys.keys() {
-            self.watches.remove(key, &self.changed);
+            self.watches.remove(key, &self.watcher);
         }
+        self.watches.table(|table| table.watchers.retain(|other| !Arc::ptr_eq(other, &self.watcher)));
     }
 }
 
@@ -169,10 +204,18 @@ mod tests {
         assert!(one.has_changed(|_| true));
         assert!(!two.has_changed(|_| true));
         assert!(two.has_changed(|key| key != b"c"), "c has expired");
+        let mut three = Watching::new(&watches);
+        three.add(b"b", false);
+        watches.all_removed();
+        assert!(two.has_changed(|_| true) && !three.has_changed(|_| true));
+        watches.changed_where(|key| key == b"b");
+        assert!(three.has_changed(|_| true));
+        drop(three);
         drop(one);
         assert!(watches.any() && !watches.may_have(b"a"));
         drop(two);
-        assert!(!watches.any() && watches.keys().is_empty());
+        assert!(!watches.any());
+        watches.table(|table| assert!(table.keys.is_empty() && table.watchers.is_empty()));
         assert!(watches.filter.iter().all(|slot| slot.load(Ordering::Relaxed) == 0));
     }
 }

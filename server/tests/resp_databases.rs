@@ -168,3 +168,41 @@ fn the_longest_keys() {
     client.check(resp(&[b"MOVE", &key, b"1"]), "-ERR key is too long: it may have 65535 bytes\r\n");
     client.check(resp(&[b"EXISTS", &key]), ":1\r\n");
 }
+
+/// Whoever has waited until it is alone looks again where the databases are.
+#[test]
+fn transactions_see_a_swap_wholly_or_not_at_all() {
+    const ROUNDS: usize = 1000;
+    let server = start_with(support::Config { workers: 2, ..config() });
+    let mut client = Client::new(&server);
+    client.check("SET k even\r\nSELECT 1\r\nSET k odd\r\nSELECT 2\r\nSET swaps 0\r\n", "+OK\r\n".repeat(5));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut client = Client::new(&server);
+                for _ in 0..ROUNDS {
+                    client.check(
+                        "MULTI\r\nSWAPDB 0 1\r\nSELECT 2\r\nINCR swaps\r\nSELECT 0\r\nEXEC\r\n",
+                        ["+OK\r\n", &"+QUEUED\r\n".repeat(4), "*4\r\n+OK\r\n+OK\r\n"].concat(),
+                    );
+                    client.line();
+                    client.expect("+OK\r\n");
+                }
+            });
+            scope.spawn(|| {
+                let mut client = Client::new(&server);
+                for _ in 0..ROUNDS {
+                    client.check(
+                        "MULTI\r\nGET k\r\nSELECT 2\r\nGET swaps\r\nSELECT 0\r\nEXEC\r\n",
+                        ["+OK\r\n", &"+QUEUED\r\n".repeat(4), "*4\r\n"].concat(),
+                    );
+                    let word = client.bulk();
+                    client.expect("+OK\r\n");
+                    let swaps: usize = String::from_utf8(client.bulk()).unwrap().parse().unwrap();
+                    client.expect("+OK\r\n");
+                    assert_eq!(support::text(&word), ["even", "odd"][swaps % 2]);
+                }
+            });
+        }
+    });
+}

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use support::{Client, config, resp, start, start_with};
@@ -68,20 +69,180 @@ fn read_change_write_loses_no_change() {
 }
 
 #[test]
-fn whoever_queues_too_much_is_closed_and_others_go_on() {
+fn a_transaction_that_is_too_large_is_refused_and_the_next_one_is_not() {
     let server = start_with(support::Config { client_memory_bytes: 8 << 20, ..config() });
     let mut client = Client::new(&server);
     client.resp("MULTI", "+OK\r\n");
-    let set = resp(&[b"SET", b"k", &vec![b'v'; 60_000]]);
-    for _ in 0..1000 {
-        if std::io::Write::write_all(&mut client.0, &set).is_err() {
-            break;
+    let mut refused = 0;
+    for at in 0..200 {
+        client.send(resp(&[b"SET", b"k", &vec![b'v'; 60_000]]));
+        let answer = client.line();
+        if answer != "+QUEUED" {
+            assert_eq!(
+                answer,
+                "-ERR the transaction is too large: its requests may have 4194304 bytes together"
+            );
+            assert_eq!(at, 4_194_304 / 60_032, "as many as there is room for");
+            refused += 1;
         }
     }
-    let rest = client.rest();
-    let queued = rest.windows(9).filter(|window| window == b"+QUEUED\r\n").count();
-    assert!((60..300).contains(&queued), "{queued} requests were queued");
+    assert_eq!(refused, 1);
+    client.resp("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    client.resp("GET k", "$-1\r\n");
+    client.resp("MULTI", "+OK\r\n");
+    client.resp("SET k v", "+QUEUED\r\n");
+    client.resp("EXEC", "*1\r\n+OK\r\n");
+}
+
+#[test]
+fn many_that_queue_much_make_place_for_each_other() {
+    let server = start_with(support::Config { client_memory_bytes: 8 << 20, ..config() });
+    let mut clients: Vec<Client> = (0..10).map(|_| Client::new(&server)).collect();
+    let set = resp(&[b"SET", b"k", &vec![b'v'; 60_000]]);
+    for client in &mut clients {
+        client.send("MULTI\r\n");
+        for _ in 0..60 {
+            // It may be closed by now.
+            if std::io::Write::write_all(&mut client.0, &set).is_err() {
+                break;
+            }
+        }
+    }
+    let told = clients.iter_mut().map(|client| {
+        let _ = client.0.shutdown(std::net::Shutdown::Write);
+        client.rest()
+    });
+    let closed = told.filter(|told| told != &[&b"+OK\r\n"[..], &b"+QUEUED\r\n".repeat(60)].concat()).count();
+    assert!((2..10).contains(&closed), "{closed} were closed");
     Client::new(&server).resp("GET k", "$-1\r\n");
+}
+
+/// A transaction that is carried out cannot stop in the middle, and its answer cannot grow for ever.
+#[test]
+fn an_answer_that_is_too_long_is_dropped_and_the_transaction_is_not() {
+    let server = start_with(support::Config { memory_bytes: 64 << 20, ..config() });
+    let mut client = Client::new(&server);
+    let mut requests = resp(&[b"MULTI"]);
+    for _ in 0..60 {
+        requests.extend(resp(&[b"SETRANGE", b"k", b"999999", b"x"]));
+        requests.extend(resp(&[b"GETDEL", b"k"]));
+    }
+    requests.extend(resp(&[b"INCR", b"n"]));
+    client.check(requests, ["+OK\r\n", &"+QUEUED\r\n".repeat(121)].concat());
+    client.resp("EXEC", "-ERR the transaction was carried out, but its answer is too long to be given\r\n");
+    client.resp("GET n", "$1\r\n1\r\n");
+    client.resp("EXISTS k", ":0\r\n");
+}
+
+#[test]
+fn what_is_taken_out_and_cannot_be_answered_is_not_taken_out() {
+    let server = start_with(support::Config { memory_bytes: 128 << 20, ..config() });
+    let mut client = Client::new(&server);
+    let large = vec![b'v'; 1 << 20];
+    let keys: Vec<String> = (0..40).map(|at| format!("k{at}")).collect();
+    for key in &keys {
+        client.check(resp(&[b"SET", key.as_bytes(), &large]), "+OK\r\n");
+    }
+    client.resp("MULTI", "+OK\r\n");
+    client.resp("SET other v", "+QUEUED\r\n");
+    for key in &keys {
+        client.resp(&format!("GETDEL {key}"), "+QUEUED\r\n");
+    }
+    client.resp(
+        "EXEC",
+        "-EXECABORT Transaction discarded because the values it takes are too much for one answer.\r\n",
+    );
+    client.check(
+        resp(&[&[&b"EXISTS"[..]], &*keys.iter().map(String::as_bytes).collect::<Vec<_>>()].concat()),
+        ":40\r\n",
+    );
+    client.resp("EXISTS other", ":0\r\n");
+    client.resp("MULTI", "+OK\r\n");
+    client.resp("GETDEL k0", "+QUEUED\r\n");
+    client.resp("EXEC", "*1\r\n$1048576\r\n");
+}
+
+/// Memory is short because of what the client itself has queued, while somebody else does not take an answer.
+#[test]
+fn a_transaction_does_not_wait_for_the_memory_of_its_own_requests() {
+    let server = start_with(support::Config {
+        memory_bytes: 64 << 20,
+        client_memory_bytes: 8 << 20,
+        workers: 1,
+        ..config()
+    });
+    let mut client = Client::new(&server);
+    client.check(resp(&[b"SET", b"large", &vec![b'v'; 300_000]]), "+OK\r\n");
+    let lazy = support::deaf(server.address);
+    let mut has_left_some = || {
+        client.send(resp(&[b"CLIENT", b"LIST"]));
+        let list = String::from_utf8(client.bulk()).unwrap();
+        list.lines().any(|line| !line.contains(" omem=0 "))
+    };
+    while !has_left_some() {
+        lazy.send(&resp(&[b"GET", b"large"])).unwrap();
+    }
+    client.resp("MULTI", "+OK\r\n");
+    client.check(resp(&[b"SET", b"k", &vec![b'v'; 3_300_000]]), "+QUEUED\r\n");
+    client.resp("GET large", "+QUEUED\r\n");
+    client.send(resp(&[b"EXEC"]));
+    client.expect("*2\r\n+OK\r\n");
+    assert_eq!(client.bulk().len(), 300_000);
+}
+
+/// A flag that is raised when this goes, for whatever reason.
+struct Raised<'f>(&'f AtomicBool);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Who waits until nobody else does anything carries out nothing once a pause has begun.
+#[test]
+fn a_pause_that_has_begun_holds_transactions_that_wait() {
+    let server = start_with(support::Config { workers: 3, ..config() });
+    Client::new(&server).resp("SET n 0", "+OK\r\n");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _over = Raised(&over);
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut client = Client::new(&server);
+                while !over.load(Ordering::Relaxed) {
+                    client.check("MULTI\r\nINCR n\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n");
+                    client.line();
+                }
+            });
+        }
+        let mut observer = Client::new(&server);
+        let mut pauser = Client::new(&server);
+        for _ in 0..100 {
+            pauser.check(
+                "MULTI\r\nCLIENT PAUSE 10 ALL\r\nGET n\r\nEXEC\r\n",
+                "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n",
+            );
+            let when_it_began = support::text(&pauser.bulk());
+            // Other protocols are not paused.
+            observer.send("mg n v\r\n");
+            observer.line();
+            assert_eq!(observer.line(), when_it_began);
+            thread::sleep(std::time::Duration::from_millis(15));
+        }
+    });
+}
+
+#[test]
+fn how_many_keys_are_watched_is_bounded() {
+    let server = start();
+    let mut client = Client::new(&server);
+    let keys: Vec<String> = (0..4096).map(|at| at.to_string()).collect();
+    let watch: Vec<&[u8]> = std::iter::once(&b"WATCH"[..]).chain(keys.iter().map(String::as_bytes)).collect();
+    client.check(resp(&watch), "+OK\r\n");
+    client.resp("WATCH one", "-ERR a client can watch at most 4096 keys\r\n");
+    client.check("SET 4095 v\r\nMULTI\r\nEXEC\r\n", "+OK\r\n+OK\r\n*-1\r\n");
+    client.resp("WATCH one", "+OK\r\n");
 }
 
 /// What ends with its client is no longer watched, and no longer costs anything.

@@ -73,7 +73,10 @@ impl Task {
 
     /// Whether a slice of it takes so long that there may be few of them in a turn.
     pub(crate) fn is_long(&self) -> bool {
-        !matches!(self, Self::Exec(_))
+        match self {
+            Self::Exec(exec) => exec.is_long(),
+            _ => true,
+        }
     }
 
     /// Goes on for a slice; true when it is done and answered.

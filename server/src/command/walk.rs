@@ -178,8 +178,7 @@ fn keys(cursor: &mut u64, search: &mut Search, pattern: &[u8], pass: &mut Pass<'
             return true;
         };
         *cursor = next;
-        let shared = pass.shared();
-        let len_max = KEYS_LEN_MAX.min(shared.config.client_memory_bytes / shared.seats.len());
+        let len_max = KEYS_LEN_MAX.min(pass.shared().client_memory_each());
         if search.found.len() > len_max {
             pass.error("ERR too many keys match; use SCAN");
             return true;

@@ -1,7 +1,7 @@
 //! What is known about a client for people to look at, and the table of all clients. Touched when one comes or
 //! goes, names itself, or is asked about: never by an ordinary request.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crabcache_engine::Millis;
@@ -27,6 +27,10 @@ pub(crate) struct Client {
     subscriptions: [AtomicUsize; 3],
     /// What its worker has told last, when it was asked.
     seen: Mutex<Seen>,
+    /// Bytes in its worker's inbox that are for it.
+    pub(crate) mail: AtomicUsize,
+    /// There were too many, so that it is closed.
+    pub(crate) is_overrun: AtomicBool,
     seat: AtomicUsize,
     place: AtomicUsize,
 }
@@ -92,6 +96,8 @@ impl Clients {
                 redirect: -1,
                 ..Seen::default()
             }),
+            mail: AtomicUsize::new(0),
+            is_overrun: AtomicBool::new(false),
             seat: AtomicUsize::new(seat),
             place: AtomicUsize::new(usize::MAX),
         });

@@ -275,6 +275,7 @@ impl Connection {
             + self.task.as_ref().map_or(0, |task| task.held())
             + self.transaction.as_ref().map_or(0, |transaction| transaction.held())
             + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.held())
+            + self.tracked.as_ref().map_or(0, |tracked| tracked.held())
     }
 
     /// Sends what waits, as far as the socket takes it.

@@ -46,7 +46,7 @@ pub(crate) struct Answers<'s> {
 }
 
 /// Above this many bytes of answers in one turn, a read is refused.
-const OUT_LEN_MAX: usize = sized(32 << 20);
+pub(crate) const OUT_LEN_MAX: usize = sized(32 << 20);
 /// What the buffer keeps from one turn to the next.
 const OUT_LEN_KEPT: usize = 2 << 20;
 

@@ -65,11 +65,16 @@ const PATIENCE_MS: u64 = 30_000;
 /// How often those who hold memory are looked at.
 const LOOK_MS: u64 = 500;
 
+/// The share that one of so many workers has of the memory of all clients.
+pub(crate) fn share(bytes: usize, workers: usize) -> usize {
+    (bytes / workers.max(1)).max(LIMIT_MIN)
+}
+
 impl Budget {
     /// A budget of this many bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            limit: limit.max(LIMIT_MIN),
+            limit,
             held: 0,
             reserved: 0,
             moving: 0,

@@ -133,10 +133,11 @@ impl<'s> Service<'s> {
     pub(crate) fn read(&mut self, message: Message) {
         match message {
             Message::Newcomer(newcomer) => self.turn_away(&newcomer),
-            Message::Push(client, bytes) => {
-                let counters = &self.seat.counters;
-                self.turn.push(&client, &bytes, counters);
+            Message::Push(client, text) => {
+                self.seat.took(&text, &client);
+                self.turn.push(&client, &text, &self.seat.counters);
             }
+            Message::Overrun(client) => self.turn.overrun(&client, &self.seat.counters),
             Message::Kill(client) => {
                 if let Some(key) = self.turn.find(&client) {
                     self.turn.drop_client(key);

@@ -8,7 +8,7 @@ use super::{is, names};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 use crate::shared::Shared;
-use crate::tracking::{Options, Tracked};
+use crate::tracking::{Options, PREFIXES_MAX, Tracked};
 
 /// `CLIENT TRACKING ON | OFF [REDIRECT id] [PREFIX prefix] ... [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`
 pub(super) fn tracking<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
@@ -69,11 +69,18 @@ fn parse(args: Args<'_>, shared: &Shared<'_>) -> Result<Options, String> {
             && let Some(prefix) = options.next()
         {
             wanted.prefixes.push(prefix.into());
+            if wanted.prefixes.len() > PREFIXES_MAX {
+                return Err(too_many_prefixes());
+            }
         } else {
             return Err("ERR syntax error".to_owned());
         }
     }
     Ok(wanted)
+}
+
+fn too_many_prefixes() -> String {
+    format!("ERR a client can track at most {PREFIXES_MAX} prefixes")
 }
 
 /// What is asked for, where something was asked for before.
@@ -102,6 +109,9 @@ fn join(mut wanted: Options, before: Option<&Options>) -> Result<Options, String
         );
     }
     let existing = before.map_or(&[][..], |before| &before.prefixes);
+    if existing.len() + wanted.prefixes.len() > PREFIXES_MAX {
+        return Err(too_many_prefixes());
+    }
     for (at, prefix) in wanted.prefixes.iter().enumerate() {
         let others = existing.iter().map(|other| ("an existing", other));
         let others = others.chain(wanted.prefixes[at + 1..].iter().map(|other| ("another provided", other)));

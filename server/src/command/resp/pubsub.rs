@@ -5,7 +5,7 @@ use crabcache_protocol::resp::{Args, Version, write};
 use super::connection::ECHOED_MAX;
 use super::{glob, two};
 use crate::connection::Connection;
-use crate::pubsub::{self, Kind, Subscriptions};
+use crate::pubsub::{self, Kind, PATTERNS_MAX, Subscriptions};
 use crate::reactor::batch::Pass;
 
 /// `SUBSCRIBE channel ...`
@@ -58,6 +58,10 @@ fn begin(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pa
     if args.len() > ECHOED_MAX {
         return pass.error("ERR too many channels at once");
     }
+    let before = connection.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.len(kind));
+    if kind == Kind::Pattern && before + args.len() - 1 > PATTERNS_MAX {
+        return pass.error(&format!("ERR a client can subscribe to at most {PATTERNS_MAX} patterns"));
+    }
     let (shared, version) = (pass.shared(), pass.version);
     let client = &connection.client;
     let subscriptions = connection
@@ -109,8 +113,9 @@ fn send(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
     // What was asked before is done before the message is seen.
     pass.run();
     let (channel, message) = two(&args);
-    let receivers = pubsub::publish(pass.shared(), kind, channel, message);
+    let (receivers, held) = pubsub::publish(pass.shared(), kind, channel, message);
     write::integer(pass.direct(), receivers as i64);
+    pass.executor.note_mail(held);
 }
 
 /// `PUBSUB CHANNELS [pattern]`
@@ -124,7 +129,7 @@ pub(super) fn shardchannels<'a>(args: Args<'a>, _: &mut Connection, pass: &mut P
 }
 
 /// What a list of channels may cost in comparisons; what is not known then is left out.
-const LIST_STEPS_MAX: usize = 32 << 20;
+const LIST_STEPS_MAX: usize = 4 << 20;
 
 fn list(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
     if args.len() > 3 {

@@ -69,9 +69,9 @@ pub(super) fn renamenx<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'
 
 fn rename_key(args: Args<'_>, replaces: bool, pass: &mut Pass<'_, '_, '_>) {
     let (from, to) = two(&args);
-    let place = pass.place();
-    let (from, to) = (place.stored(from), place.stored(to));
     pass.alone(|pass| {
+        let place = pass.place();
+        let (from, to) = (place.stored(from), place.stored(to));
         let Some(item) = read(&from, pass) else { return pass.error(NO_SUCH_KEY) };
         let done = if from == to { Ok(false) } else { put_under(&item, Some(&from), &to, replaces, pass) };
         match done {

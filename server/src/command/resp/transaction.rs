@@ -14,8 +14,10 @@ use crabcache_protocol::resp::{self, Args, Request, write};
 use super::{attend, table, values_shown};
 use crate::command::task::Task;
 use crate::connection::{Connection, Phase};
+use crate::reactor::answers::OUT_LEN_MAX;
 use crate::reactor::batch::Pass;
-use crate::watch::Watching;
+use crate::shared::LargeValues;
+use crate::watch::{WATCHED_MAX, Watching};
 
 /// What a client has begun.
 #[derive(Debug, Default)]
@@ -69,26 +71,49 @@ pub(super) fn spoil(connection: &mut Connection) {
     }
 }
 
-fn enqueue(connection: &mut Connection, pass: &mut Pass<'_, '_, '_>, add: impl FnOnce(&mut Vec<u8>)) {
+impl Queue {
+    /// Adds a request, which consists of these parts; gives the text of an error if it would have more bytes than `max` then.
+    fn add(&mut self, parts: [&[u8]; 2], max: usize) -> Result<(), String> {
+        // What will not be carried out need not be kept.
+        if !self.spoilt {
+            let len = self.bytes.len() + parts.iter().map(|part| part.len()).sum::<usize>();
+            if len > max {
+                *self = Self { spoilt: true, count: self.count, ..Self::default() };
+                return Err(format!(
+                    "ERR the transaction is too large: its requests may have {max} bytes together"
+                ));
+            }
+            if len > self.bytes.capacity() {
+                self.bytes.reserve_exact((2 * len).min(max) - self.bytes.len());
+            }
+            for part in parts {
+                self.bytes.extend_from_slice(part);
+            }
+        }
+        self.count += 1;
+        Ok(())
+    }
+}
+
+fn enqueue(parts: [&[u8]; 2], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     let queue = connection.transaction.as_mut().and_then(|transaction| transaction.queue.as_mut());
-    if let Some(queue) = queue {
-        add(&mut queue.bytes);
-        queue.count += 1;
-        pass.direct().extend_from_slice(b"+QUEUED\r\n");
+    match queue.map(|queue| queue.add(parts, pass.shared().client_memory_each())) {
+        Some(Ok(())) => pass.direct().extend_from_slice(b"+QUEUED\r\n"),
+        Some(Err(text)) => pass.error(&text),
+        None => {}
     }
 }
 
 /// Queues a request, as it came.
 pub(super) fn queue(request: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
-    enqueue(connection, pass, |bytes| bytes.extend_from_slice(request));
+    enqueue([request, b""], connection, pass);
 }
 
 /// Queues a command.
 pub(super) fn queue_args(args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
-    enqueue(connection, pass, |bytes| {
-        write::array(bytes, args.len());
-        bytes.extend_from_slice(args.as_bytes());
-    });
+    let mut head = Vec::with_capacity(16);
+    write::array(&mut head, args.len());
+    enqueue([&head, args.as_bytes()], connection, pass);
 }
 
 pub(super) fn multi<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
@@ -112,6 +137,10 @@ pub(super) fn watch<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut 
         return pass.error("ERR WATCH inside MULTI is not allowed");
     }
     let watches = &pass.shared().watches;
+    let before = connection.transaction.as_ref().map_or(0, |transaction| transaction.watched());
+    if before + args.len() - 1 > WATCHED_MAX {
+        return pass.error(&format!("ERR a client can watch at most {WATCHED_MAX} keys"));
+    }
     let transaction = connection.transaction.get_or_insert_default();
     let watching = transaction.watching.get_or_insert_with(|| Watching::new(watches));
     pass.alone(|pass| {
@@ -143,9 +172,20 @@ pub(super) fn exec<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
     if queue.spoilt {
         return abort(connection, pass, "of previous errors.");
     }
-    connection.task =
-        Some(Box::new(Task::Exec(Exec { watching, queue, at: 0, task: None, name: args.name().into() })));
+    connection.task = Some(Box::new(Task::Exec(Exec {
+        watching,
+        queue,
+        at: 0,
+        task: None,
+        name: args.name().into(),
+        begun: false,
+        too_long: false,
+    })));
 }
+
+/// The longest answer to EXEC: as many values as are read at a time, and something to each request.
+const ANSWER_LEN_MAX: usize = OUT_LEN_MAX + OUT_LEN_MAX / 4;
+const TOO_LONG: &str = "ERR the transaction was carried out, but its answer is too long to be given";
 
 /// A transaction that is being carried out.
 #[derive(Debug)]
@@ -158,12 +198,23 @@ pub(crate) struct Exec {
     task: Option<Box<Task>>,
     /// How it was asked for.
     name: Box<[u8]>,
+    /// A part of the answer is on its way.
+    begun: bool,
+    /// What it answers is dropped.
+    too_long: bool,
 }
 
 impl Exec {
     /// Bytes of memory that it takes.
     pub(crate) fn held(&self) -> usize {
-        self.queue.bytes.capacity() + self.task.as_ref().map_or(0, |task| task.held())
+        self.queue.bytes.capacity()
+            + self.watching.as_ref().map_or(0, Watching::held)
+            + self.task.as_ref().map_or(0, |task| task.held())
+    }
+
+    /// Whether its next step takes long.
+    pub(crate) fn is_long(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| task.is_long())
     }
 
     /// Goes on; true when all is done and answered.
@@ -172,21 +223,42 @@ impl Exec {
             connection.hold_back();
             return false;
         }
+        let start = pass.settled().len();
         if let Some(task) = &mut self.task {
-            if !task.step(connection, pass) {
+            let done = task.step(connection, pass);
+            self.bound_answer(start, pass);
+            if !done {
                 return false;
             }
             self.task = None;
         }
-        pass.alone(|pass| self.go_on(connection, pass));
+        let paused = pass.alone(|pass| {
+            let paused = self.at == 0 && pass.executor.paused.is_some();
+            if !paused {
+                self.go_on(start, connection, pass);
+            }
+            paused
+        });
+        if paused {
+            connection.pause();
+            return false;
+        }
         let done = self.task.is_none();
         if done {
             attend::executed(&self.name, connection, pass);
+            match (self.too_long, self.begun) {
+                (false, _) => {}
+                (true, false) => pass.error(TOO_LONG),
+                // Half an array is no answer.
+                (true, true) => connection.close(),
+            }
+        } else if !self.too_long {
+            self.begun = true;
         }
         done
     }
 
-    fn go_on(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+    fn go_on(&mut self, start: usize, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
         if self.at == 0 {
             if let Some(watching) = self.watching.take()
                 && watching.has_changed(|key| pass.executor.peek(key, |_| ()).is_some())
@@ -194,31 +266,63 @@ impl Exec {
                 let version = pass.version;
                 return write::nil_array(pass.direct(), version);
             }
+            if self.takes_too_much(pass) {
+                return abort(connection, pass, "the values it takes are too much for one answer.");
+            }
             write::array(pass.direct(), self.queue.count);
         }
-        let Self { queue, at, task, .. } = self;
+        let queue = std::mem::take(&mut self.queue);
         pass.aside(|pass| {
-            for (request, consumed) in requests(&queue.bytes[*at..], pass) {
-                *at += consumed;
+            for (request, consumed) in requests(&queue.bytes[self.at..], pass) {
+                self.at += consumed;
                 match request {
                     Request::Usual(usual) => super::usual(usual, connection, pass),
                     Request::Command(args) => table::run(args, connection, pass),
                     Request::Inline(_) | Request::Nothing => {}
                 }
-                *task = connection.task.take();
+                self.bound_answer(start, pass);
+                self.task = connection.task.take();
                 // How long it takes is part of how long EXEC does.
                 connection.lasting = None;
-                if task.is_some() || connection.phase != Phase::Open {
+                if self.task.is_some() || connection.phase != Phase::Open {
                     break;
                 }
             }
         });
+        self.queue = queue;
+    }
+
+    /// Drops the answer, which begins at `start`, if it is too long, and what more is answered.
+    fn bound_answer(&mut self, start: usize, pass: &mut Pass<'_, '_, '_>) {
+        self.too_long |= pass.executor.answers.len() - start > ANSWER_LEN_MAX;
+        if self.too_long {
+            pass.settled().truncate(start);
+        }
     }
 
     /// Whether its answer has to wait for memory.
     fn asks_too_much(&self, pass: &mut Pass<'_, '_, '_>) -> bool {
         let requests = requests(&self.queue.bytes, pass);
         pass.is_too_much(requests.flat_map(|(request, _)| values_shown(request)))
+    }
+
+    /// Whether it removes or replaces so much, and wants it for an answer, that it cannot be answered: what is only read can
+    /// be asked for again.
+    fn takes_too_much(&self, pass: &mut Pass<'_, '_, '_>) -> bool {
+        let taken = || {
+            let commands = requests(&self.queue.bytes, pass).filter_map(|(request, _)| match request {
+                Request::Command(args) => Some(args),
+                _ => None,
+            });
+            commands.filter(|args| table::writes(*args)).flat_map(table::values_of)
+        };
+        let few = || taken().nth(OUT_LEN_MAX / LargeValues::FROM).is_none();
+        if !pass.shared().large.are_about() && few() {
+            return false;
+        }
+        let keys: Vec<&[u8]> = taken().collect();
+        let lens = keys.into_iter().map(|key| pass.peek(key, |value| value.bytes().len()).unwrap_or(0));
+        lens.sum::<usize>() > OUT_LEN_MAX
     }
 }
 

@@ -79,8 +79,12 @@ pub(crate) struct Executor<'s> {
     /// Turns in which nothing is lent, since a write had found no room because of it.
     abstains: u32,
     answers_len_max: usize,
-    /// Memory is short and large values are about: look at a value's length before it is answered.
-    cautious: bool,
+    /// Bytes that were published in this turn.
+    mailed: usize,
+    /// Memory is short and large values are about.
+    pub(crate) short: bool,
+    /// So the client at hand may have to wait: look at a value's length before it is answered.
+    pub(crate) cautious: bool,
     patience: Duration,
     slices_left: u32,
     /// Requests of this turn.
@@ -102,6 +106,8 @@ const SLICES_MAX: u32 = 3;
 const ANSWERS_LEN_MAX: usize = sized(2 << 20);
 /// The same while clients hold so much that memory is short.
 const ANSWERS_LEN_TIGHT: usize = sized(256 << 10);
+/// Bytes that may be published in one turn; more and the remaining requests wait for the next.
+const MAILED_MAX: usize = sized(1 << 20);
 
 impl<'s> Executor<'s> {
     pub(crate) fn new(handle: Handle<'s>, shared: &'s Shared<'s>, seat: &'s Seat) -> Self {
@@ -123,6 +129,8 @@ impl<'s> Executor<'s> {
             batch_len: BATCH,
             abstains: 0,
             answers_len_max: ANSWERS_LEN_MAX,
+            mailed: 0,
+            short: false,
             cautious: false,
             patience: PATIENCE,
             slices_left: SLICES_MAX,
@@ -143,7 +151,9 @@ impl<'s> Executor<'s> {
         self.ends.resize(segments, 0);
         self.answers_len_max = if tight { ANSWERS_LEN_TIGHT } else { ANSWERS_LEN_MAX };
         self.batch_len = self.shared.large.batch_len(now, self.answers_len_max);
-        self.cautious = tight && self.shared.large.are_about();
+        self.short = tight && self.shared.large.are_about();
+        self.cautious = false;
+        self.mailed = 0;
         self.patience = PATIENCE;
         self.slices_left = SLICES_MAX;
     }
@@ -153,6 +163,15 @@ impl<'s> Executor<'s> {
         let left = self.slices_left.checked_sub(1);
         self.slices_left = left.unwrap_or(0);
         left.is_some()
+    }
+
+    /// Notes that what was published takes so many bytes until it is sent: when it is much, the other requests wait for the
+    /// next turn, and so for that.
+    pub(crate) fn note_mail(&mut self, bytes: usize) {
+        self.mailed += bytes;
+        if self.mailed > MAILED_MAX {
+            self.answers_len_max = 0;
+        }
     }
 
     /// Begins to touch the items.

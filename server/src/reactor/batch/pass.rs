@@ -19,7 +19,8 @@ pub(crate) struct Pass<'a, 'e, 's> {
     /// The version of RESP that the client at hand speaks.
     pub(crate) version: Version,
     segment: u32,
-    /// Where the keys are that the client at hand names.
+    /// The database of the client at hand, and where its keys are.
+    database: u8,
     place: Place,
 }
 
@@ -32,6 +33,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
             executor,
             version: Version::Resp2,
             segment: 0,
+            database: 0,
             place: Place::default(),
         }
     }
@@ -51,6 +53,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     /// The keys of the next requests are those of this database.
     #[inline]
     pub(crate) fn use_database(&mut self, database: u8) {
+        self.database = database;
         self.place = self.executor.shared.databases.place(database);
     }
 
@@ -124,13 +127,12 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
             executor: &mut *self.executor,
             version: self.version,
             segment: self.segment,
+            database: self.database,
             place: self.place,
         };
         let done = work(&mut aside);
         aside.run();
-        let place = aside.place;
-        self.version = aside.version;
-        self.place = place;
+        (self.version, self.database, self.place) = (aside.version, aside.database, aside.place);
         done
     }
 
@@ -139,15 +141,25 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         self.run();
         self.executor.handle();
         let begun = self.executor.access.begin_alone(&mut self.executor.handle);
+        if begun {
+            self.look_again();
+        }
         let done = work(self);
         self.run();
         self.executor.handle();
         if begun {
             self.executor.access.end_alone(&mut self.executor.handle);
+            self.look_again();
         }
         // While this worker waited or was alone, somebody may have begun to watch.
         self.executor.look_for_watchers();
         done
+    }
+
+    /// While this worker waited, another may have swapped databases, begun a pause, or let a client monitor.
+    fn look_again(&mut self) {
+        self.use_database(self.database);
+        self.executor.look_around();
     }
 
     /// The answers, to write one that needs no operation. What was pushed before is answered first.

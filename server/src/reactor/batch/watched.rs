@@ -36,19 +36,13 @@ impl Executor<'_> {
     /// Tells those who watch keys that are there: all are about to be removed.
     pub(crate) fn will_remove_all(&mut self) {
         if self.watched {
-            for key in self.shared.watches.keys() {
-                if self.peek(&key, |_| ()).is_some() {
-                    self.shared.watches.changed(&key);
-                }
-            }
+            self.shared.watches.all_removed();
         }
     }
 
     /// Tells all those who watch keys that `concerns` is true for.
     pub(crate) fn will_change(&self, concerns: impl Fn(&[u8]) -> bool) {
-        self.shared.watches.keys().iter().filter(|key| concerns(key)).for_each(|key| {
-            self.shared.watches.changed(key);
-        });
+        self.shared.watches.changed_where(concerns);
     }
 }
 

@@ -12,6 +12,7 @@
 //! socket is drained. Who was not drained, or did not fit, stays on the list, and the next poll does not wait.
 
 mod gather;
+mod push;
 mod relief;
 mod scatter;
 
@@ -21,16 +22,14 @@ use crabcache_engine::Millis;
 use slab::Slab;
 
 use super::batch::{Executor, Pass};
-use super::budget::Budget;
+use super::budget::{self, Budget};
 use super::deadline::Deadlines;
 use super::scratch::Scratch;
 use super::sized;
 use crate::command;
 use crate::config::Config;
+use crate::connection::Connection;
 use crate::connection::client::Client;
-use crate::connection::{Connection, Phase};
-use crate::mail;
-use crate::stats::Counters;
 
 /// Bytes that a turn reads from all clients together.
 const GATHER_LEN: usize = sized(1 << 20);
@@ -92,7 +91,7 @@ impl Turn {
             segments: Vec::new(),
             scratch: Scratch::new(),
             owned: Vec::new(),
-            budget: Budget::new(config.client_memory_bytes / workers.max(1)),
+            budget: Budget::new(budget::share(config.client_memory_bytes, workers)),
             deadlines: Deadlines::new(config.request_ms_max),
             now: Millis::default(),
             gone: Vec::new(),
@@ -156,7 +155,11 @@ impl Turn {
                 Source::Own(index) => &owned[index],
             };
             pass.enter(at);
-            segment.consumed = command::serve(&mut self.connections[segment.key], bytes, &mut pass);
+            let connection = &mut self.connections[segment.key];
+            if pass.executor.short {
+                pass.executor.cautious = self.budget.is_tight_for(connection);
+            }
+            segment.consumed = command::serve(connection, bytes, &mut pass);
             pass.leave();
         }
         pass.run();
@@ -180,24 +183,6 @@ impl Turn {
     pub(crate) fn find(&self, client: &Arc<Client>) -> Option<usize> {
         let connection = self.connections.get(client.place())?;
         Arc::ptr_eq(&connection.client, client).then(|| client.place())
-    }
-
-    /// Adds a message to what a client is sent. If too much waits for it already, it goes.
-    pub(crate) fn push(&mut self, client: &Arc<Client>, bytes: &[u8], counters: &Counters) {
-        let Some(key) = self.find(client) else { return };
-        let connection = &mut self.connections[key];
-        if connection.phase != Phase::Open {
-            return;
-        }
-        // One message may be as long as it is: the client has had no time to take it.
-        if !connection.output.is_empty() && connection.output.len() + bytes.len() > mail::WAITING_MAX {
-            counters.memory_closes.add(1);
-            self.gone.push(key);
-            return;
-        }
-        connection.output.push(bytes);
-        self.budget.charge(connection);
-        self.enqueue(key);
     }
 
     /// Lets a client go at the end of this turn.

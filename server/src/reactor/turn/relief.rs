@@ -4,7 +4,7 @@ use crabcache_engine::Millis;
 
 use super::Turn;
 use crate::command;
-use crate::connection::Connection;
+use crate::connection::{Connection, Phase};
 use crate::reactor::budget;
 use crate::reactor::deadline::Missed;
 use crate::settings::Settings;
@@ -61,9 +61,8 @@ impl Turn {
     /// Takes a client's memory back, and closes it with this for an answer.
     fn dismiss(&mut self, key: usize, answer: &[u8]) {
         let connection = &mut self.connections[key];
-        let reads = connection.output.is_empty();
-        self.budget.release(connection);
-        if reads {
+        if connection.output.is_empty() {
+            self.budget.release(connection);
             // What it sends is dropped from here on, and it is told why.
             connection.output.keep(answer);
             self.budget.charge(connection);
@@ -73,8 +72,17 @@ impl Turn {
             self.enqueue(key);
         } else {
             // It does not take its answers; it would not take an error either.
-            self.gone.push(key);
+            self.abandon(key);
         }
+    }
+
+    /// Takes a client's memory back, and lets it go at the end of this turn without another word.
+    pub(super) fn abandon(&mut self, key: usize) {
+        let connection = &mut self.connections[key];
+        self.budget.release(connection);
+        // Nothing more is kept for it.
+        connection.phase = Phase::Lingering;
+        self.gone.push(key);
     }
 
     /// When somebody's time may be up, if that can be.

@@ -127,7 +127,7 @@ fn send(
 
 /// Sends once, or again where only a signal came between.
 #[inline]
-fn once(mut send: impl FnMut() -> std::io::Result<usize>) -> std::io::Result<usize> {
+pub(super) fn once(mut send: impl FnMut() -> std::io::Result<usize>) -> std::io::Result<usize> {
     loop {
         match send() {
             Ok(taken) => return Ok(taken),
@@ -139,7 +139,10 @@ fn once(mut send: impl FnMut() -> std::io::Result<usize>) -> std::io::Result<usi
 }
 
 /// What follows the first `skipped` bytes.
-fn after<'p>(parts: impl Iterator<Item = &'p [u8]>, mut skipped: usize) -> impl Iterator<Item = &'p [u8]> {
+pub(super) fn after<'p>(
+    parts: impl Iterator<Item = &'p [u8]>,
+    mut skipped: usize,
+) -> impl Iterator<Item = &'p [u8]> {
     parts.map(move |part| {
         let skip = skipped.min(part.len());
         skipped -= skip;

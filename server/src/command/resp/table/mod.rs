@@ -19,7 +19,7 @@ use crate::command::NOT_A_WEB_SERVER;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 pub(super) use commands::COMMANDS;
-use flags::{CONTAINER, FAST, NO_MULTI, categories_of};
+use flags::{CONTAINER, FAST, NO_MULTI, WRITE, categories_of};
 
 /// Carries a command out; its arity was checked.
 pub(super) type Run = for<'a, 'e, 's> fn(Args<'a>, &mut Connection, &mut Pass<'a, 'e, 's>);
@@ -378,6 +378,11 @@ pub(super) fn values_of(args: Args<'_>) -> impl Iterator<Item = &[u8]> {
         found.command.name != "set" || args.iter().skip(3).any(|option| option.eq_ignore_ascii_case(b"get"))
     });
     keys.into_iter().flat_map(|found| found.command.keys).flat_map(move |keys| keys.of(args))
+}
+
+/// Whether a command writes.
+pub(super) fn writes(args: Args<'_>) -> bool {
+    find(args.name()).is_some_and(|found| found.command.is(WRITE))
 }
 
 #[cold]
