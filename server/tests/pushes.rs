@@ -97,7 +97,8 @@ fn clients_that_read_get_all_messages_in_order() {
             subscribe(client, "subscribe", "c", 1);
         }
         // Small ones that go together, and large ones that go at once.
-        let text = |at: usize| vec![b'a' + (at % 26) as u8; if at % 3 == 0 { 200_000 } else { 10 + at }];
+        let text =
+            |at: usize| vec![b'a' + (at % 26) as u8; if at.is_multiple_of(3) { 200_000 } else { 10 + at }];
         let mut publisher = Client::new(&server);
         for mut client in clients {
             scope.spawn(move || (0..100).for_each(|at| client.expect(message("c", &text(at)))));

@@ -110,6 +110,12 @@ impl Client {
         assert!(got == expected, "got {len} of {wanted} bytes, {:?}, not {:?}", text(&got), text(expected));
     }
 
+    /// The same for a long answer: takes some of it at once, whatever it takes to find memory for all.
+    #[track_caller]
+    pub fn expect_in_pieces(&mut self, expected: impl AsRef<[u8]>) {
+        expected.as_ref().chunks(64 << 10).for_each(|piece| self.expect(piece));
+    }
+
     /// Sends, and reads exactly what is expected.
     #[track_caller]
     pub fn check(&mut self, request: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) {

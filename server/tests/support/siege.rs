@@ -21,11 +21,19 @@ pub fn besiege(memory_mib: usize, arguments: &[&str], attack: impl FnOnce(&Progr
     let memory = format!("{memory_mib}mb");
     let program = Program::start(&[&["--memory", &memory, "--workers", "2"], arguments].concat());
     fill(&program, memory_mib);
-    let (files, memory) = (program.files(), program.resident_max());
+    let mut client = Client::to(program.address);
+    // Whoever filled it may not be forgotten yet.
+    let alone = |client: &mut Client| {
+        client.send(resp(&[b"INFO", b"clients"]));
+        String::from_utf8_lossy(&client.bulk()).contains("connected_clients:1\r\n")
+    };
+    while !alone(&mut client) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Without its own.
+    let (files, memory) = (program.files() - 1, program.resident_max());
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let mut client = Client::to(program.address);
-        client.resp("PING", "+PONG\r\n");
         let bystander = scope.spawn(|| bystander(client, &over));
         // Whatever comes of it, the bystander has to be told.
         let attacked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| attack(&program)));
