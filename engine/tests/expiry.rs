@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use crabcache_engine::{Action, Cache, Condition, Config, Expiry, Millis, Op, Outcome, Put};
+use crabcache_engine::{Action, Cache, Condition, Config, Expiry, Millis, Op, Outcome, Put, TouchCondition};
 
 /// A full cache, with items in the nursery, too: all of them expire, and idle time is enough to collect them.
 #[test]
@@ -32,4 +32,30 @@ fn sweeps_collect_all_that_has_expired() {
     }
     let stats = cache.stats();
     assert_eq!((stats.items, freed, stats.expirations), (0, full.items, full.items));
+}
+
+/// A key that was said to be gone stays gone, even if the clock is set back to when it was not.
+#[test]
+fn what_was_found_to_be_gone_does_not_come_back() {
+    let mut memory = vec![MaybeUninit::uninit(); 1 << 20];
+    let cache = Cache::new(&mut memory, Config::default()).expect("large enough");
+    let mut handle = cache.handle().expect("the first");
+    let writes = [
+        Op::delete(b"key"),
+        Op { key: b"key", action: Action::Touch(Expiry::Never, TouchCondition::Always) },
+        Op {
+            key: b"key",
+            action: Action::Put(Put { value: b"new", condition: Condition::Present, ..Put::default() }),
+        },
+    ];
+    for (write, gone) in writes.iter().zip(1..) {
+        let put = Put { value: b"old", expiry: Expiry::At(Millis(1000)), ..Put::default() };
+        let stored = handle.apply(Millis(0), &Op { key: b"key", action: Action::Put(put) });
+        assert!(matches!(stored, Outcome::Stored { old: None }), "{stored:?}");
+        let refused = handle.apply(Millis(2000), write);
+        assert!(matches!(refused, Outcome::Miss | Outcome::NotStored { found: None }), "{refused:?}");
+        assert!(handle.get(Millis(500), b"key").is_none());
+        let stats = cache.stats();
+        assert_eq!((stats.items, stats.expirations), (0, gone));
+    }
 }

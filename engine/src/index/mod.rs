@@ -115,7 +115,7 @@ impl<'a> Shard<'a> {
     pub(crate) fn directory_at(self, bucket: u64) -> usize {
         let geometry = &self.shared.geometry;
         let table = SHARD_TABLE + (bucket >> geometry.chunk_shift) as usize * 4;
-        // Acquire: the zeroed chunk. Pairs with the Release in `local::ensure_directory`.
+        // Acquire: the zeroed chunk. Pairs with the Release in `local::grow`.
         let chunk = self.word(table).load(Acquire);
         let within = bucket & ((1 << geometry.chunk_shift) - 1);
         offset_of(chunk) + within as usize * 8

@@ -74,6 +74,8 @@ pub(super) fn write<'c, K: Kernels>(
         });
         let mut ours = None;
         let (change, did) = match plan.decide(before.as_ref())? {
+            // What has expired goes: a clock that is set back must not bring back what was found to be gone.
+            Step::Keep if there.is_some_and(|item| item.is_over(target.now)) => (Change::Remove, Did::Kept),
             Step::Keep => return Ok((before, Did::Kept)),
             Step::Remove => (Change::Remove, Did::Removed),
             Step::Put(new) => {
@@ -165,7 +167,7 @@ fn account<'c>(local: &mut Local<'c>, target: &Target<'c, '_>, was_there: bool, 
         local.counters.expirations += 1;
     }
     match did {
-        Did::Kept => {}
+        Did::Kept => local.counters.removed += u64::from(was_there),
         Did::Removed => {
             local.counters.removed += u64::from(was_there);
             local.counters.deletes += u64::from(was_live);

@@ -1,0 +1,139 @@
+//! The hand goes over the blocks of main: the unused go, the used stay, those in the middle of what goes step aside.
+
+use super::{Evictor, LookUp};
+use crate::arena::block::{BLOCK_GRANULES_MIN, Kind};
+use crate::config::SHARD_HAND;
+use crate::index::Change;
+use crate::item::Item;
+use crate::sync::Relaxed;
+
+/// Blocks after which the hand spares nobody in one call.
+const SPARING: u32 = 64;
+
+/// Blocks that the hand looks at in one call at most, beyond those that make up the room asked for.
+const STEPS_MAX: u32 = 4096;
+
+/// Blocks that the hand looks at when it makes room ahead of need.
+const STEPS_AHEAD: u32 = 96;
+
+/// Granules of survivors that are moved in one call at most: 256 KiB.
+const MOVED_MAX: u32 = 64 << 10;
+
+/// How far the hand has come in one call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Walk {
+    steps: u32,
+    laps: u32,
+    /// Granules in a row, up to where the hand is, that are free or on their way there.
+    run: u32,
+    /// Granules evicted.
+    freed: u32,
+    /// Items evicted.
+    evicted: u32,
+    /// Granules moved.
+    moved: u32,
+}
+
+impl<'c> Evictor<'_, 'c> {
+    /// Evicts until blocks that are free or on their way there make up a run of `granules`.
+    pub(super) fn make_run(&mut self, granules: u32) -> u32 {
+        // What cannot be spared adds to the run, so the steps are bounded by the size asked for.
+        self.walk(SPARING, STEPS_MAX + granules, |walk| walk.run >= granules)
+    }
+
+    /// Evicts until the reserve is there, counting what is on its way.
+    pub(super) fn refill_reserve(&mut self) -> u32 {
+        let coming = self.local.expected[self.shard().number as usize];
+        let there = self.shard().free_word().load(Relaxed) + coming;
+        let wanted = self.local.reserve().saturating_sub(there);
+        self.walk(STEPS_AHEAD, STEPS_AHEAD, |walk| walk.freed >= wanted)
+    }
+
+    /// Moves the hand on until it is done; after `sparing` steps it spares nobody. Answers how many items it evicted.
+    fn walk(&mut self, sparing: u32, steps_max: u32, done: impl Fn(&Walk) -> bool) -> u32 {
+        let mut walk = Walk::default();
+        let mut at = self.cursor(SHARD_HAND);
+        while walk.steps < steps_max && walk.laps <= 2 && !done(&walk) && !self.local.limbo_is_tight() {
+            if at == self.shard().shared.geometry.arena_end {
+                at = self.shard().first_block();
+                (walk.run, walk.laps) = (0, walk.laps + 1);
+                continue;
+            }
+            at += self.pass(at, walk.steps < sparing, &mut walk);
+            walk.steps += 1;
+        }
+        self.shard().word(SHARD_HAND).store(at, Relaxed);
+        self.local.counters.walked += u64::from(walk.steps);
+        walk.evicted
+    }
+
+    /// Lets the hand pass one block. Answers its size.
+    fn pass(&mut self, at: u32, sparing: bool, walk: &mut Walk) -> u32 {
+        let item = match Item::meet(self.shard(), at) {
+            Ok(item) => item,
+            Err(header) => {
+                // Free, or in use by the index, or being filled.
+                walk.run = if header.kind() == Kind::Free { walk.run + header.granules() } else { 0 };
+                return header.granules();
+            }
+        };
+        let size = item.granules();
+        if sparing && item.uses() > 0 && !item.is_over(self.now) {
+            item.take_use();
+            self.step_aside(at, &item, walk);
+            return size;
+        }
+        match self.remove(at, &item) {
+            // Or somebody else took it out of the index: then it is on its way back as well.
+            Ok(_) => {
+                walk.run += size;
+                walk.freed += size;
+                walk.evicted += 1;
+            }
+            Err(_) => walk.run = 0,
+        }
+        size
+    }
+
+    /// Moves a survivor with free memory before it out of the way, so that holes come together: down over the hole before it,
+    /// or to a hole elsewhere. Copies never overlap, so readers of the old place are not disturbed.
+    fn step_aside(&mut self, at: u32, item: &Item<'c>, walk: &mut Walk) {
+        let run = core::mem::take(&mut walk.run);
+        let size = item.granules();
+        if run == 0 || walk.moved + size > MOVED_MAX || self.local.limbo_is_tight() {
+            return;
+        }
+        let (hash, key) = (self.shard().shared.hash(item.key()), item.key());
+        let Ok(lookup) = self.shard().shared.level.dispatch(LookUp { evictor: self, hash, key }) else {
+            return;
+        };
+        if lookup.found.is_none_or(|found| found.place.item() != at) {
+            return;
+        }
+        let needed = item.granules_min();
+        let (to, got, run) = match self.locked.hole_before(at) {
+            // A hole of just its size would only change places with it.
+            Some((hole, size)) if size >= needed + BLOCK_GRANULES_MIN => {
+                let (to, got) = self.locked.allocate_at(hole, size, needed);
+                // What is left of the hole, and its old place.
+                (to, got, size - got + item.granules())
+            }
+            _ => {
+                let Some((to, got)) = self.locked.allocate(needed) else { return };
+                if (at.saturating_sub(run)..at).contains(&to) {
+                    // That is what is to come together.
+                    return self.locked.release(to);
+                }
+                (to, got, run + size)
+            }
+        };
+        // Where the hand comes by once more in this lap it loses its use then.
+        item.copy_to(to, got, if to > at { item.uses() } else { item.uses() - 1 });
+        // Whoever was faster has changed the item: then it need not move.
+        if self.shard().commit(self, hash, &lookup, Change::Put(to)).is_err() {
+            return self.locked.release(to);
+        }
+        self.local.counters.copies += 1;
+        (walk.run, walk.moved) = (run, walk.moved + size);
+    }
+}

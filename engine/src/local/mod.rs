@@ -1,0 +1,91 @@
+//! One thread's side of a cache: its part in reclamation, its counters, and the memory it asks the shards for.
+
+mod allocate;
+mod grow;
+mod retire;
+mod room;
+
+pub(crate) use room::Next;
+
+use crate::arch::Work;
+use crate::arena::spare::Spares;
+use crate::config::Config;
+use crate::reclaim::Participant;
+use crate::shared::Shared;
+use crate::stats::Counters;
+use room::BUSY_TRIES;
+
+#[derive(Debug)]
+pub(crate) struct Local<'c> {
+    pub(crate) shared: &'c Shared,
+    pub(crate) participant: Participant<'c>,
+    pub(crate) counters: Counters,
+    spares: Spares,
+    /// Bit per shard in which main or the nursery had less free than is made ahead when this handle last allocated there.
+    wants_room: [u64; Config::SHARDS_MAX as usize / 64],
+    /// Granules of items in this handle's limbo, by shard: they are as good as free, a little later.
+    pub(crate) expected: [u32; Config::SHARDS_MAX as usize],
+    /// Changes whenever this handle may have let go of what it found.
+    pub(crate) grip: u32,
+    /// Nothing that was found may be let go of before the next quiescent state.
+    pub(crate) pinned: bool,
+    /// Granules asked for since the last quiescent state.
+    taken: u32,
+    /// The most that was asked for between two of them lately.
+    demand: u32,
+    /// No other handle was online at the last quiescent state: what is retired can be used again in the next turn.
+    alone: bool,
+}
+
+impl<'c> Local<'c> {
+    pub(crate) fn join(shared: &'c Shared) -> Option<Self> {
+        let participant = Participant::join(shared)?;
+        let counters = Counters::load(shared, participant.number());
+        let spares = Spares::new(shared.geometry.reserve / 4);
+        let mut local = Self {
+            shared,
+            participant,
+            counters,
+            spares,
+            wants_room: [0; Config::SHARDS_MAX as usize / 64],
+            expected: [0; Config::SHARDS_MAX as usize],
+            grip: 0,
+            pinned: false,
+            taken: 0,
+            demand: 0,
+            alone: false,
+        };
+        local.participant.online();
+        Some(local)
+    }
+
+    pub(crate) fn leave(&mut self) {
+        if !self.participant.is_online() {
+            self.participant.online();
+        }
+        for _ in 0..BUSY_TRIES {
+            self.give_spares_back(0);
+            if self.spares.is_empty() {
+                break;
+            }
+        }
+        self.save_counters();
+        self.participant.leave();
+    }
+
+    pub(crate) fn save_counters(&self) {
+        self.counters.save(self.shared, self.participant.number());
+    }
+
+    /// The same after what can only have counted reads.
+    #[inline]
+    pub(crate) fn save_reads(&self) {
+        self.counters.save_reads(self.shared, self.participant.number());
+    }
+
+    /// Runs work over the index at the SIMD level of this cache, from a place that is not compiled for it.
+    pub(crate) fn run<'l, W: Work>(&'l mut self, work: impl FnOnce(&'l mut Self) -> W) -> W::Output {
+        let level = self.shared.level;
+        level.dispatch(work(self))
+    }
+}

@@ -1,0 +1,231 @@
+//! Blocks that were taken out of the index: into limbo, and back once nobody can be reading them.
+
+use super::Local;
+use crate::arena::spare::Spares;
+use crate::arena::{Locked, NoBlock};
+use crate::config::Config;
+use crate::index::Memory;
+use crate::reclaim::limbo::Block;
+use crate::reclaim::{GRACE, Participant};
+use crate::shared::{Shard, Shared};
+use crate::time::Millis;
+
+/// Entries of limbo that a write may need: what it replaces, and what it retires while it helps others and grows the
+/// index.
+pub(super) const LIMBO_ROOM: u32 = 16;
+
+impl<'c> Local<'c> {
+    /// Gives back a block that was never published.
+    pub(crate) fn discard_item(&mut self, shard: Shard<'c>, at: u32) {
+        if shard.in_nursery(at) {
+            // It stays where it is, an item that nobody finds, until the tail comes by.
+            return;
+        }
+        match shard.try_lock() {
+            Some(locked) => locked.release(at),
+            None => self.retire(shard, at, false),
+        }
+    }
+
+    pub(super) fn retire(&mut self, shard: Shard<'_>, at: u32, image: bool) {
+        self.retire_sized(shard, at, image, shard.block_granules(at));
+    }
+
+    /// The same for a block whose size is known.
+    #[inline(always)]
+    pub(crate) fn retire_sized(&mut self, shard: Shard<'_>, at: u32, image: bool, granules: u32) {
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_add(u64::from(granules));
+        if !image {
+            let expected = &mut self.expected[shard.number as usize];
+            *expected = expected.saturating_add(granules);
+        }
+        self.participant.retire(Block { shard: shard.number, image, at, granules });
+    }
+
+    /// Whether the limbo has room for what a write may retire.
+    #[inline(always)]
+    pub(crate) fn has_limbo_room(&self) -> bool {
+        self.participant.limbo.room() >= LIMBO_ROOM
+    }
+
+    /// A raw block of exactly this size that an earlier overwrite left to this handle.
+    #[inline(always)]
+    pub(crate) fn take_spare(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
+        let at = self.spares.pop(shard, granules)?;
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
+        Some(at)
+    }
+
+    /// Makes sure that a write can retire what it replaces. False: nobody lets go of what this handle retired.
+    #[inline]
+    pub(crate) fn prepare_write(&mut self) -> bool {
+        if !self.has_limbo_room() && !self.pinned {
+            self.settle();
+        }
+        self.has_limbo_room()
+    }
+
+    /// The same for emptying a bucket, which retires all its items.
+    pub(crate) fn prepare_flush(&mut self) -> bool {
+        let needed = LIMBO_ROOM + crate::index::IMAGE_LEN_MAX as u32;
+        if self.participant.limbo.room() < needed {
+            self.settle();
+        }
+        self.participant.limbo.room() >= needed
+    }
+
+    pub(crate) fn limbo_is_tight(&self) -> bool {
+        self.participant.limbo.room() < 2 * LIMBO_ROOM
+    }
+
+    /// Lets go of everything found so far and lets a grace period pass, as far as the other handles allow.
+    pub(crate) fn settle(&mut self) {
+        debug_assert!(!self.pinned);
+        self.grip = self.grip.wrapping_add(1);
+        self.let_grace_pass();
+        self.drain();
+    }
+
+    pub(super) fn let_grace_pass(&mut self) {
+        for _ in 0..GRACE {
+            self.participant.announce();
+            self.participant.advance();
+        }
+        self.participant.announce();
+    }
+
+    /// Gives the blocks kept for later writes back to their shards, or to limbo, as long as this has more room than that.
+    pub(super) fn give_spares_back(&mut self, limbo_room: u32) {
+        while let Some((shard, granules)) = self.spares.any() {
+            let shard = self.shared.shard(shard);
+            let locked = shard.try_lock();
+            while let Some(at) = self.spares.pop(shard, granules) {
+                match &locked {
+                    Some(locked) => {
+                        self.counters.limbo_granules =
+                            self.counters.limbo_granules.wrapping_sub(u64::from(granules));
+                        locked.release(at);
+                    }
+                    // As good as just retired: limbo gives it back later.
+                    None if self.participant.limbo.room() > limbo_room => {
+                        let expected = &mut self.expected[shard.number as usize];
+                        *expected = expected.saturating_add(granules);
+                        self.participant.retire(Block { shard: shard.number, image: false, at, granules });
+                    }
+                    None => {
+                        self.spares.push(shard, at, granules);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes back what nobody can be reading any more.
+    pub(crate) fn drain(&mut self) {
+        let kept = Some((&mut self.spares, &mut self.expected));
+        let freed = drain(self.shared, &mut self.participant, kept);
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
+    }
+
+    /// A quiescent state with its upkeep, all of it bounded.
+    pub(crate) fn quiescent(&mut self, now: Millis) {
+        if !self.participant.is_online() {
+            return;
+        }
+        self.grip = self.grip.wrapping_add(1);
+        self.pinned = false;
+        self.participant.announce();
+        self.demand = self.taken.max(self.demand - self.demand / 16);
+        self.taken = 0;
+        if !self.participant.limbo.is_empty() {
+            self.alone = self.participant.advance();
+            if self.alone {
+                // Nobody else can hold anything: the grace period is over as soon as it has been announced.
+                self.let_grace_pass();
+            }
+            self.drain();
+        }
+        if self.wants_room.iter().any(|&shards| shards != 0) {
+            self.make_room_ahead(now);
+        }
+    }
+
+    /// Takes back what handles that are gone left in their limbo.
+    pub(crate) fn drain_orphan(&mut self) {
+        if let Some(mut orphan) = self.participant.adopt() {
+            let freed = drain(self.shared, &mut orphan, None);
+            self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
+            orphan.leave();
+        }
+    }
+}
+
+/// Drains a limbo, one lock for each run of blocks of the same shard; into `spares` what these take. Answers how many
+/// granules came back to the shards.
+fn drain(
+    shared: &Shared,
+    participant: &mut Participant<'_>,
+    mut kept: Option<(&mut Spares, &mut [u32; Config::SHARDS_MAX as usize])>,
+) -> u64 {
+    let mut freed = 0;
+    let mut held: Option<Locked<'_>> = None;
+    participant.drain(|block| {
+        if held.as_ref().is_none_or(|locked| locked.shard.number != block.shard) {
+            held = None;
+            held = shared.shard(block.shard).try_lock();
+        }
+        let Some(locked) = &held else { return false };
+        let granules =
+            if block.granules > 0 { block.granules } else { locked.shard.block_granules(block.at) };
+        if block.image {
+            locked.release_image(block.at);
+        } else {
+            locked.set_raw(block.at, granules);
+            if let Some((spares, expected)) = &mut kept {
+                let expected = &mut expected[block.shard as usize];
+                // What an earlier owner of the record left is not in it.
+                *expected = expected.saturating_sub(granules);
+                if spares.push(locked.shard, block.at, granules) {
+                    return true;
+                }
+            }
+            locked.release(block.at);
+        }
+        freed += u64::from(granules);
+        true
+    });
+    freed
+}
+
+impl Memory for Local<'_> {
+    fn image(&mut self, shard: Shard<'_>, granules: u32) -> Result<u32, NoBlock> {
+        shard.try_lock().ok_or(NoBlock::Busy)?.allocate_image(granules).ok_or(NoBlock::Full)
+    }
+
+    fn discard_image(&mut self, shard: Shard<'_>, at: u32) {
+        match shard.try_lock() {
+            Some(locked) => locked.release_image(at),
+            None => self.retire(shard, at, true),
+        }
+    }
+
+    #[inline(never)]
+    fn retire_image(&mut self, shard: Shard<'_>, at: u32) {
+        self.retire(shard, at, true);
+    }
+
+    #[inline(always)]
+    fn retire_item(&mut self, shard: Shard<'_>, at: u32) {
+        // In the nursery a block is given back when the tail has passed it.
+        if !shard.in_nursery(at) {
+            self.retire(shard, at, false);
+        }
+    }
+
+    fn displace_item(&mut self, shard: Shard<'_>, at: u32) {
+        self.counters.evictions += 1;
+        self.counters.removed += 1;
+        self.retire_item(shard, at);
+    }
+}

@@ -1,0 +1,93 @@
+//! Making room: ahead of need, and when a write has none.
+
+use super::Local;
+use super::retire::LIMBO_ROOM;
+use crate::arena::NoBlock;
+use crate::evict::{MakeRoom, Room};
+use crate::index::Failed;
+use crate::shared::Shard;
+use crate::time::Millis;
+
+/// How often a write makes room and tries again before it answers Pressure.
+const ROOM_TRIES: u32 = 4;
+
+/// How often a write asks for a lock that stays busy before it answers Pressure.
+pub(super) const BUSY_TRIES: u32 = 16;
+
+/// What a write does after its index change failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// Look the key up again.
+    Again,
+    /// Give up with Pressure.
+    GiveUp,
+}
+
+impl<'c> Local<'c> {
+    /// Makes room in the shards that ran low, before anybody needs it.
+    #[cold]
+    pub(super) fn make_room_ahead(&mut self, now: Millis) {
+        for group in 0..self.wants_room.len() {
+            while self.wants_room[group] != 0 && !self.limbo_is_tight() {
+                let bit = self.wants_room[group].trailing_zeros();
+                self.wants_room[group] &= self.wants_room[group] - 1;
+                let shard = self.shared.shard(group as u32 * 64 + bit);
+                MakeRoom::ahead(self, shard, now).run();
+            }
+        }
+    }
+
+    /// Somebody was faster, or there is no memory for an image: makes some.
+    #[cold]
+    pub(crate) fn after(&mut self, failed: Failed, shard: Shard<'c>, now: Millis, tries: &mut u32) -> Next {
+        match failed {
+            Failed::Conflict => Next::Again,
+            Failed::NoMemory(why) => {
+                self.without_block(why, shard, self.shared.geometry.chunk_granules(), now, tries)
+            }
+        }
+    }
+
+    /// There was no block: makes room if that is why, and only tries again if somebody else was in the way.
+    #[cold]
+    pub(crate) fn without_block(
+        &mut self,
+        why: NoBlock,
+        shard: Shard<'c>,
+        granules: u32,
+        now: Millis,
+        tries: &mut u32,
+    ) -> Next {
+        match why {
+            NoBlock::Full => return self.make_room(shard, Room::Main(granules), now, tries),
+            NoBlock::NurseryFull => return self.make_room(shard, Room::Nursery(granules), now, tries),
+            NoBlock::Busy => {}
+        }
+        // Counted apart, in the upper half: waiting for a lock is no try at making room.
+        *tries += 1 << 16;
+        if *tries >> 16 > BUSY_TRIES {
+            return Next::GiveUp;
+        }
+        Next::Again
+    }
+
+    /// Makes room for a block of this size, and lets a grace period pass.
+    #[cold]
+    pub(super) fn make_room(&mut self, shard: Shard<'c>, room: Room, now: Millis, tries: &mut u32) -> Next {
+        // A large block may take more blocks than limbo holds: then it is made room for in several steps.
+        let (Room::Main(granules) | Room::Nursery(granules)) = room;
+        let steps = ROOM_TRIES + granules / self.shared.geometry.limbo_len;
+        if *tries & 0xffff >= steps.min(0xffff) || self.pinned {
+            return Next::GiveUp;
+        }
+        *tries += 1;
+        self.settle();
+        self.drain_orphan();
+        self.give_spares_back(LIMBO_ROOM);
+        MakeRoom::for_block(self, shard, room, now).run();
+        self.settle();
+        // Draining may have kept what was just freed.
+        self.give_spares_back(LIMBO_ROOM);
+        Next::Again
+    }
+}
