@@ -122,7 +122,8 @@ impl Builder {
         self
     }
 
-    /// How long connecting may take, HELLO included. Default 1 s.
+    /// How long connecting may take, HELLO included. Default 1 s. The system's look-up of a host's name is not bounded by
+    /// it, nor by the request timeout; addresses and Unix sockets need none.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout = timeout.max(Duration::from_millis(1));
         self

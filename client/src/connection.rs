@@ -10,14 +10,20 @@ use std::io::{self, IoSlice};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use crabcache_protocol::native::{Command, ParseError, Status, VERSION};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::sockopt::{
+    Timeout, set_socket_recv_buffer_size, set_socket_send_buffer_size, set_socket_timeout,
+};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketType, connect, recv,
+    send, sendmsg, socket,
+};
 
 use crate::call::Call;
 use crate::clock::Moment;
@@ -250,7 +256,7 @@ impl Socket {
     fn connect(addr: &Addr, deadline: Moment) -> Result<Self, Error> {
         let failed = |error: io::Error| Error::Connect(error.kind());
         let host_port = match addr {
-            Addr::Unix(path) => return UnixStream::connect(path).map(Self::Unix).map_err(failed),
+            Addr::Unix(path) => return connect_unix(path, deadline).map(Self::Unix).map_err(failed),
             Addr::Tcp(host_port) => host_port,
         };
         let mut failure = Error::Connect(io::ErrorKind::AddrNotAvailable);
@@ -280,6 +286,19 @@ impl AsFd for Socket {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
         }
+    }
+}
+
+/// Waits no longer than this for a server that is slow to accept.
+fn connect_unix(path: &Path, deadline: Moment) -> io::Result<UnixStream> {
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    let left = deadline.since(Moment::now()).max(TIMEOUT_MIN);
+    set_socket_timeout(&socket, Timeout::Send, Some(left))?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        Ok(()) => Ok(socket.into()),
+        Err(Errno::AGAIN) => Err(io::ErrorKind::TimedOut.into()),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -8,6 +8,8 @@
 //! | [`CommandError::Unanswered`], and [`Error::Closed`], `Timeout`, `Io`, `Protocol` | is closed | perhaps |
 //! | [`Error::PoolExhausted`], `Down`, `Lookup`, `Connect`, `Refused`, `NotNative` | there was none | no |
 //! | [`Error::Leased`] | stays in the pool | no |
+//! | [`Error::Address`] | nothing was tried | no |
+//! | `Error::Json` | stays in the pool | reading was, storing was not |
 
 use std::io;
 use std::time::Duration;
@@ -193,10 +195,16 @@ impl Error {
         }
     }
 
-    /// Whether the connection that was used, if there was one, is still in the pool.
+    /// Whether a connection was used and is in order after this error. It is back in the pool then.
     #[must_use]
     pub const fn keeps_connection(&self) -> bool {
-        matches!(self, Self::Command(error) if error.keeps_connection())
+        match self {
+            Self::Command(error) => error.keeps_connection(),
+            Self::Leased { .. } => true,
+            #[cfg(feature = "serde")]
+            Self::Json(_) => true,
+            _ => false,
+        }
     }
 }
 

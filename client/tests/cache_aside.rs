@@ -112,6 +112,7 @@ fn waiting_ends_at_the_deadline() {
     let error = hasty.get_or_put_with("key", None, || -> Vec<u8> { unreachable!() }).unwrap_err();
     assert_eq!(error, Error::Leased { waited: 200 * MS });
     assert!(error.is_retryable() && !error.may_have_executed());
+    assert!(error.keeps_connection() && client.pool_stats().idle == 1);
     assert!(start.elapsed() >= 200 * MS && start.elapsed() < 2000 * MS, "{:?}", start.elapsed());
 }
 
@@ -142,5 +143,6 @@ fn json_is_stored_once_and_read_back() {
     assert_eq!(client.get_json::<Vec<u32>>("absent").unwrap(), None);
     let wrong = client.get_json::<String>("primes").unwrap_err();
     assert!(matches!(&wrong, Error::Json(text) if text.contains("expected a string")), "{wrong}");
+    assert!(wrong.keeps_connection() && client.pool_stats().idle == 1);
     assert!(!wrong.is_retryable());
 }
