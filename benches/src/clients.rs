@@ -20,6 +20,10 @@ pub const DEPTHS: [usize; 4] = [1, 16, 64, 1024];
 const KEYS: usize = 1024;
 const VALUE: &[u8] = &[b'v'; 32];
 
+/// Names in the report.
+const OURS: &str = "crabcache-client";
+const FLOOR: &str = "(write and read)";
+
 /// Whatever kept a client from its work.
 pub type Failure = Box<dyn std::error::Error>;
 
@@ -53,7 +57,7 @@ trait Client {
 
 impl Client for Ours {
     fn name(&self) -> &'static str {
-        "crabcache-client"
+        OURS
     }
 
     fn get(&mut self, keys: &[String]) -> Result<bool, Failure> {
@@ -173,7 +177,7 @@ impl Floor {
 
 impl Client for Floor {
     fn name(&self) -> &'static str {
-        "(write and read)"
+        FLOOR
     }
 
     fn get(&mut self, keys: &[String]) -> Result<bool, Failure> {
@@ -276,32 +280,64 @@ impl Report {
         };
         json!({ "rows": self.0.iter().map(row).collect::<Vec<_>>() })
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "CPU-nanoseconds of the client per request (median of the rounds)")?;
-        write!(f, "{:<18}", "")?;
-        for operation in ["GET", "SET"] {
-            for depth in DEPTHS {
-                write!(f, "{:>9}", format!("{operation} {depth}"))?;
-            }
-        }
+    fn names(&self) -> Vec<&'static str> {
         let mut names: Vec<&str> = Vec::new();
         for row in &self.0 {
             if !names.contains(&row.client) {
                 names.push(row.client);
             }
         }
-        for name in names {
+        names
+    }
+
+    fn rounds_of(&self, client: &str, operation: Operation, depth: usize) -> Option<&[f64]> {
+        let is_this = |row: &&Row| (row.client, row.operation, row.depth) == (client, operation, depth);
+        self.0.iter().find(is_this).map(|row| &row.rounds[..])
+    }
+
+    /// What a client costs over what the best of the other projects' clients does: the median of the rounds' ratios.
+    fn ratio(&self, client: &str, operation: Operation, depth: usize) -> Option<f64> {
+        let others: Vec<&[f64]> = self
+            .names()
+            .into_iter()
+            .filter(|&name| name != OURS && name != FLOOR)
+            .filter_map(|name| self.rounds_of(name, operation, depth))
+            .collect();
+        let ratios = self.rounds_of(client, operation, depth)?.iter().enumerate().map(|(round, ns)| {
+            let best = others.iter().filter_map(|rounds| rounds.get(round)).copied().fold(f64::NAN, f64::min);
+            ns / best
+        });
+        Some(median(ratios)).filter(|ratio| ratio.is_finite())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cells = || {
+            let depths = |operation| DEPTHS.map(|depth| (operation, depth));
+            [Operation::Get, Operation::Set].into_iter().flat_map(depths)
+        };
+        let cell = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        writeln!(f, "CPU-nanoseconds of the client per request (median of the rounds)")?;
+        write!(f, "{:<18}", "")?;
+        for (operation, depth) in cells() {
+            write!(f, "{:>9}", format!("{} {depth}", format!("{operation:?}").to_uppercase()))?;
+        }
+        for name in self.names() {
             write!(f, "\n{name:<18}")?;
-            for operation in [Operation::Get, Operation::Set] {
-                for depth in DEPTHS {
-                    let is_this =
-                        |row: &&Row| (row.client, row.operation, row.depth) == (name, operation, depth);
-                    let ns = self.0.iter().find(is_this).map(|row| median(row.rounds.iter().copied()));
-                    write!(f, "{:>9}", ns.map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}")))?;
-                }
+            for (operation, depth) in cells() {
+                let rounds = self.rounds_of(name, operation, depth);
+                let ns = rounds.map(|rounds| format!("{:.0}", median(rounds.iter().copied())));
+                write!(f, "{:>9}", cell(ns))?;
+            }
+        }
+        write!(f, "\n\nOver the best of the others (median of the rounds' ratios)")?;
+        for name in [OURS, FLOOR] {
+            write!(f, "\n{name:<18}")?;
+            for (operation, depth) in cells() {
+                let ratio = self.ratio(name, operation, depth).map(|ratio| format!("{ratio:.2}"));
+                write!(f, "{:>9}", cell(ratio))?;
             }
         }
         writeln!(f)
@@ -321,18 +357,26 @@ mod tests {
             rounds: rounds.to_vec(),
         };
         let report = Report(vec![
-            row("a", Operation::Get, 1, &[3.0, 1.0, 2.0]),
-            row("a", Operation::Set, 64, &[7.0]),
+            row(OURS, Operation::Get, 1, &[3.0, 1.0, 2.0]),
+            row(OURS, Operation::Set, 64, &[7.0]),
+            row("a", Operation::Get, 1, &[6.0, 4.0, 40.0]),
+            row("b", Operation::Get, 1, &[60.0, 40.0, 4.0]),
             row("b", Operation::Get, 16, &[5.0]),
+            row(FLOOR, Operation::Get, 16, &[1.0]),
         ]);
         let text = report.to_string();
-        let rows: Vec<Vec<&str>> =
-            text.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
-        let cells = [
-            vec!["a", "2", "-", "-", "-", "-", "-", "7", "-"],
-            vec!["b", "-", "5", "-", "-", "-", "-", "-", "-"],
-        ];
-        assert_eq!(rows, cells);
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            rows[1],
+            [
+                "GET", "1", "GET", "16", "GET", "64", "GET", "1024", "SET", "1", "SET", "16", "SET", "64",
+                "SET", "1024"
+            ]
+        );
+        assert_eq!(rows[2], [OURS, "2", "-", "-", "-", "-", "-", "7", "-"]);
+        assert_eq!(rows[4], ["b", "40", "5", "-", "-", "-", "-", "-", "-"]);
+        assert_eq!(rows[8], [OURS, "0.50", "-", "-", "-", "-", "-", "-", "-"]);
+        assert!(rows[9].ends_with(&["-", "0.20", "-", "-", "-", "-", "-", "-"]));
         assert_eq!(report.to_json()["rows"][1]["operation"], "set");
     }
 }
