@@ -1,5 +1,6 @@
 //! [`Client`]: what programs hold. Every call is a pipeline of one.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, iter};
@@ -278,8 +279,9 @@ impl Client {
     /// commands that have no answer.
     pub fn run<'a, I, F>(&self, commands: I, mut answer: F) -> Result<()>
     where
-        I: IntoIterator<Item = Command<'a>>,
+        I: IntoIterator,
         I::IntoIter: Clone,
+        I::Item: Borrow<Command<'a>>,
         F: FnMut(usize, std::result::Result<ReplyRef<'_>, CommandError>),
     {
         let commands = commands.into_iter();
@@ -290,7 +292,8 @@ impl Client {
         let reused = lease.reused;
         lease.timed_out = broken == Broken::Timeout;
         drop(lease);
-        let harmless = || exchange.nothing_sent() || commands.clone().all(|command| is_idempotent(&command));
+        let harmless =
+            || exchange.nothing_sent() || commands.clone().all(|command| is_idempotent(command.borrow()));
         if reused
             && broken.is_hangup()
             && exchange.nothing_emitted()

@@ -16,12 +16,13 @@
 //!
 //! Invariant: `answer` is called once for each command, in their order.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::iter::Fuse;
 use std::time::Duration;
 
 use crabcache_protocol::Parsed;
-use crabcache_protocol::native::{Command, REQUEST_HEADER_LEN, Request, reply};
+use crabcache_protocol::native::{Command, REQUEST_HEADER_LEN, reply};
 
 use crate::call::Call;
 use crate::clock::Moment;
@@ -68,7 +69,7 @@ pub(crate) struct Exchange<I: Iterator> {
     timeout: Option<Duration>,
 }
 
-impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
+impl<I: Iterator> Exchange<I> {
     pub(crate) fn new(commands: I) -> Self {
         Self {
             commands: commands.fuse(),
@@ -97,13 +98,14 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
 
     /// Sends all commands and hands their answers to `answer`. After an error some commands have no answer yet:
     /// [`Exchange::fail_rest`] gives it to them.
-    pub(crate) fn drive<F>(
+    pub(crate) fn drive<'a, F>(
         &mut self,
         connection: &mut Connection,
         call: &Call,
         answer: &mut F,
     ) -> Result<(), Broken>
     where
+        I::Item: Borrow<Command<'a>>,
         F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
     {
         connection.fit = false;
@@ -139,13 +141,14 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
     }
 
     /// True if the server closes the connection after the last answer.
-    fn turn_until_done<F>(
+    fn turn_until_done<'a, F>(
         &mut self,
         connection: &mut Connection,
         window: &mut Window<'a>,
         answer: &mut F,
     ) -> Result<bool, Broken>
     where
+        I::Item: Borrow<Command<'a>>,
         F: FnMut(usize, Result<ReplyRef<'_>, CommandError>),
     {
         loop {
@@ -174,28 +177,29 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
 
     /// After an answer that closes the connection: in order if it was the last.
     fn closing(&mut self, broken: Broken) -> Result<bool, Broken> {
-        if let Some(command) = self.commands.next() {
+        if self.commands.next().is_some() {
             // Left to `fail_rest`, as one that was not sent.
-            self.pending.push_back(Pending::Sent { start: self.encoded, expect: Expect::of(&command) });
+            self.pending.push_back(Pending::Sent { start: self.encoded, expect: Expect::Done });
         }
         if self.pending.is_empty() { Ok(true) } else { Err(broken) }
     }
 
     /// Encodes the next window once the last one is sent. True if there is more than fits.
-    fn fill(&mut self, connection: &mut Connection, window: &mut Window<'a>) -> bool {
+    fn fill<'a>(&mut self, connection: &mut Connection, window: &mut Window<'a>) -> bool
+    where
+        I::Item: Borrow<Command<'a>>,
+    {
         if window.unsent() > 0 {
             return true;
         }
         while window.unsent() < connection.window_bytes && self.pending.len() < UNANSWERED_MAX {
             let Some(command) = self.commands.next() else { return false };
-            let request = Request { opaque: connection.opaque, quiet: false, command };
-            match window.push(&request) {
+            let command = command.borrow();
+            match window.push(connection.opaque, command) {
                 Ok(len) => {
                     connection.opaque = connection.opaque.wrapping_add(1);
-                    self.pending.push_back(Pending::Sent {
-                        start: self.encoded,
-                        expect: Expect::of(&request.command),
-                    });
+                    self.pending
+                        .push_back(Pending::Sent { start: self.encoded, expect: Expect::of(command) });
                     self.encoded += len as u64;
                 }
                 Err(error) => self.pending.push_back(Pending::Unsendable(error.into())),
@@ -205,7 +209,7 @@ impl<'a, I: Iterator<Item = Command<'a>>> Exchange<I> {
     }
 
     /// Sends what the socket takes.
-    fn flush(&mut self, connection: &mut Connection, window: &mut Window<'a>) -> Result<(), Broken> {
+    fn flush(&mut self, connection: &mut Connection, window: &mut Window<'_>) -> Result<(), Broken> {
         while window.unsent() > 0 {
             let Some(len) = window.with_parts(|parts| connection.send_now(parts))? else { break };
             window.advance(len);

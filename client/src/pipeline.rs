@@ -171,7 +171,7 @@ impl<'c, 'a> Pipeline<'c, 'a> {
         }
         // Kept for its memory, and empty even where `answer` panics.
         let mut commands = std::mem::take(&mut self.commands);
-        let done = self.client.run(commands.iter().copied(), answer);
+        let done = self.client.run(&commands, answer);
         commands.clear();
         self.commands = commands;
         done

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use crabcache_protocol::native::{EncodeError, Request};
+use crabcache_protocol::native::{Command, EncodeError, Request};
 
 /// From this length on a value is not copied.
 const LARGE: usize = 16 * 1024;
@@ -48,24 +48,33 @@ impl<'a> Window<'a> {
     }
 
     /// Adds a request; how many bytes it has.
-    pub(crate) fn push(&mut self, request: &Request<'a>) -> Result<usize, EncodeError> {
+    #[inline]
+    pub(crate) fn push(&mut self, opaque: u16, command: &Command<'a>) -> Result<usize, EncodeError> {
         if self.unsent == 0 {
             self.buf.clear();
             self.buf_sent = 0;
         }
         let before = self.buf.len();
-        let value = request.value();
-        let mut len = 0;
-        if value.len() < LARGE {
-            request.encode(&mut self.buf)?;
+        let large = if command.value().len() < LARGE && command.encode_plain(opaque, &mut self.buf)? {
+            0
         } else {
-            request.encode_before_value(&mut self.buf)?;
-            self.large.push_back((self.buf.len(), value));
-            len += value.len();
-        }
-        len += self.buf.len() - before;
+            self.push_any(&Request { opaque, quiet: false, command: *command })?
+        };
+        let len = self.buf.len() - before + large;
         self.unsent += len;
         Ok(len)
+    }
+
+    /// Adds a request of any kind; how many of its bytes are not in the buffer.
+    fn push_any(&mut self, request: &Request<'a>) -> Result<usize, EncodeError> {
+        let value = request.value();
+        if value.len() < LARGE {
+            request.encode(&mut self.buf)?;
+            return Ok(0);
+        }
+        request.encode_before_value(&mut self.buf)?;
+        self.large.push_back((self.buf.len(), value));
+        Ok(value.len())
     }
 
     /// Hands the next parts to `send`.
@@ -117,7 +126,7 @@ impl<'a> Window<'a> {
 
 #[cfg(test)]
 mod tests {
-    use crabcache_protocol::native::{Command, Put};
+    use crabcache_protocol::native::Put;
 
     use super::*;
 
@@ -134,9 +143,10 @@ mod tests {
             let mut window = Window::new(vec![1, 2, 3]);
             let (mut expected, mut sent) = (Vec::new(), Vec::new());
             for i in 0..100 {
-                let request = Request { opaque: i as u16, quiet: false, command: commands(i) };
-                request.encode(&mut expected).unwrap();
-                window.push(&request).unwrap();
+                let (opaque, command) = (i as u16, commands(i));
+                Request { opaque, quiet: false, command }.encode(&mut expected).unwrap();
+                let before = window.unsent();
+                assert_eq!(window.push(opaque, &command), Ok(window.unsent() - before));
                 if i % 40 != 39 {
                     continue;
                 }

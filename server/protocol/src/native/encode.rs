@@ -63,17 +63,10 @@ impl<'a> Request<'a> {
     /// Then `out` is unchanged.
     #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        match self.command {
-            Command::Get { key, meta: false } if !self.quiet => {
-                encode_plain(out, Opcode::Get, self.opaque, key, &[])
-            }
-            Command::Put(Put { key, value, flags: 0, ttl: Ttl::Never, condition: Condition::Always })
-                if !self.quiet =>
-            {
-                encode_plain(out, Opcode::Put, self.opaque, key, value)
-            }
-            _ => self.encode_any(out),
+        if !self.quiet && self.command.encode_plain(self.opaque, out)? {
+            return Ok(());
         }
+        self.encode_any(out)
     }
 
     fn encode_any(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -143,12 +136,7 @@ impl<'a> Request<'a> {
     /// bytes of APPEND, PREPEND and PING. Empty for the rest.
     #[must_use]
     pub const fn value(&self) -> &'a [u8] {
-        match self.command {
-            Command::Put(put) => put.value,
-            Command::Concat { bytes, .. } => bytes,
-            Command::Ping { payload } => payload,
-            _ => &[],
-        }
+        self.command.value()
     }
 
     /// Header and optional fields. Key and value part follow on the wire.
@@ -275,9 +263,39 @@ impl<'a> Request<'a> {
     }
 }
 
+impl<'a> Command<'a> {
+    /// As [`Request::value`].
+    #[inline]
+    #[must_use]
+    pub const fn value(&self) -> &'a [u8] {
+        match *self {
+            Self::Put(put) => put.value,
+            Self::Concat { bytes, .. } => bytes,
+            Self::Ping { payload } => payload,
+            _ => &[],
+        }
+    }
+
+    /// Appends the request, if it is a GET or PUT with nothing but key and value; false if it is not.
+    ///
+    /// # Errors
+    /// Then `out` is unchanged.
+    #[inline]
+    pub fn encode_plain(&self, opaque: u16, out: &mut Vec<u8>) -> Result<bool, EncodeError> {
+        match *self {
+            Self::Get { key, meta: false } => encode(out, Opcode::Get, opaque, key, &[])?,
+            Self::Put(Put { key, value, flags: 0, ttl: Ttl::Never, condition: Condition::Always }) => {
+                encode(out, Opcode::Put, opaque, key, value)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
 /// Appends a request that is its header, key and value.
 #[inline]
-fn encode_plain(
+fn encode(
     out: &mut Vec<u8>,
     opcode: Opcode,
     opaque: u16,
