@@ -9,6 +9,11 @@ prometheus-redis-exporter -redis.addr "redis://127.0.0.1:$1" -web.listen-address
 exporter=$!
 trap 'kill "$exporter" 2>/dev/null' EXIT
 metrics="$(curl --silent --retry 20 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$free/metrics")"
+# No label of what applies is empty: a client need not have a name, nor an error have happened.
+if grep -E '^redis_[a-z_]+[{]' <<<"$metrics" | grep -v '^redis_connected_clients_details\|last_scrape_error' | grep -F '=""'; then
+    echo "an empty label"
+    exit 1
+fi
 for metric in \
     'redis_up 1' \
     'redis_exporter_last_scrape_error{err=""} 0' \
@@ -29,6 +34,7 @@ for metric in \
     'redis_net_input_bytes_total ' \
     'redis_cpu_user_seconds_total ' \
     'redis_slowlog_length ' \
+    'redis_number_of_cached_scripts ' \
     'redis_instance_info{'; do
     if ! grep -qF "$metric" <<<"$metrics"; then
         echo "no $metric"
