@@ -18,8 +18,8 @@ expect "OK" "${cli[@]}" flushall
 expect "OK" "${cli[@]}" mset apple 1 berry 22 cherry 333
 expect 'Biggest string found '"'"'"cherry"'"'"' has 3 bytes' "${cli[@]}" --bigkeys
 expect "3 strings with" "${cli[@]}" --memkeys
-# How often a key was used is told by no policy but LFU, as with a Redis.
-expect "ERR An LFU maxmemory policy is not selected" "${cli[@]}" --hotkeys
+expect "1" "${cli[@]}" -r 3 get apple
+expect 'hot key found with counter: 3	keyname: "apple"' "${cli[@]}" --hotkeys
 expect "berry" "${cli[@]}" --scan --pattern 'b*'
 expect "apple" "${cli[@]}" -3 --scan
 expect "keys       mem" timeout 2 stdbuf -oL "${cli[@]}" --stat -i 1
