@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::thread;
 
-use support::{Client, resp, start, start_with};
+use support::{Client, config, resp, start, start_with};
 
 /// Sends and receives at the same time, so that neither side's buffers can stop the other, and looks for the first
 /// difference.
@@ -149,4 +149,27 @@ fn memcached_pipelines_keep_their_order() {
         write!(expected, "STORED\r\nVALUE k{} 0 5\r\n{i:05}\r\nEND\r\n", i % 50).unwrap();
     }
     exchange(&client, requests.as_bytes(), expected.as_bytes(), "the client");
+}
+
+/// Somebody who walks through all keys in one pipeline gets some answers a turn; others come in between.
+#[test]
+fn scans_in_a_pipeline_do_not_hold_others_up() {
+    const SCANS: usize = 1000;
+    let server = start_with(support::Config { workers: 1, ..config() });
+    let mut client = Client::new(&server);
+    for round in 0..10 {
+        let sets: Vec<u8> =
+            (0..2000).flat_map(|at| resp(&[b"SET", format!("{round}:{at}").as_bytes(), b"v"])).collect();
+        client.check(sets, "+OK\r\n".repeat(2000));
+    }
+    let mut scanner = Client::new(&server);
+    scanner.send(resp(&[b"SCAN", b"0", b"COUNT", b"4000", b"MATCH", b"none*"]).repeat(SCANS));
+    assert_eq!(scanner.line(), "*2");
+    client.resp("PING", "+PONG\r\n");
+    scanner.0.set_nonblocking(true).expect("an option");
+    let mut answers = Vec::new();
+    let read = scanner.0.read_to_end(&mut answers);
+    assert!(read.is_err(), "more is to come");
+    let count = answers.windows(4).filter(|window| window == b"*2\r\n").count();
+    assert!(count < SCANS / 2, "{count} were answered before");
 }

@@ -88,6 +88,8 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
         }
         if pass.is_full() {
             connection.input.postpone();
+            // Who was served comes behind those who were not.
+            connection.stepped |= at > 0;
             return at;
         }
         let consumed = match connection.dialect {
@@ -120,8 +122,10 @@ fn go_on(mut task: Box<Task>, connection: &mut Connection, pass: &mut Pass<'_, '
     let mut lasting = connection.lasting.take();
     let start = clock::monotonic();
     let done = task.step(connection, pass);
+    let time = start.elapsed();
+    pass.executor.note_slice(time);
     if let Some(lasting) = &mut lasting {
-        lasting.add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        lasting.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
     if !done {
         connection.lasting = lasting;

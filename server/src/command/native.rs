@@ -252,6 +252,8 @@ const SCAN_MAX: u32 = 4096;
 const SCAN_LEN_MAX: usize = 256 << 10;
 /// Keys that are looked at before it is looked how many bytes there are.
 const SCAN_STEP: u32 = 64;
+/// Nanoseconds that a key takes, about.
+const SCAN_TIME: u32 = 100;
 
 /// Walks over some keys, and answers those that begin with the prefix.
 fn scan(opaque: u16, prefix: &[u8], cursor: u64, count: u32, pass: &mut Pass<'_, '_, '_>) {
@@ -260,7 +262,8 @@ fn scan(opaque: u16, prefix: &[u8], cursor: u64, count: u32, pass: &mut Pass<'_,
     let (handle, out) = pass.executor.own_handle();
     let writer = reply::ListWriter::begin(out, opaque);
     writer.cursor(out, 0);
-    let (mut cursor, mut left) = (cursor, count.clamp(1, SCAN_MAX));
+    let count = count.clamp(1, SCAN_MAX);
+    let (mut cursor, mut left) = (cursor, count);
     loop {
         let step = left.min(SCAN_STEP);
         cursor = handle.scan(now, cursor, step as usize, |key, _| {
@@ -275,6 +278,7 @@ fn scan(opaque: u16, prefix: &[u8], cursor: u64, count: u32, pass: &mut Pass<'_,
     }
     writer.cursor(out, cursor);
     writer.finish(out);
+    pass.executor.note_work(((count - left) * SCAN_TIME) as usize);
 }
 
 fn statistics(pass: &Pass<'_, '_, '_>) -> String {

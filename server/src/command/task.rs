@@ -53,7 +53,7 @@ pub(crate) enum Done {
 }
 
 /// Buckets of a slice of a flush.
-const FLUSH_BUCKETS: usize = 1024;
+pub(crate) const FLUSH_BUCKETS: usize = 128;
 
 impl Task {
     /// A flush that has just begun.

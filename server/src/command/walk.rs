@@ -13,11 +13,14 @@ const SLICE_ITEMS: usize = 4096;
 /// Items that are looked at between two looks at what it took.
 const CHUNK_ITEMS: usize = 64;
 /// Chunks of a slice, however few items there are in the buckets.
-const CHUNKS: usize = 128;
+const CHUNKS: usize = 64;
+/// Nanoseconds that a chunk takes, about.
+const CHUNK_TIME: usize = 8_000;
 /// Bytes of keys in a slice, as far as one chunk does not have more.
 const SLICE_BYTES: usize = 256 << 10;
-/// Steps of matching keys with patterns in a slice, and in a chunk.
-const STEPS: usize = 1 << 20;
+/// Steps of matching keys with patterns in a slice, as far as one chunk does not take more, and in a chunk.
+const STEPS: usize = 256 << 10;
+const CHUNK_STEPS: usize = 1 << 20;
 /// The longest answer to KEYS, unless a worker's clients have less memory than that.
 const KEYS_LEN_MAX: usize = 16 << 20;
 /// What is answered where a pattern takes longer than that for a chunk.
@@ -91,6 +94,11 @@ impl Search {
             || self.found.len() - self.before >= SLICE_BYTES
     }
 
+    /// How long it has taken, in nanoseconds or so.
+    pub(crate) fn work(&self) -> usize {
+        self.chunks * CHUNK_TIME + self.steps
+    }
+
     /// Begins a slice.
     fn begin(&mut self) {
         (self.seen, self.steps, self.chunks) = (0, 0, 0);
@@ -107,7 +115,7 @@ impl Search {
         pass: &mut Pass<'_, '_, '_>,
     ) -> Result<u64, TooComplex> {
         let now = pass.now();
-        let (mut steps, mut known) = (STEPS, true);
+        let (mut steps, mut known) = (CHUNK_STEPS, true);
         let Self { place, found, count, seen, .. } = self;
         let next = pass.executor.handle().scan(now, cursor, items.min(CHUNK_ITEMS), |stored, _| {
             *seen += 1;
@@ -122,7 +130,7 @@ impl Search {
             }
         });
         pass.executor.handle().quiescent(now);
-        self.steps += STEPS - steps;
+        self.steps += CHUNK_STEPS - steps;
         self.chunks += 1;
         if known { Ok(next) } else { Err(TooComplex) }
     }

@@ -99,7 +99,7 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// The client has closed its side: a short read does not mean that the socket is drained.
     pub(crate) half_closed: bool,
-    /// A slice of its task was carried out in this turn: others come first in the next.
+    /// A slice of its task was carried out in this turn, or so much for it that others had to wait: they come first in the next.
     pub(crate) stepped: bool,
     /// It is on the worker's list for the next turn.
     pub(crate) queued: bool,

@@ -12,6 +12,7 @@ use super::batch::Executor;
 use super::turn::Turn;
 use crate::clock::{self, Moment};
 use crate::command::resp::calls;
+use crate::command::task::FLUSH_BUCKETS;
 use crate::connection::{Connection, Dialect};
 use crate::mail::Message;
 use crate::monitor;
@@ -32,8 +33,6 @@ const QUIET_MS: u64 = 1000;
 const QUIET_WAKES: u32 = 5;
 /// Blocks of each shard that one look goes through before the clients have their turn again.
 const SWEEP_BLOCKS: u32 = 512;
-/// Buckets emptied per turn by a flush that comes of itself.
-const FLUSH_BUCKETS: usize = 1024;
 
 /// What the kernel says about a client's socket.
 #[derive(Clone, Copy, Debug, Default)]

@@ -11,8 +11,8 @@ use crate::command::walk::{Search, TOO_COMPLEX, TooComplex, Walk};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 
-/// The most items that one SCAN looks at: about a millisecond.
-const SCAN_COUNT_MAX: usize = 8192;
+/// The most items that one SCAN looks at: about half a millisecond.
+const SCAN_COUNT_MAX: usize = 4096;
 
 /// An operation per key, and the number of those that found it.
 fn tally<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>, action: Action<'a>) {
@@ -181,6 +181,7 @@ pub(super) fn scan<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
             break;
         }
     }
+    pass.executor.note_work(search.work());
     if !strings {
         (search.found, search.count) = (Vec::new(), 0);
     }

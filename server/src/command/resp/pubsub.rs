@@ -115,7 +115,7 @@ fn send(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
     let (channel, message) = two(&args);
     let (receivers, held) = pubsub::publish(pass.shared(), kind, channel, message);
     write::integer(pass.direct(), receivers as i64);
-    pass.executor.note_mail(held);
+    pass.executor.note_work(held);
 }
 
 /// `PUBSUB CHANNELS [pattern]`

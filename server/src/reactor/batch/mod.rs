@@ -79,14 +79,16 @@ pub(crate) struct Executor<'s> {
     /// Turns in which nothing is lent, since a write had found no room because of it.
     abstains: u32,
     answers_len_max: usize,
-    /// Bytes that were published in this turn.
-    mailed: usize,
+    /// What was done in this turn beside operations and slices, in nanoseconds or so.
+    worked: usize,
     /// Memory is short and large values are about.
     pub(crate) short: bool,
     /// So the client at hand may have to wait: look at a value's length before it is answered.
     pub(crate) cautious: bool,
     patience: Duration,
     slices_left: u32,
+    /// How long those of this turn took.
+    slices_time: Duration,
     /// Requests of this turn.
     pub(crate) commands: u64,
     /// Of these, how many were GETs and SETs of RESP in their usual form.
@@ -100,14 +102,16 @@ pub(crate) struct Executor<'s> {
 
 /// How long a worker waits for room in one turn, all operations together.
 const PATIENCE: Duration = Duration::from_millis(if SIMULATED { 2 } else { 100 });
-/// Slices of long requests in one turn, of all clients together. Each takes about a millisecond.
+/// Slices of long requests in one turn, of all clients together.
 const SLICES_MAX: u32 = 3;
+/// No more are begun once they took so long. In a simulation they take no time.
+const SLICES_TIME: Duration = Duration::from_micros(500);
 /// The answers of one turn; more and the remaining requests wait for the next.
 const ANSWERS_LEN_MAX: usize = sized(2 << 20);
 /// The same while clients hold so much that memory is short.
 const ANSWERS_LEN_TIGHT: usize = sized(256 << 10);
-/// Bytes that may be published in one turn; more and the remaining requests wait for the next.
-const MAILED_MAX: usize = sized(1 << 20);
+/// Work beside operations and slices that a turn may begin with: about a millisecond.
+const WORK_MAX: usize = sized(1_000_000);
 
 impl<'s> Executor<'s> {
     pub(crate) fn new(handle: Handle<'s>, shared: &'s Shared<'s>, seat: &'s Seat) -> Self {
@@ -129,11 +133,12 @@ impl<'s> Executor<'s> {
             batch_len: BATCH,
             abstains: 0,
             answers_len_max: ANSWERS_LEN_MAX,
-            mailed: 0,
+            worked: 0,
             short: false,
             cautious: false,
             patience: PATIENCE,
             slices_left: SLICES_MAX,
+            slices_time: Duration::ZERO,
             commands: 0,
             gets: 0,
             sets: 0,
@@ -153,23 +158,30 @@ impl<'s> Executor<'s> {
         self.batch_len = self.shared.large.batch_len(now, self.answers_len_max);
         self.short = tight && self.shared.large.are_about();
         self.cautious = false;
-        self.mailed = 0;
+        self.worked = 0;
         self.patience = PATIENCE;
-        self.slices_left = SLICES_MAX;
+        (self.slices_left, self.slices_time) = (SLICES_MAX, Duration::ZERO);
     }
 
     /// Whether one more slice of what takes long may be carried out in this turn; then there is one less.
     pub(crate) fn takes_another_slice(&mut self) -> bool {
-        let left = self.slices_left.checked_sub(1);
-        self.slices_left = left.unwrap_or(0);
-        left.is_some()
+        let takes = self.slices_left > 0 && self.slices_time < SLICES_TIME;
+        self.slices_left -= u32::from(takes);
+        takes
     }
 
-    /// Notes that what was published takes so many bytes until it is sent: when it is much, the other requests wait for the
-    /// next turn, and so for that.
-    pub(crate) fn note_mail(&mut self, bytes: usize) {
-        self.mailed += bytes;
-        if self.mailed > MAILED_MAX {
+    /// Notes how long a slice took.
+    pub(crate) fn note_slice(&mut self, time: Duration) {
+        if !SIMULATED {
+            self.slices_time += time;
+        }
+    }
+
+    /// Notes what a request took that is no operation on one key, in nanoseconds or so: when it is much, the other requests
+    /// wait for the next turn.
+    pub(crate) fn note_work(&mut self, work: usize) {
+        self.worked += work;
+        if self.worked > WORK_MAX {
             self.answers_len_max = 0;
         }
     }
