@@ -36,7 +36,16 @@ impl<'r> Cache<'r> {
     /// # Ok::<(), crabcache_engine::OpenError>(())
     /// ```
     pub fn new(region: &'r mut [MaybeUninit<u8>], config: Config) -> Result<Self, OpenError> {
-        let region = Region::new(region);
+        Self::over(Region::new(region), config)
+    }
+
+    /// The same in a region whose bytes all have a value, as those of a fresh mapping have: so room that is
+    /// [reserved](Handle::reserve) need not be zeroed first.
+    pub fn in_filled(region: &'r mut [u8], config: Config) -> Result<Self, OpenError> {
+        Self::over(Region::new_filled(region), config)
+    }
+
+    fn over(region: Region, config: Config) -> Result<Self, OpenError> {
         let geometry = Geometry::new(region.len(), &config)?;
         let (seed, level) = (Seed::new(config.seed), Level::detect_within(config.simd));
         let shared =

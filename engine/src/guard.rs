@@ -72,6 +72,11 @@ impl<'v> Value<'v> {
         self.item.uses()
     }
 
+    /// Whether it lies in the nursery.
+    pub(crate) fn in_nursery(&self) -> bool {
+        self.item.in_nursery()
+    }
+
     /// Bytes of memory that its item takes, key and all.
     #[must_use]
     pub fn item_bytes(&self) -> usize {

@@ -4,11 +4,12 @@ use crate::arena::arena_ref::ArenaRef;
 use crate::arena::block::Header;
 use crate::batch::{Alone, Closure, Execute, Find, FindAll, Sink};
 use crate::error::StoreError;
-use crate::evict::MakeRoom;
+use crate::evict::nursery::Nursery;
+use crate::evict::{MakeRoom, is_exempt};
 use crate::guard::Value;
 use crate::item::{Item, NewItem};
 use crate::local::Local;
-use crate::op::{Condition, Op, Outcome};
+use crate::op::{Action, Condition, Op, Outcome};
 use crate::ops::{Place, Target};
 use crate::reservation::Reservation;
 use crate::time::Millis;
@@ -158,7 +159,24 @@ impl<'c> Handle<'c> {
         }
     }
 
+    /// Whether a [`put`](Self::put) of such an item would find its place in main at once, as what is
+    /// [reserved](Self::reserve) does: because there is room, or what it replaces is there. If not, it should come by a put,
+    /// once all of it is here, and prove itself in the nursery.
+    pub fn admits(&mut self, now: Millis, key: &[u8], value_len: usize) -> bool {
+        let shared = self.local.shared;
+        if key.len() > KEY_LEN_MAX || key.len().saturating_add(value_len) > shared.geometry.item_len_max() {
+            return false;
+        }
+        let new = NewItem { key, value: [&[], &[]], flags: 0, expires: None, mark: None };
+        let granules = new.shape_with(value_len).granules();
+        let shard = shared.shard(shared.hash(key).shard(shared.geometry.shards));
+        is_exempt(shard, granules)
+            || granules > Nursery::of(shard).len()
+            || matches!(self.apply(now, &Op { key, action: Action::Peek }), Outcome::Hit(old) if !old.in_nursery())
+    }
+
     /// Makes room for a value of `value_len` bytes that is still to come: fill it, then [`commit`](Self::commit) it.
+    /// Under the rules by which newcomers prove themselves it goes straight to main: see [`admits`](Self::admits).
     ///
     /// ```
     /// # use crabcache_engine::{Cache, Condition, Config, Millis, Outcome};

@@ -128,9 +128,22 @@ impl<'a> Item<'a> {
         if !self.header.has_expiry() {
             return None;
         }
-        let from =
-            GRANULE + 8 * usize::from(self.header.is_long()) + 4 * usize::from(self.header.has_flags());
-        Some(Millis(u64::from_le_bytes(self.bytes(from, 8).try_into().expect("eight bytes"))))
+        Some(Millis(u64::from_le_bytes(self.bytes(self.expiry_from(), 8).try_into().expect("eight bytes"))))
+    }
+
+    /// Where its expiry lies, if it has one.
+    #[inline(always)]
+    fn expiry_from(&self) -> usize {
+        GRANULE + 8 * usize::from(self.header.is_long()) + 4 * usize::from(self.header.has_flags())
+    }
+
+    /// Changes when it expires, of one in a block that is private to the caller; false if it was to stay for ever.
+    pub(crate) fn set_expires(&self, Millis(at): Millis) -> bool {
+        let has = self.header.has_expiry();
+        if has {
+            self.shard.part.write(offset_of(self.at) + self.expiry_from(), &at.to_le_bytes());
+        }
+        has
     }
 
     /// Whether there is nothing to read (any more). A placeholder says so all its life.
@@ -253,6 +266,13 @@ impl<'a> Item<'a> {
     fn is_young(&self) -> bool {
         self.shard.in_nursery(self.at)
             && Nursery::age(self.shard, self.at) < Nursery::of(self.shard).len() / 4
+    }
+
+    /// Says how often it was used, of one that nobody can find yet.
+    pub(crate) fn set_uses(&self, uses: u32) {
+        if self.header.uses() != uses {
+            self.change_header(self.header.with_uses(uses));
+        }
     }
 
     /// Takes one use away.

@@ -28,6 +28,7 @@ mod real {
     pub(crate) struct Region {
         base: NonNull<u8>,
         len: usize,
+        filled: bool,
     }
 
     // SAFETY: the region is reached through the accessors of its parts alone: atomics, bytes that nobody writes, and
@@ -39,11 +40,26 @@ mod real {
     impl Region {
         /// The part of `memory` that begins at a multiple of 256.
         pub(crate) fn new(memory: &mut [MaybeUninit<u8>]) -> Self {
+            Self::over(memory, false)
+        }
+
+        /// The same of memory whose bytes all have a value. They always will: nothing but values is written.
+        pub(crate) fn new_filled(memory: &mut [u8]) -> Self {
+            Self::over(memory, true)
+        }
+
+        fn over<T>(memory: &mut [T], filled: bool) -> Self {
+            const { assert!(size_of::<T>() == 1) };
             let skip = memory.as_ptr().align_offset(256).min(memory.len());
             let rest = &mut memory[skip..];
             let len = rest.len();
             let base = NonNull::from(rest).cast::<u8>();
-            Self { base, len }
+            Self { base, len, filled }
+        }
+
+        /// Whether every byte has a value, also those that were never written.
+        pub(crate) fn is_filled(&self) -> bool {
+            self.filled
         }
 
         pub(crate) fn len(&self) -> usize {
@@ -151,10 +167,10 @@ mod real {
             unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len).cast(), len) }
         }
 
-        /// The same, once all of them have been filled.
+        /// The same, once all of them have been filled, or of a filled region.
         #[allow(clippy::mut_from_ref)] // as above
         pub(crate) fn private_filled(self, at: usize, len: usize) -> &'a mut [u8] {
-            // SAFETY: as `private`; the caller has filled them.
+            // SAFETY: as `private`; the caller has filled them, or they had a value from the start (`new_filled`).
             unsafe { core::slice::from_raw_parts_mut(self.pointer(at, len), len) }
         }
 
@@ -205,6 +221,14 @@ mod model {
             (0..region.len()).step_by(4).for_each(|at| region.add32(at, 0));
             (0..region.len()).step_by(8).for_each(|at| region.add64(at, 0));
             region
+        }
+
+        pub(crate) fn new_filled(memory: &mut [u8]) -> Self {
+            Self::new(&mut std::vec![core::mem::MaybeUninit::uninit(); memory.len()])
+        }
+
+        pub(crate) fn is_filled(&self) -> bool {
+            true
         }
 
         pub(crate) fn add32(&mut self, at: usize, value: u32) {

@@ -7,6 +7,7 @@ use crate::arena::block::Header;
 use crate::config::offset_of;
 use crate::item::Item;
 use crate::shared::{KeyHash, Shard, Shared};
+use crate::time::Millis;
 use core::fmt;
 
 /// How often the shard's lock is asked for when an unused reservation is given back.
@@ -29,7 +30,9 @@ impl<'c> Reservation<'c> {
     /// A raw block in which everything but the value has been written.
     pub(crate) fn new(shared: &'c Shared, hash: KeyHash, at: u32, granules: u32, header: Header) -> Self {
         let mut reservation = Self { shared, hash, at, granules, header, is_item: false };
-        reservation.value_bytes().fill(core::mem::MaybeUninit::new(0));
+        if !shared.region.is_filled() {
+            reservation.value_bytes().fill(core::mem::MaybeUninit::new(0));
+        }
         reservation
     }
 
@@ -54,10 +57,17 @@ impl<'c> Reservation<'c> {
         self.shard().part.private(offset_of(self.at) + from, len)
     }
 
-    /// Where the value goes. It reads as zeros until it is written.
+    /// Where the value goes. Until it is written, it reads as zeros, or in a [filled region](crate::Cache::in_filled) as
+    /// what was there before.
     pub fn value(&mut self) -> &mut [u8] {
         let (from, len) = self.item().value_range();
         self.shard().part.private_filled(offset_of(self.at) + from, len)
+    }
+
+    /// Changes when the item will expire, where that is known only after the value. False, and nothing changes, if it was
+    /// reserved to stay for ever, which takes less room, or if a commit was tried already.
+    pub fn set_expires(&mut self, at: Millis) -> bool {
+        !self.is_item && self.item().set_expires(at)
     }
 
     /// The key.

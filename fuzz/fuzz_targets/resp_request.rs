@@ -49,9 +49,16 @@ fn in_pieces(input: &[u8], limits: &Limits, next: impl Fn(usize) -> usize) {
 fn incoming(input: &[u8], whole: &Request<'_>, limits: &Limits) {
     for len in 0..input.len() {
         let Some(set) = resp::incoming_set(&input[..len], limits) else { continue };
-        let Request::Usual(Usual::Set { key, value }) = *whole else { panic!("{set:?} of {whole:?}") };
+        let (key, value) = match *whole {
+            Request::Usual(Usual::Set { key, value }) => (key, value),
+            Request::Command(args) if set.has_option && args.len() == 5 => {
+                (args.get(1).expect("a key"), args.get(2).expect("a value"))
+            }
+            _ => panic!("{set:?} of {whole:?}"),
+        };
         assert_eq!((set.key, set.value_len), (key, value.len()));
-        assert_eq!(set.value_start + value.len() + 2, input.len());
+        assert!(input[set.value_start..].starts_with(value));
+        assert_eq!(set.value_start + value.len() + 2 == input.len(), !set.has_option);
     }
 }
 

@@ -305,7 +305,7 @@ fn open<'r>(region: &'r mut Region, config: &Config) -> Result<Cache<'r>, Server
         seed,
         ..crabcache_engine::Config::default()
     };
-    Cache::new(region.bytes(), engine).map_err(|error| match error {
+    Cache::in_filled(region.bytes(), engine).map_err(|error| match error {
         OpenError::RegionTooSmall { len, min } => {
             ServerError::Config(ConfigError::MemoryTooSmall { len, min })
         }

@@ -111,6 +111,8 @@ pub(crate) struct Seat {
     pub(crate) load: AtomicUsize,
     /// Held by the worker while it carries out the requests of a turn (`reactor/access.rs`).
     pub(crate) turn: Mutex<()>,
+    /// Bytes of the arena that are reserved for values which its clients are sending.
+    pub(crate) reserved: AtomicUsize,
     /// The last question about its clients that it has answered.
     pub(crate) surveyed: AtomicU64,
     /// Bytes that the texts in its inbox take.
@@ -136,6 +138,7 @@ impl Seat {
             counters: Counters::default(),
             load: AtomicUsize::new(0),
             turn: Mutex::default(),
+            reserved: AtomicUsize::new(0),
             surveyed: AtomicU64::new(0),
             mail: AtomicUsize::new(0),
             inbox: Mutex::default(),

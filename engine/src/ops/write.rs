@@ -110,7 +110,11 @@ pub(super) fn write<'c, K: Kernels>(
                 ours = Some(at);
                 (Change::Put(at), Did::Put)
             }
-            Step::Place(at) => (Change::Put(at), Did::Put),
+            Step::Place(at) => {
+                let replaced = there.filter(|item| !item.in_nursery());
+                Item::load(shard, at).set_uses(replaced.map_or(0, |item| item.uses()));
+                (Change::Put(at), Did::Put)
+            }
         };
         let committed = shard.commit(local, target.hash, &lookup, change);
         if let Some(at) = ours

@@ -7,6 +7,7 @@ use crabcache_protocol::Parsed;
 use crabcache_protocol::detect::is_http_word;
 use crabcache_protocol::memcache::{self, Exptime, Refusal, Refused, Request, Store, StoreMode, write};
 
+use super::arrival::{self, Ends, Frame};
 use super::memcache_dump::Dumping;
 use super::task::{Done, Task};
 use super::{NOT_A_WEB_SERVER, Reply as AnyReply, memcache_meta, stats_memcache};
@@ -45,7 +46,11 @@ pub(crate) enum Reply {
 }
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
-pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+pub(crate) fn serve<'a, 's>(
+    connection: &mut Connection<'s>,
+    bytes: &'a [u8],
+    pass: &mut Pass<'a, '_, 's>,
+) -> usize {
     let limits = pass.shared().bounds.skipping;
     let mut at = 0;
     while at < bytes.len() && !pass.is_full() {
@@ -84,7 +89,10 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                 }
             }
             Ok(Parsed::Incomplete { at_least }) => {
-                connection.input.expect(at_least);
+                match receive(&bytes[at..], connection, pass) {
+                    Some(consumed) => at += consumed,
+                    None => connection.input.expect(at_least),
+                }
                 break;
             }
             Err(error) => {
@@ -126,24 +134,39 @@ fn push<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], action: Action<'a>, repl
 }
 
 fn store<'a>(request: Store<'a>, pass: &mut Pass<'a, '_, '_>) {
-    let Store { mode, key, flags, exptime, value, noreply } = request;
-    if value.len() > LargeValues::FROM {
-        pass.note_large(value.len());
+    if request.value.len() > LargeValues::FROM {
+        pass.note_large(request.value.len());
     }
-    let condition = match mode {
-        StoreMode::Set => Condition::Always,
-        StoreMode::Add => Condition::Absent,
-        StoreMode::Replace => Condition::Present,
-        StoreMode::Cas(version) => Condition::Version(version),
-        StoreMode::Append | StoreMode::Prepend => {
-            let end = if mode == StoreMode::Append { End::Back } else { End::Front };
-            let action = Action::Concat { bytes: value, end, create: false };
-            return push(pass, key, action, Reply::Stored, noreply);
+    let (op, reply) = operation(request, pass.now());
+    pass.push(op, AnyReply::Memcache(reply));
+}
+
+/// The operation of a storage command, and its answer.
+fn operation(request: Store<'_>, now: Millis) -> (Op<'_>, Reply) {
+    let Store { mode, key, flags, exptime, value, noreply } = request;
+    let put = |condition| Action::Put(Put { value, flags, expiry: expiry(exptime, now), condition });
+    let (action, reply) = match mode {
+        StoreMode::Set => (put(Condition::Always), Reply::Stored),
+        StoreMode::Add => (put(Condition::Absent), Reply::Stored),
+        StoreMode::Replace => (put(Condition::Present), Reply::Stored),
+        StoreMode::Cas(version) => (put(Condition::Version(version)), Reply::Swapped),
+        StoreMode::Append => (Action::Concat { bytes: value, end: End::Back, create: false }, Reply::Stored),
+        StoreMode::Prepend => {
+            (Action::Concat { bytes: value, end: End::Front, create: false }, Reply::Stored)
         }
     };
-    let reply = if let StoreMode::Cas(_) = mode { Reply::Swapped } else { Reply::Stored };
-    let put = Put { value, flags, expiry: expiry(exptime, pass.now()), condition };
-    push(pass, key, Action::Put(put), reply, noreply);
+    (Op { key, action }, if noreply { Reply::Nothing } else { reply })
+}
+
+/// Begins to receive the value of a storage command, if that is what `bytes` begin. Gives how many of them are done with, or
+/// nothing if the request has to be gathered.
+#[cold]
+#[inline(never)]
+fn receive<'s>(bytes: &[u8], connection: &mut Connection<'s>, pass: &mut Pass<'_, '_, 's>) -> Option<usize> {
+    let incoming = memcache::incoming_store(bytes, &pass.shared().bounds.skipping)?;
+    let frame = Frame { value_start: incoming.value_start, value_len: incoming.value_len, ends: Ends::Crlf };
+    let (op, reply) = operation(incoming.store, pass.now());
+    arrival::begin(&op, AnyReply::Memcache(reply), frame, bytes, connection, pass)
 }
 
 /// The longest value that is left out: as long as memcached's largest item can be made, 1 GiB.

@@ -4,6 +4,7 @@
 //! keys is several of them, whose replies know which is the first and which the last. Everything else is answered at
 //! once, behind what was asked before.
 
+mod arrival;
 pub(crate) mod memcache;
 pub(crate) mod memcache_dump;
 pub(crate) mod memcache_meta;
@@ -54,7 +55,11 @@ const NOT_A_WEB_SERVER: &str = "this is a cache, not a web server";
 
 /// Answers the requests at the head of `bytes`, and gives how many bytes they had. The connection's input knows what
 /// the rest is: an unfinished request, or requests for the next turn.
-pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+pub(crate) fn serve<'a, 's>(
+    connection: &mut Connection<'s>,
+    bytes: &'a [u8],
+    pass: &mut Pass<'a, '_, 's>,
+) -> usize {
     let mut at = 0;
     pass.use_database(connection.database);
     if let Dialect::Resp(version) = connection.dialect {
@@ -81,6 +86,13 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
         }
         if connection.phase != Phase::Open {
             return bytes.len();
+        }
+        if connection.arriving.is_some() {
+            // All of its value is here.
+            match arrival::finish(connection, &bytes[at..], pass) {
+                Some(consumed) => at += consumed,
+                None => return at,
+            }
         }
         let rest = &bytes[at..];
         if rest.is_empty() {

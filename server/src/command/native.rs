@@ -10,6 +10,7 @@ use crabcache_protocol::Parsed;
 use crabcache_protocol::native::{self as wire, Command, Meta, Request, Status, Ttl, reply};
 
 use super::Reply as AnyReply;
+use super::arrival::{self, Ends, Frame};
 use super::task::{Done, Task};
 use crate::connection::Connection;
 use crate::reactor::answers::{Answers, ttl_ms};
@@ -45,7 +46,11 @@ enum Form {
 }
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
-pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+pub(crate) fn serve<'a, 's>(
+    connection: &mut Connection<'s>,
+    bytes: &'a [u8],
+    pass: &mut Pass<'a, '_, 's>,
+) -> usize {
     let limits = pass.shared().bounds.skipping;
     let mut at = 0;
     while at < bytes.len() && !pass.is_full() {
@@ -92,7 +97,10 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
                 }
             }
             Ok(Parsed::Incomplete { at_least }) => {
-                connection.input.expect(at_least);
+                match receive(&bytes[at..], connection, pass) {
+                    Some(consumed) => at += consumed,
+                    None => connection.input.expect(at_least),
+                }
                 break;
             }
             Err(error) => {
@@ -103,6 +111,18 @@ pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut
         }
     }
     at
+}
+
+/// Begins to receive the value of a PUT, if that is what `bytes` begin. Gives how many of them are done with, or nothing if
+/// the request has to be gathered.
+#[cold]
+#[inline(never)]
+fn receive<'s>(bytes: &[u8], connection: &mut Connection<'s>, pass: &mut Pass<'_, '_, 's>) -> Option<usize> {
+    let head = wire::request::put_head(bytes, &pass.shared().bounds.skipping)?;
+    let frame = Frame { value_start: head.value_at, value_len: head.value_len, ends: Ends::Nothing };
+    let (op, form) = operation(Command::Put(head.put), pass)?;
+    let reply = AnyReply::Native(Reply { opaque: head.opaque, quiet: head.quiet, form });
+    arrival::begin(&op, reply, frame, bytes, connection, pass)
 }
 
 /// The operation of a command that is one.

@@ -162,6 +162,12 @@ impl Input {
         self.began
     }
 
+    /// Nothing is kept: what was here of the request has found another place. The rest of it has been on its way since `now`.
+    pub(crate) fn begin_again(&mut self, now: Millis) {
+        self.progress = resp::Progress::default();
+        self.began = now;
+    }
+
     /// Says that the time before now does not count.
     pub(crate) fn restart_clock(&mut self, now: Millis) {
         self.began = now;

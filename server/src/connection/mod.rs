@@ -7,6 +7,7 @@
 //! Lingering means: we have said that nothing more comes, and still read and drop what the client sends. Closing a
 //! socket with unread bytes would reset the connection and could take the last answers with it.
 
+pub(crate) mod arriving;
 pub(crate) mod client;
 pub(crate) mod input;
 pub(crate) mod output;
@@ -29,6 +30,7 @@ use crate::net::stream::Stream;
 use crate::pubsub::Subscriptions;
 use crate::reactor::budget::Charge;
 use crate::tracking::Tracked;
+use arriving::Arriving;
 use client::{Client, Seen};
 use input::Input;
 use output::Output;
@@ -72,7 +74,7 @@ pub(crate) enum Replies {
 
 /// One client.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Connection<'s> {
     /// Its socket.
     pub(crate) stream: Stream,
     /// What people may want to know about it.
@@ -83,6 +85,8 @@ pub(crate) struct Connection {
     pub(crate) database: u8,
     /// Bytes in.
     pub(crate) input: Input,
+    /// A value that is received into the arena, before anything else is.
+    pub(crate) arriving: Option<Box<Arriving<'s>>>,
     /// Bytes out.
     pub(crate) output: Output,
     /// Where it stands.
@@ -125,7 +129,7 @@ pub(crate) struct Connection {
     pub(crate) charge: Charge,
 }
 
-impl Connection {
+impl Connection<'_> {
     /// A client that has just come.
     #[must_use]
     pub(crate) fn new(stream: Stream, client: Arc<Client>, pin: Pin, now: Millis) -> Self {
@@ -144,6 +148,7 @@ impl Connection {
             dialect,
             database: 0,
             input: Input::default(),
+            arriving: None,
             output: Output::default(),
             phase: Phase::Open,
             last: u16::MAX,
@@ -213,7 +218,7 @@ impl Connection {
             last: moment.wall_of(self.moved),
             command: resp::name_of(self.last.into()).unwrap_or("NULL"),
             database: self.database,
-            input: self.input.kept().len(),
+            input: self.input.kept().len() + self.arriving.as_ref().map_or(0, |arriving| arriving.filled()),
             output: self.output.len(),
             held: self.held(),
             queued,
@@ -259,6 +264,12 @@ impl Connection {
         self.waits || self.paused || self.queued || self.task.is_some() || self.input.is_whole()
     }
 
+    /// Whether a part of a request is here, and the rest is to be read.
+    #[must_use]
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.input.is_unfinished() || self.arriving.is_some()
+    }
+
     /// Whether the next thing to do is to read more of a large request.
     #[inline]
     #[must_use]
@@ -272,6 +283,7 @@ impl Connection {
     pub(crate) fn held(&self) -> usize {
         self.input.held()
             + self.output.held()
+            + self.arriving.as_ref().map_or(0, |arriving| arriving.held())
             + self.task.as_ref().map_or(0, |task| task.held())
             + self.transaction.as_ref().map_or(0, |transaction| transaction.held())
             + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.held())

@@ -1,7 +1,7 @@
 //! TCP and Unix sockets as one stream, so that everything above knows only bytes; and where it is simulated, what stands
 //! for them.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 
 use mio::event::Source;
@@ -31,6 +31,16 @@ impl Stream {
             Self::Unix(stream) => stream.read(into),
             #[cfg(any(test, fuzzing))]
             Self::Simulated(socket) => socket.recv(into),
+        }
+    }
+
+    /// Receives once, into one part after the other.
+    pub(crate) fn recv_parts(&mut self, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read_vectored(parts),
+            Self::Unix(stream) => stream.read_vectored(parts),
+            #[cfg(any(test, fuzzing))]
+            Self::Simulated(socket) => socket.recv_parts(parts),
         }
     }
 

@@ -164,6 +164,7 @@ impl Budget {
     pub(crate) fn release(&mut self, connection: &mut Connection) {
         connection.input.take();
         connection.output.take();
+        connection.arriving = None;
         connection.task = None;
         connection.transaction = None;
         connection.subscriptions = None;

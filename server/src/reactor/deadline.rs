@@ -78,7 +78,7 @@ impl Deadlines {
             connection.input.restart_clock(now);
             return None;
         }
-        (connection.input.is_unfinished() && is_late(connection.input.began(), self.request_ms_max))
+        (connection.is_unfinished() && is_late(connection.input.began(), self.request_ms_max))
             .then_some(Missed::Request)
     }
 }

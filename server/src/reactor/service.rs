@@ -52,7 +52,7 @@ pub(crate) struct Readiness {
 pub(crate) struct Service<'s> {
     shared: &'s Shared<'s>,
     seat: &'s Seat,
-    pub(crate) turn: Turn,
+    pub(crate) turn: Turn<'s>,
     executor: Executor<'s>,
     /// Clients that were told that nothing more comes, by key and number, and until when they may linger.
     lingering: Vec<(usize, u64, Millis)>,

@@ -124,6 +124,14 @@ impl Client {
                 client.push(Request { bytes: b"quit\r\n".to_vec(), parts: vec![] });
             }
             (Leave::Quit, _) => client.push(literal(resp(&[b"QUIT"]), "+OK\r\n")),
+            (Leave::Break, _) if habits.value_len_max > 300 => {
+                // The value is longer than was said.
+                let value = vec![b'x'; 3000 + client.random.below(6000)];
+                let mut bytes = resp(&[b"SET", b"broken", &value]);
+                let end = bytes.len() - 2;
+                bytes[end..].copy_from_slice(b"xx");
+                client.push(literal(bytes, "-ERR Protocol error: expected CRLF after bulk string\r\n"));
+            }
             (Leave::Break, _) => {
                 client.push(literal("*1\r\n$-5\r\n", "-ERR Protocol error: invalid bulk length\r\n"));
             }

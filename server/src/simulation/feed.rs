@@ -20,12 +20,13 @@ const TURNS_MAX: usize = 5_000;
 /// of clients that have gone.
 pub fn feed(input: &[u8]) {
     let Some((&options, mut rest)) = input.split_first() else { return };
+    let memory = if options & 4 == 0 { 384 << 10 } else { 1 << 20 };
     let config = Config {
+        memory_bytes: memory,
         client_memory_bytes: if options & 1 == 0 { 0 } else { 64 << 20 },
         request_ms_max: if options & 2 == 0 { 0 } else { 1000 },
         ..Config::default()
     };
-    let memory = if options & 4 == 0 { 384 << 10 } else { 1 << 20 };
     let pin = [Pin::Any, Pin::Resp, Pin::Memcache, Pin::Native][usize::from(options >> 3) & 3];
     let room = if options & 32 == 0 { 1 << 20 } else { 100 };
     with_server(memory, config, |shared| {

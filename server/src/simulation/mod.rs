@@ -37,11 +37,14 @@ mod tests {
     #[test]
     fn clients_are_answered_whatever_the_network_does() {
         if let Ok(seed) = std::env::var("CRABCACHE_SEED") {
-            return world::run(seed.parse().expect("CRABCACHE_SEED is a number"));
+            world::run(seed.parse().expect("CRABCACHE_SEED is a number"));
+            return;
         }
+        let mut received = 0;
         for seed in 0..SEEDS {
-            let failed = std::panic::catch_unwind(|| world::run(seed)).is_err();
-            assert!(!failed, "CRABCACHE_SEED={seed} repeats it");
+            let run = std::panic::catch_unwind(|| world::run(seed));
+            received += u64::from(run.unwrap_or_else(|_| panic!("CRABCACHE_SEED={seed} repeats it")));
         }
+        assert!(received > SEEDS / 10, "values were received into the arena in {received} runs only");
     }
 }

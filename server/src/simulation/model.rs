@@ -236,6 +236,10 @@ pub(crate) fn request(protocol: Protocol, key: &str, op: Op, silent: bool) -> Re
             let key = key.as_bytes();
             match &op {
                 Op::Get => resp(&[b"GET", key]),
+                // So far ahead that it does not matter.
+                Op::Set(value) if value.len() % 2 == 1 => {
+                    resp(&[b"SET", key, value, b"PX", b"1000000000000"])
+                }
                 Op::Set(value) | Op::SetTooLarge { value, .. } => resp(&[b"SET", key, value]),
                 Op::Delete => resp(&[b"DEL", key]),
                 Op::Append(more) => resp(&[b"APPEND", key, more]),

@@ -6,7 +6,7 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::random::Random;
@@ -116,6 +116,19 @@ impl Socket {
             wire.arrive(more);
         }
         Ok(len)
+    }
+
+    pub(crate) fn recv_parts(&mut self, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let room: usize = parts.iter().map(|part| part.len()).sum();
+        let mut whole = vec![0; room];
+        let received = self.recv(&mut whole)?;
+        let mut rest = &whole[..received];
+        for part in parts {
+            let here;
+            (here, rest) = rest.split_at(rest.len().min(part.len()));
+            part[..here.len()].copy_from_slice(here);
+        }
+        Ok(received)
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {

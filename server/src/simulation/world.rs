@@ -1,5 +1,7 @@
 //! A server of one worker, its clients, and time.
 
+use std::sync::atomic::Ordering;
+
 use crabcache_engine::{Handle, Millis};
 
 use super::client::Client;
@@ -17,18 +19,21 @@ const STEPS_MAX: usize = 60_000;
 /// Turns after which a small request must be answered, whatever else goes on.
 const TURNS_MAX: usize = 60;
 
-/// Lets a seed's clients and network have their way. Panics if they are not served as they should be.
-pub(crate) fn run(seed: u64) {
+/// Lets a seed's clients and network have their way. Panics if they are not served as they should be. Tells whether any value
+/// was received into the arena.
+pub(crate) fn run(seed: u64) -> bool {
     let mut random = Random::new(seed);
     let small_cache = random.one_in(3);
     let short_of_memory = random.one_in(2);
     let memory = if small_cache { 384 << 10 } else { 4 << 20 };
     let config = Config {
+        memory_bytes: memory,
         client_memory_bytes: if short_of_memory { 0 } else { 64 << 20 },
         idle_seconds_max: 0,
         request_ms_max: 0,
         ..Config::default()
     };
+    let mut received = false;
     with_server(memory, config, |shared| {
         let bounds = shared.bounds;
         let value_len_max = if random.one_in(2) { 300 } else { (bounds.item_len_max / 2).min(40_000) };
@@ -42,7 +47,9 @@ pub(crate) fn run(seed: u64) {
         };
         let mut world = World::new(shared, habits, short_of_memory, random);
         world.run();
+        received = world.received;
     });
+    received
 }
 
 struct World<'s> {
@@ -60,6 +67,8 @@ struct World<'s> {
     now: u64,
     /// Turns for which each client has waited for the answer to a small request.
     waited: Vec<usize>,
+    /// Some value was received into the arena.
+    received: bool,
 }
 
 impl<'s> World<'s> {
@@ -81,6 +90,7 @@ impl<'s> World<'s> {
             random,
             now,
             waited: Vec::new(),
+            received: false,
         }
     }
 
@@ -143,6 +153,7 @@ impl<'s> World<'s> {
         read_mail(self.shared, &mut self.service);
         let over = self.service.turn(moment(self.now), events == 0);
         self.service.turn.verify();
+        self.received |= self.shared.seats[0].reserved.load(Ordering::Relaxed) > 0;
         let stopping = self.shared.control.level() != Level::Running;
         for ((_, client), waited) in self.clients.iter_mut().zip(&mut self.waited) {
             client.check(stopping);
@@ -199,7 +210,8 @@ impl<'s> World<'s> {
         self.service.turn.verify();
         assert!(self.service.turn.is_empty());
         assert!(!self.service.turn.has_waiting() || stopping);
-        assert_eq!(self.shared.seats[0].load.load(std::sync::atomic::Ordering::Relaxed), 0);
+        assert_eq!(self.shared.seats[0].load.load(Ordering::Relaxed), 0);
+        assert_eq!(self.shared.seats[0].reserved.load(Ordering::Relaxed), 0, "blocks were not given back");
         assert!(self.shared.clients.all().is_empty());
         let drain_ms_max = self.shared.config.drain_ms_max;
         let closes = self.shared.seats[0].counters.memory_closes.get() as usize;

@@ -4,7 +4,6 @@
 //! the system has them, since random lookups in 4 KiB pages cost a TLB miss each.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 /// Memory mapped for this process alone, given back when dropped.
@@ -57,9 +56,9 @@ impl Region {
     }
 
     /// The memory, as nobody has written it yet.
-    pub(crate) fn bytes(&mut self) -> &mut [MaybeUninit<u8>] {
-        // SAFETY: `map` made `len` readable and writable bytes at `start` that belong to this value alone, until it
-        // is dropped; the borrow of `self` lasts as long as the slice.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: `map` made `len` readable and writable bytes at `start`, zeros by the kernel's promise, that belong to
+        // this value alone, until it is dropped; the borrow of `self` lasts as long as the slice.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.len) }
     }
 }
@@ -109,8 +108,8 @@ mod tests {
             let bytes = region.bytes();
             assert_eq!(bytes.len(), len);
             assert_eq!(bytes.as_ptr().align_offset(HUGE_PAGE), 0);
-            bytes[0].write(1);
-            bytes[len - 1].write(2);
+            bytes[0] = 1;
+            bytes[len - 1] = 2;
         }
     }
 }

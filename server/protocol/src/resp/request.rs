@@ -80,19 +80,21 @@ pub enum Usual<'a> {
     },
 }
 
-/// A plain `SET` whose value is still arriving.
+/// A `SET` whose value is still arriving, plain or with an option of two words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IncomingSet<'a> {
     /// Key to write.
     pub key: &'a [u8],
     /// Length of the whole value, in bytes.
     pub value_len: usize,
-    /// Where in the input the value starts; CRLF follows it, and that ends the request.
+    /// Where in the input the value starts; CRLF follows it.
     pub value_start: usize,
+    /// Whether two more words follow, such as `EX 10`, and end the request.
+    pub has_option: bool,
 }
 
-/// Looks whether an incomplete `input` is a plain `SET` of which only (some of) the value is missing, so that a
-/// value that nobody will keep can be left out.
+/// Looks whether an incomplete `input` is a `SET` of which only (some of) the value is missing, and what follows it: so that
+/// the rest can be read straight to where it will live, or be left out if nobody will keep it.
 #[must_use]
 pub fn incoming_set<'a>(input: &'a [u8], limits: &Limits) -> Option<IncomingSet<'a>> {
     let key_start = SET_LINES.len();
@@ -101,10 +103,13 @@ pub fn incoming_set<'a>(input: &'a [u8], limits: &Limits) -> Option<IncomingSet<
     let (key, value) = rest.split_at(len);
     let Header::Number { value: value_len, len: header_len } = frame::header(value) else { return None };
     let value_len = usize::try_from(value_len).ok().filter(|&value_len| value_len <= limits.value_len_max)?;
-    (lines.eq_ignore_ascii_case(SET_LINES) && value[0] == b'$').then_some(IncomingSet {
+    let has_option = lines.starts_with(b"*5");
+    let is_set = lines[2..].eq_ignore_ascii_case(&SET_LINES[2..]) && (has_option || lines.starts_with(b"*3"));
+    (is_set && value[0] == b'$').then_some(IncomingSet {
         key: &key[start..len - 2],
         value_len,
         value_start: key_start + len + header_len,
+        has_option,
     })
 }
 
@@ -343,14 +348,18 @@ mod tests {
     fn incoming_set_is_seen_as_soon_as_its_header_is_here() {
         let input = command(&[b"sEt", b"key", &alloc::vec![b'v'; 70_000]]);
         let value_start = input.len() - 70_000 - 2;
-        let expected = IncomingSet { key: b"key", value_len: 70_000, value_start };
+        let expected = IncomingSet { key: b"key", value_len: 70_000, value_start, has_option: false };
         for len in 0..input.len() {
             let seen = incoming_set(&input[..len], &LIMITS);
             assert_eq!(seen, (len >= value_start).then_some(expected), "{len}");
         }
+        let expiring = command(&[b"SET", b"key", &alloc::vec![b'v'; 70_000], b"EX", b"10"]);
+        let expected = IncomingSet { has_option: true, ..expected };
+        assert_eq!(incoming_set(&expiring[..value_start], &LIMITS), Some(expected));
         for other in [
             "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n#9\r\n",
-            "*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$9\r\n",
+            "*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$9\r\n",
+            "*5\r\n$3\r\nGET\r\n$1\r\nk\r\n$9\r\n",
             "*3\r\n$3\r\nGET\r\n$1\r\nk\r\n$9\r\n",
         ] {
             assert_eq!(incoming_set(other.as_bytes(), &LIMITS), None);

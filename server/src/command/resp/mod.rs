@@ -32,9 +32,9 @@ mod strings;
 mod table;
 mod transaction;
 
-use crabcache_engine::{Op, Put};
-use crabcache_protocol::Parsed;
+use crabcache_engine::{Expiry, Millis, Op, Put};
 use crabcache_protocol::resp::{self, Args, Request, Usual, glob, inline, write};
+use crabcache_protocol::{Limits, Parsed};
 
 pub(crate) use attend::{begin_answer, end_answer};
 pub(crate) use client_list::ClientList;
@@ -44,14 +44,23 @@ pub(crate) use reply::{Reply, answer};
 pub(crate) use table::{ALL as COMMANDS, name_of};
 pub(crate) use transaction::{Exec, Transaction};
 
+/// The number of SET.
+pub(super) const SET: u16 = calls::SET as u16;
+
+use self::expiry::Moment;
 use super::Reply as AnyReply;
+use super::arrival::{self, Ends, Frame};
 use crate::connection::{Connection, Dialect};
 use crate::database::begins_escaped;
 use crate::reactor::batch::Pass;
 use crate::shared::LargeValues;
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
-pub(crate) fn serve<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+pub(crate) fn serve<'a, 's>(
+    connection: &mut Connection<'s>,
+    bytes: &'a [u8],
+    pass: &mut Pass<'a, '_, 's>,
+) -> usize {
     let mut at = 0;
     loop {
         if pass.is_ordinary() && !pass.executor.attended && connection.takes_usual() {
@@ -107,7 +116,11 @@ fn serve_usual<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass
 }
 
 /// The one request at the head of `bytes`, whatever it is; gives 0 if it has to stay there.
-fn serve_other<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+fn serve_other<'a, 's>(
+    connection: &mut Connection<'s>,
+    bytes: &'a [u8],
+    pass: &mut Pass<'a, '_, 's>,
+) -> usize {
     let limits = &pass.shared().bounds.resp;
     // Whose requests are ordinary has come from `serve_usual`, where this one was looked at.
     let parse = if pass.is_ordinary() { resp::parse_other } else { resp::parse };
@@ -142,8 +155,10 @@ fn serve_other<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass
                 connection.input.progress = resp::Progress::default();
                 return refuse(connection, bytes, pass);
             }
-            connection.input.expect(at_least);
-            0
+            receive(bytes, connection, pass).unwrap_or_else(|| {
+                connection.input.expect(at_least);
+                0
+            })
         }
         Err(error) => {
             write::protocol_error(pass.direct(), error);
@@ -171,6 +186,48 @@ fn usual<'a>(usual: Usual<'a>, connection: &mut Connection, pass: &mut Pass<'a, 
     }
 }
 
+/// Begins to receive the value of a SET, if that is what `bytes` begin. Gives how many of them are done with, or nothing if
+/// the request has to be gathered.
+#[cold]
+#[inline(never)]
+fn receive<'s>(bytes: &[u8], connection: &mut Connection<'s>, pass: &mut Pass<'_, '_, 's>) -> Option<usize> {
+    if !connection.takes_usual() || pass.executor.attended {
+        return None;
+    }
+    let set = resp::incoming_set(bytes, &pass.shared().bounds.resp)?;
+    let ends = if set.has_option { Ends::Option } else { Ends::Crlf };
+    let frame = Frame { value_start: set.value_start, value_len: set.value_len, ends };
+    let reply = AnyReply::Resp(Reply::Ok);
+    arrival::begin(&Op::put(set.key, &[]), reply, frame, bytes, connection, pass)
+}
+
+/// Longest words behind a value that are looked at, in bytes: no number in them is longer.
+const BEHIND_MAX: usize = 64;
+
+/// Reads the end of a value and two words behind it: when the item expires, if they tell that.
+pub(super) fn read_expiry(bytes: &[u8], limits: &Limits, now: Millis) -> Parsed<Option<Millis>> {
+    const COUNT: &[u8] = b"*2\r\n";
+    const NONE: Parsed<Option<Millis>> = Parsed::Complete { value: None, consumed: 0 };
+    let Some(words) = bytes.strip_prefix(b"\r\n") else { return NONE };
+    let command = [COUNT, &words[..words.len().min(BEHIND_MAX)]].concat();
+    match resp::parse_other(&command, limits, &mut resp::Progress::default()) {
+        Ok(Parsed::Complete { value: Request::Command(args), consumed }) => {
+            let (mut moment, mut number) = (Moment::default(), args.iter().skip(1));
+            let is_moment = moment.take(args.name(), "", &mut number);
+            match moment.expiry(now) {
+                Ok(Some(Expiry::At(at))) if is_moment && at > now => {
+                    Parsed::Complete { value: Some(at), consumed: consumed - COUNT.len() + 2 }
+                }
+                _ => NONE,
+            }
+        }
+        Ok(Parsed::Incomplete { at_least }) if at_least < BEHIND_MAX => {
+            Parsed::Incomplete { at_least: at_least - COUNT.len() + 2 }
+        }
+        _ => NONE,
+    }
+}
+
 /// The keys whose values the answer will hold.
 fn values_shown(request: Request<'_>) -> impl Iterator<Item = &[u8]> {
     let (key, args) = match request {
@@ -187,7 +244,7 @@ fn values_shown(request: Request<'_>) -> impl Iterator<Item = &[u8]> {
 fn refuse(connection: &mut Connection, bytes: &[u8], pass: &mut Pass<'_, '_, '_>) -> usize {
     let bounds = pass.shared().bounds;
     match resp::incoming_set(bytes, &bounds.resp) {
-        Some(set) if set.value_len > bounds.item_len_max => {
+        Some(set) if set.value_len > bounds.item_len_max && !set.has_option => {
             transaction::spoil(connection);
             pass.error(&reply::too_large(bounds.item_len_max));
             let end = set.value_start + set.value_len + 2;

@@ -3,13 +3,14 @@
 //! ```text
 //! Pass      one walk over the turn's requests; borrows the bytes they lie in            pass.rs
 //! Batch     up to 32 operations, each with a plan: how to answer, and whose it is
-//! Executor  the worker's engine handle, and the answers so far                         run.rs, watched.rs
+//! Executor  the worker's engine handle, and the answers so far                         run.rs, received.rs, watched.rs
 //! ```
 //!
 //! Order: operations are carried out and answered in the order in which they were pushed. Whatever is no operation on
 //! one key (PING, INFO) first runs the batch ([`Pass::direct`]), so answers never overtake each other.
 
 mod pass;
+mod received;
 mod run;
 mod watched;
 

@@ -18,7 +18,7 @@ pub(crate) struct Pass<'a, 'e, 's> {
     pub(crate) executor: &'e mut Executor<'s>,
     /// The version of RESP that the client at hand speaks.
     pub(crate) version: Version,
-    segment: u32,
+    pub(super) segment: u32,
     /// The database of the client at hand, and where its keys are.
     database: u8,
     place: Place,

@@ -15,7 +15,7 @@ use crate::reactor::answers::Answers;
 /// Turns in which nothing is lent after a write that found no room.
 const ABSTAINED: u32 = 64;
 /// How long it sleeps at a time.
-const PAUSE_MIN: Duration = Duration::from_micros(20);
+pub(super) const PAUSE_MIN: Duration = Duration::from_micros(20);
 const PAUSE_MAX: Duration = Duration::from_millis(1);
 
 /// Writes the answers of a batch while it is carried out.
@@ -88,7 +88,7 @@ impl Executor<'_> {
 
     /// A write found no room: lets go of everything, so that it can make some. What has to be copied in the end is copied
     /// at once for some turns.
-    fn make_room(&mut self) {
+    pub(super) fn make_room(&mut self) {
         if self.answers.lends {
             self.abstains = ABSTAINED;
         }
@@ -132,7 +132,7 @@ impl Executor<'_> {
     }
 
     /// Sleeps for a moment, until there may be room. False once patience has ended.
-    fn wait(&mut self, pause: &mut Duration) -> bool {
+    pub(super) fn wait(&mut self, pause: &mut Duration) -> bool {
         if self.patience.is_zero() {
             return false;
         }

@@ -10,11 +10,11 @@ use crate::reactor::sized;
 use crate::stats::Counters;
 
 /// Bytes that a turn reads from one client.
-const READ_MAX: usize = sized(256 << 10);
+pub(super) const READ_MAX: usize = sized(256 << 10);
 /// With less room than this in the buffer a client waits for the next turn.
-const READ_MIN: usize = sized(16 << 10);
+pub(super) const READ_MIN: usize = sized(16 << 10);
 
-impl Turn {
+impl Turn<'_> {
     /// Reads from every client on the list.
     pub(crate) fn gather(&mut self, now: Millis, counters: &Counters) {
         self.now = now;
@@ -47,6 +47,14 @@ impl Turn {
                 continue;
             }
             if connection.waits {
+                continue;
+            }
+            if connection.arriving.as_mut().is_some_and(|arriving| arriving.left() > 0) {
+                if connection.readable {
+                    let len;
+                    (len, filled) = self.gather_value(key, filled);
+                    received += len;
+                }
                 continue;
             }
             if connection.gathers() {

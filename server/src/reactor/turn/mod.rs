@@ -15,6 +15,7 @@ mod gather;
 mod push;
 mod relief;
 mod scatter;
+mod value;
 
 use std::sync::Arc;
 
@@ -57,9 +58,9 @@ enum Source {
 
 /// The clients of a worker, and the buffers of its turns.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Turn<'s> {
     /// The clients.
-    pub(crate) connections: Slab<Connection>,
+    pub(crate) connections: Slab<Connection<'s>>,
     /// Clients to look at in the next turn.
     ready: Vec<usize>,
     /// Of these, who comes behind the others.
@@ -79,7 +80,7 @@ pub(crate) struct Turn {
     pub(crate) lingering: Vec<usize>,
 }
 
-impl Turn {
+impl<'s> Turn<'s> {
     /// For one of so many workers.
     pub(crate) fn new(config: &Config, workers: usize) -> Self {
         Self {
@@ -135,7 +136,7 @@ impl Turn {
     }
 
     /// Answers what was gathered.
-    pub(crate) fn process(&mut self, executor: &mut Executor<'_>) {
+    pub(crate) fn process(&mut self, executor: &mut Executor<'s>) {
         if self.segments.is_empty() {
             return;
         }

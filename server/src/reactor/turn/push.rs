@@ -14,7 +14,7 @@ use crate::stats::Counters;
 /// A text that has so many bytes is sent at once, as far as the socket takes it; others go together.
 const PUSHED_AT_ONCE: usize = sized(16 << 10);
 
-impl Turn {
+impl Turn<'_> {
     /// Adds a text to what a client is sent. If too much waits for it already, it goes.
     pub(crate) fn push(&mut self, client: &Arc<Client>, text: &Text, counters: &Counters) {
         let Some(key) = self.find(client) else { return };

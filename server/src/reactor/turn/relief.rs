@@ -10,7 +10,7 @@ use crate::reactor::deadline::Missed;
 use crate::settings::Settings;
 use crate::stats::Counters;
 
-impl Turn {
+impl Turn<'_> {
     /// Looks after the clients that wait for memory.
     pub(crate) fn relieve(&mut self, counters: &Counters) {
         self.wake_waiting();

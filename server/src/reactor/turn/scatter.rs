@@ -14,7 +14,7 @@ const PARTS_MAX: usize = 64;
 /// A client that was answered more than this in a turn counts as one with large answers.
 const HEAVY: usize = sized(64 << 10);
 
-impl Turn {
+impl Turn<'_> {
     /// Sends the answers, and keeps what is left over.
     pub(crate) fn scatter(&mut self, executor: &mut Executor<'_>, counters: &Counters) {
         let mut sent = 0;
