@@ -11,8 +11,9 @@ use crate::shared::{KeyHash, Shard};
 use crate::sync::Relaxed;
 use crate::time::Millis;
 
-/// Turns for which room is made ahead: a grace period, and one.
-const TURNS_AHEAD: u32 = GRACE as u32 + 1;
+/// Turns of each handle for which room is made ahead: a grace period and one, twice, since turns do not ask each shard for
+/// the same.
+const TURNS_AHEAD: u32 = 2 * (GRACE as u32 + 1);
 
 /// The least room that is made ahead, in granules.
 const AHEAD_MIN: u32 = 64;
@@ -71,7 +72,7 @@ impl<'c> Local<'c> {
     /// since what is evicted now can be used that much later. More would only lie idle.
     pub(super) fn ahead(&self, most: u32) -> u32 {
         let turn = self.demand.max(self.taken) / self.shared.geometry.shards;
-        let turns = if self.alone { 1 } else { TURNS_AHEAD };
+        let turns = if self.online == 1 { 1 } else { TURNS_AHEAD * self.online };
         turn.saturating_mul(turns).clamp(AHEAD_MIN, most.max(AHEAD_MIN))
     }
 

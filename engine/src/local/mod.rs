@@ -33,8 +33,9 @@ pub(crate) struct Local<'c> {
     taken: u32,
     /// The most that was asked for between two of them lately.
     demand: u32,
-    /// No other handle was online at the last quiescent state: what is retired can be used again in the next turn.
-    alone: bool,
+    /// Handles that were online at the last quiescent state, as far as it is known. Alone, what is retired can be used again in
+    /// the next turn.
+    online: u32,
 }
 
 impl<'c> Local<'c> {
@@ -53,7 +54,7 @@ impl<'c> Local<'c> {
             pinned: false,
             taken: 0,
             demand: 0,
-            alone: false,
+            online: 2,
         };
         local.participant.online();
         Some(local)

@@ -139,8 +139,9 @@ impl<'c> Local<'c> {
         self.demand = self.taken.max(self.demand - self.demand / 16);
         self.taken = 0;
         if !self.participant.limbo.is_empty() {
-            self.alone = self.participant.advance();
-            if self.alone {
+            let online = self.participant.advance();
+            self.online = online.unwrap_or(self.online.max(2));
+            if online == Some(1) {
                 // Nobody else can hold anything: the grace period is over as soon as it has been announced.
                 self.let_grace_pass();
             }

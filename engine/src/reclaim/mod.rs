@@ -131,9 +131,9 @@ impl<'c> Participant<'c> {
         }
     }
 
-    /// Moves the epoch on, if every online handle has announced it. Answers whether no handle but this one was online.
+    /// Moves the epoch on, if every online handle has announced it. Answers how many were online; none if one had not.
     #[inline]
-    pub(crate) fn advance(&self) -> bool {
+    pub(crate) fn advance(&self) -> Option<u32> {
         let shared = self.shared;
         let epoch = shared.epoch().load(Acquire);
         if !fault("advance_without_fence") {
@@ -144,13 +144,13 @@ impl<'c> Participant<'c> {
         for record in 0..used {
             let seen = announced(shared, record).load(unless("advance_scan_relaxed", Acquire));
             if seen != OFFLINE && seen != epoch && !fault("advance_without_scan") {
-                return false;
+                return None;
             }
             online += u32::from(seen != OFFLINE);
         }
         let release = unless("advance_relaxed", Release);
         let _ = shared.epoch().compare_exchange(epoch, epoch + 1, release, Relaxed);
-        online <= 1
+        Some(online)
     }
 
     /// Remembers a block that was just taken out of the index. There must be room: see [`Limbo::room`].
