@@ -28,6 +28,24 @@ assert stats[b"curr_items"] == 3 and stats[b"cas_hits"] >= 1 and stats[b"limit_m
 assert client.stats("settings")[b"maxconns"] == 10000 and int(client.stats("items")[b"items:1:number"]) == 3
 assert client.version() and client.cache_memlimit(64)
 
+# What the exporter for Prometheus reads and dashboards show: each is there, and a number.
+read = """uptime time cmd_set cmd_flush cas_badval rusage_user rusage_system bytes limit_maxbytes curr_items total_items
+    bytes_read bytes_written curr_connections total_connections rejected_connections max_connections conn_yields
+    listen_disabled_num evictions reclaimed store_too_large store_no_memory lru_crawler_starts direct_reclaims
+    crawler_reclaimed moves_to_cold moves_to_warm moves_within_lru accepting_conns threads""".split()
+read += [f"{op}_{came}" for op in ("get", "delete", "incr", "decr", "cas", "touch") for came in ("hits", "misses")]
+for name in read:
+    assert float(stats[name.encode()]) >= 0, name
+items = """number age evicted evicted_nonzero evicted_time evicted_unfetched expired_unfetched outofmemory reclaimed
+    tailrepairs crawler_reclaimed mem_requested""".split()
+stats = client.stats("items")
+assert all(int(stats[f"items:1:{name}".encode()]) >= 0 for name in items), stats
+slabs = """chunk_size chunks_per_page total_pages total_chunks used_chunks free_chunks free_chunks_end mem_requested
+    get_hits delete_hits incr_hits decr_hits cas_hits touch_hits cas_badval cmd_set""".split()
+stats = client.stats("slabs")
+assert all(int(stats[f"1:{name}".encode()]) >= 0 for name in slabs), stats
+assert int(stats[b"total_malloced"]) > 0
+
 
 def meta(line, end=b"\r\n"):
     return client.raw_command(line, end)
