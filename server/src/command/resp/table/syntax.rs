@@ -103,10 +103,11 @@ fn item(token: &str, left: &mut &[&str]) -> Argument {
 
 fn argument(name: &str) -> Argument {
     let kind = match name {
-        "key" => "key",
+        "key" | "key1" | "key2" | "source" | "destination" | "newkey" => "key",
         "pattern" => "pattern",
-        "seconds" | "milliseconds" | "timeout" | "count" | "cursor" | "index" | "start" | "end"
-        | "increment" | "decrement" | "client-id" | "maxage" | "port" | "protover" | "version" | "offset" => {
+        "seconds" | "milliseconds" | "timeout" | "count" | "cursor" | "index" | "index1" | "index2"
+        | "start" | "end" | "increment" | "decrement" | "client-id" | "maxage" | "port" | "protover"
+        | "version" | "offset" | "db" | "destination-db" | "numkeys" | "numreplicas" | "min-match-len" => {
             "integer"
         }
         "unix-time-seconds" | "unix-time-milliseconds" => "unix-time",
@@ -139,8 +140,9 @@ impl Argument {
         pair(out, "name", &self.name);
         pair(out, "type", self.kind);
         if is_key {
+            // Keys of which something else is done have a specification of their own.
             write::bulk(out, b"key_spec_index");
-            write::integer(out, 0);
+            write::integer(out, matches!(&*self.name, "destination" | "newkey").into());
         }
         if let Some(token) = &self.token {
             pair(out, "token", token);
@@ -214,6 +216,8 @@ mod tests {
         }
         let set = arguments("key [EX seconds]");
         assert_eq!((set[0].kind, set[1].kind, set[1].token.as_deref()), ("key", "integer", Some("EX")));
+        let copy = arguments("source destination [DB destination-db]");
+        assert_eq!([copy[0].kind, copy[1].kind, copy[2].kind], ["key", "key", "integer"]);
     }
 
     #[test]
