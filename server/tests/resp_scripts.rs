@@ -89,6 +89,10 @@ fn locks_of_other_libraries() {
     has_left(&mut client, "two", 60_001, 90_000);
     client.resp(&format!("{LOCK_ALL} 1 three a 0"), "-ERR invalid expire time in 'set' command\r\n");
     client.resp(&format!("{LOCK_ALL} 0 a 1000"), ":0\r\n");
+    // Everybody waits for a script.
+    let many = |keys| format!("{UNLOCK_ALL} {keys}{} token", " key".repeat(keys));
+    client.resp(&many(1024), ":0\r\n");
+    client.resp(&many(1025), "-ERR a script takes at most 1024 keys\r\n");
 }
 
 #[test]

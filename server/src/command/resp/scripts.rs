@@ -33,6 +33,9 @@ struct Script {
     run: for<'a> fn(Call<'a>, &mut Pass<'a, '_, '_>),
 }
 
+/// The most keys that a script may have, since everybody waits for it.
+const KEYS_MAX: usize = 1024;
+
 /// A text that is longer is none of them.
 const TEXT_LEN_MAX: usize = 2048;
 
@@ -158,6 +161,7 @@ fn run<'a>(
     };
     match find(name) {
         None => pass.error(unknown),
+        Some(_) if keys > KEYS_MAX => pass.error(&format!("ERR a script takes at most {KEYS_MAX} keys")),
         Some(script) if keys < script.keys || args.len() - 3 - keys < script.args => {
             let Script { keys, args, .. } = script;
             pass.error(&format!(
