@@ -102,7 +102,7 @@ fn requests_in_pieces_of_any_size() {
 
 #[test]
 fn large_values_pipelined_both_ways() {
-    let mut config = support::config();
+    let mut config = config();
     config.memory_bytes = 128 << 20;
     let server = start_with(config);
     let client = Client::new(&server);
