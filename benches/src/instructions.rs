@@ -52,11 +52,16 @@ pub enum InstructionsError {
     },
 }
 
-/// Counts them for the server at this path, over so many requests of each kind. Ends after `limit`.
+/// Counts them for the server at this path, over so many requests of each kind in this protocol. Ends after `limit`.
 ///
 /// # Panics
 /// Never: the keys are long enough.
-pub fn measure(server: &Path, requests: u64, limit: Duration) -> Result<Instructions, InstructionsError> {
+pub fn measure(
+    server: &Path,
+    protocol: Protocol,
+    requests: u64,
+    limit: Duration,
+) -> Result<Instructions, InstructionsError> {
     let valgrind = "--tool=callgrind --callgrind-out-file=/dev/null";
     let flags = "--listen 127.0.0.1:{port} --workers 1 --memory {mib}mb";
     let words = |text: &'static str| text.split(' ').map(str::to_owned);
@@ -65,7 +70,7 @@ pub fn measure(server: &Path, requests: u64, limit: Duration) -> Result<Instruct
         name: "valgrind".to_owned(),
         program: "valgrind".into(),
         arguments: words(valgrind).chain([path]).chain(words(flags)).collect(),
-        protocol: Protocol::Resp,
+        protocol,
     };
     let items =
         Items::new(ITEMS, Sizes::fixed(KEY_LEN), Sizes::fixed(VALUE_LEN)).expect("11 digits are enough");
@@ -92,18 +97,23 @@ fn count(
         value_len: VALUE_LEN,
     };
     let server = servers.start(peer, terms, None)?;
-    load(&server, items, requests)
+    load(&server, peer.protocol, items, requests)
         .map_err(|error| servers.ended().map_or(error.into(), InstructionsError::from))?;
     let said = servers.stop(server)?;
     collected(&said).ok_or(InstructionsError::Silent { said })
 }
 
-fn load(server: &Server, items: &Items, requests: Option<(Mix, u64)>) -> Result<(), LoadError> {
+fn load(
+    server: &Server,
+    protocol: Protocol,
+    items: &Items,
+    requests: Option<(Mix, u64)>,
+) -> Result<(), LoadError> {
     let mut player = Player::connect(&server.address, CONNECTIONS)?;
-    store(&mut player, Protocol::Resp, items, 0..items.count)?;
+    store(&mut player, protocol, items, 0..items.count)?;
     if let Some((mix, requests)) = requests {
         let sampler = Sampler::new(Distribution::Uniform, items.count);
-        let script = Script::drawn(Protocol::Resp, items, &sampler, mix, 1, requests);
+        let script = Script::drawn(protocol, items, &sampler, mix, 1, requests);
         let stop = Stop::Requests(requests);
         let part = Part { script: &script, depth: DEPTH, stop, rate: None, verify: Some(items) };
         let tally = player.play(&part)?;
