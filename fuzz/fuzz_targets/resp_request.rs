@@ -2,8 +2,8 @@
 #![no_main]
 
 use crabcache_fuzz::{limits::LIMITS, split};
-use crabcache_protocol::resp::{self, Progress, Request, Usual, inline, parse};
-use crabcache_protocol::{Limits, Parsed};
+use crabcache_protocol::resp::{self, Progress, Request, inline, parse};
+use crabcache_protocol::{Limits, Parsed, Usual};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

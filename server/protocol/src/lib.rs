@@ -13,6 +13,10 @@ pub mod memcache;
 pub mod native;
 pub mod number;
 pub mod resp;
+pub mod short;
+mod usual;
+
+pub use usual::Usual;
 
 /// What became of the bytes that have arrived so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,35 @@
 
 use alloc::vec::Vec;
 
+/// The numbers below 100 in decimal, each with the end of its line, as they lie in memory: `7\r\n`, `42\r\n`. Behind them,
+/// where [`two_digits`] may look, stands what is none.
+pub(crate) static LINES: [u32; 256] = {
+    let mut lines = [1; 256];
+    let mut number = 0;
+    while number < 100 {
+        let (tens, ones) = (b'0' + number / 10, b'0' + number % 10);
+        lines[number as usize] = u32::from_le_bytes(match number {
+            0..10 => [ones, b'\r', b'\n', 0],
+            _ => [tens, ones, b'\r', b'\n'],
+        });
+        number += 1;
+    }
+    lines
+};
+
+/// The number below 100 whose digits and line end are the first of these bytes, and how many of the bytes they are.
+#[inline(always)]
+pub(crate) fn two_digits(bytes: [u8; 4]) -> Option<(usize, usize)> {
+    let word = u32::from_le_bytes(bytes);
+    // The digits' values, tens times ten in the byte above them: the second byte of the product is the sum of both.
+    let number = ((word & 0x0f0f) * (10 << 8 | 1)) >> 8 & 0xff;
+    if word == LINES[number as usize] {
+        return Some((number as usize, 4));
+    }
+    let digit = (word & 0x00ff_ffff).wrapping_sub(LINES[0]);
+    (digit <= 9).then_some((digit as usize, 3))
+}
+
 /// Reads an unsigned number, strictly: `0`, or digits that do not start with `0`.
 #[inline]
 #[must_use]
@@ -131,6 +160,20 @@ mod tests {
         }
         assert_eq!(parse_u64_lenient(b"018446744073709551615"), Some(u64::MAX));
         assert_eq!(parse_u64_lenient(b"-1"), None);
+    }
+
+    #[test]
+    fn two_digits_and_a_line_end_are_what_the_strict_reader_takes() {
+        for first in 0..=255 {
+            for second in 0..=255 {
+                for (third, fourth) in [(b'\r', b'\n'), (b'\n', b'x'), (b'\n', 0), (0, 0), (b'\r', b'1')] {
+                    let bytes = [first, second, third, fourth];
+                    let line = bytes.windows(2).position(|end| end == b"\r\n");
+                    let expected = line.and_then(|len| Some((parse_u64(&bytes[..len])? as usize, len + 2)));
+                    assert_eq!(two_digits(bytes), expected, "{}", bytes.escape_ascii());
+                }
+            }
+        }
     }
 
     proptest! {

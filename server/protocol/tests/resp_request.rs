@@ -1,7 +1,7 @@
 //! RESP requests: what is accepted, what is refused and how, and that it does not matter in which pieces they come.
 
-use crabcache_protocol::resp::{Args, ParseError, Progress, Request, Usual, parse, write};
-use crabcache_protocol::{Limits, Parsed};
+use crabcache_protocol::resp::{Args, ParseError, Progress, Request, parse, write};
+use crabcache_protocol::{Limits, Parsed, Usual};
 use proptest::prelude::*;
 
 const LIMITS: Limits =

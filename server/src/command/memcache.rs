@@ -10,10 +10,11 @@ use crabcache_protocol::memcache::{self, Exptime, Refusal, Refused, Request, Sto
 use super::arrival::{self, Ends, Frame};
 use super::memcache_dump::Dumping;
 use super::task::{Done, Task};
+use super::usual::serve_usual;
 use super::{NOT_A_WEB_SERVER, Reply as AnyReply, memcache_meta, stats_memcache};
 use crate::connection::Connection;
 use crate::reactor::answers::Answers;
-use crate::reactor::batch::Pass;
+use crate::reactor::batch::{Form, Pass};
 use crate::shared::LargeValues;
 
 /// The version of memcached whose commands are spoken: clients choose by it what they may ask for.
@@ -53,8 +54,16 @@ pub(crate) fn serve<'a, 's>(
 ) -> usize {
     let limits = pass.shared().bounds.skipping;
     let mut at = 0;
-    while at < bytes.len() && !pass.is_full() {
-        match memcache::parse(&bytes[at..], &limits) {
+    loop {
+        let ordinary = pass.is_ordinary();
+        if ordinary {
+            at += usual(&bytes[at..], pass);
+        }
+        if at == bytes.len() || pass.is_full() {
+            break;
+        }
+        let parse = if ordinary { memcache::parse_other } else { memcache::parse };
+        match parse(&bytes[at..], &limits) {
             Ok(Parsed::Complete { value, consumed }) => {
                 let too_much = match &value {
                     Request::Get { keys, .. } | Request::GetAndTouch { keys, .. } => {
@@ -103,6 +112,18 @@ pub(crate) fn serve<'a, 's>(
         }
     }
     at
+}
+
+/// The usual requests at the head of `bytes`; gives how many bytes they had. Out of line, so that the loop has the registers to
+/// itself.
+#[inline(never)]
+fn usual<'a>(bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+    let limits = pass.shared().bounds.skipping;
+    let read = |rest| {
+        let (usual, rest) = memcache::usual(rest, &limits)?;
+        Some((usual, Form::Memcache { last: true }, rest))
+    };
+    serve_usual(bytes, pass, read).len
 }
 
 /// Whether a line begins as those of HTTP do.

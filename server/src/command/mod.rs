@@ -12,6 +12,7 @@ pub(crate) mod native;
 pub(crate) mod resp;
 pub(crate) mod stats_memcache;
 pub(crate) mod task;
+mod usual;
 pub(crate) mod walk;
 
 use std::sync::atomic::Ordering;

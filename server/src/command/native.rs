@@ -12,18 +12,33 @@ use crabcache_protocol::native::{self as wire, Command, Meta, Request, Status, T
 use super::Reply as AnyReply;
 use super::arrival::{self, Ends, Frame};
 use super::task::{Done, Task};
+use super::usual::serve_usual;
 use crate::connection::Connection;
 use crate::reactor::answers::{Answers, ttl_ms};
-use crate::reactor::batch::Pass;
+use crate::reactor::batch::{self, Pass};
 use crate::shared::LargeValues;
 
 /// The form of an answer, and the request's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
-    opaque: u16,
+    pub(crate) opaque: u16,
     /// The expected outcome is not answered.
     quiet: bool,
     form: Form,
+}
+
+impl Reply {
+    /// With the value alone.
+    #[inline]
+    pub(crate) fn value(opaque: u16) -> Self {
+        Self { opaque, quiet: false, form: Form::Value { meta: false } }
+    }
+
+    /// With a status alone.
+    #[inline]
+    pub(crate) fn status(opaque: u16) -> Self {
+        Self { opaque, quiet: false, form: Form::Status }
+    }
 }
 
 /// The form of an answer.
@@ -53,8 +68,16 @@ pub(crate) fn serve<'a, 's>(
 ) -> usize {
     let limits = pass.shared().bounds.skipping;
     let mut at = 0;
-    while at < bytes.len() && !pass.is_full() {
-        match wire::request::parse(&bytes[at..], &limits) {
+    loop {
+        let ordinary = pass.is_ordinary();
+        if ordinary {
+            at += usual(&bytes[at..], pass);
+        }
+        if at == bytes.len() || pass.is_full() {
+            break;
+        }
+        let parse = if ordinary { wire::request::parse_other } else { wire::request::parse };
+        match parse(&bytes[at..], &limits) {
             Ok(Parsed::Complete { value: Request { opaque, quiet, command }, consumed }) => {
                 let too_much = match &command {
                     Command::Get { key, .. } | Command::Lease { key, .. } => {
@@ -123,6 +146,18 @@ fn receive<'s>(bytes: &[u8], connection: &mut Connection<'s>, pass: &mut Pass<'_
     let (op, form) = operation(Command::Put(head.put), pass)?;
     let reply = AnyReply::Native(Reply { opaque: head.opaque, quiet: head.quiet, form });
     arrival::begin(&op, reply, frame, bytes, connection, pass)
+}
+
+/// The usual requests at the head of `bytes`; gives how many bytes they had. Out of line, so that the loop has the registers to
+/// itself.
+#[inline(never)]
+fn usual<'a>(bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
+    let limits = pass.shared().bounds.skipping;
+    let read = |rest| {
+        let (usual, opaque, rest) = wire::usual(rest, &limits)?;
+        Some((usual, batch::Form::Native { opaque }, rest))
+    };
+    serve_usual(bytes, pass, read).len
 }
 
 /// The operation of a command that is one.

@@ -1,17 +1,21 @@
 //! Outcomes become answers: written once, from the arena into the buffer they are sent from.
 //!
-//! GET and SET of RESP that find their key are told apart first, in line; all the rest goes through `answer`.
+//! GET and SET that find their key, with a short value, are told apart first, in line; all the rest goes through `answer`.
 
 use std::ops::Range;
 
 use crabcache_engine::{Action, Millis, Op, Outcome, StoreError, Value};
-use crabcache_protocol::{native, resp::write};
+use crabcache_protocol::memcache::write as memcache_write;
+use crabcache_protocol::native::{self, Status};
+use crabcache_protocol::resp::write;
+use crabcache_protocol::short::{self, Room};
 
-use super::batch::Plan;
+use super::batch::{Form, Plan};
+use super::lane::Lane;
 use super::lent::{LENT_FROM, Lent};
 use super::sized;
 use crate::command::{Reply, memcache, memcache_meta, native as native_reply, resp};
-use crate::database;
+use crate::database::{self, begins_escaped};
 use crate::shared::LargeValues;
 use crate::stats::memcache::Tallies;
 use crate::stats::{Codes, note_code};
@@ -21,6 +25,8 @@ use crate::stats::{Codes, note_code};
 pub(crate) struct Answers<'s> {
     /// The bytes, all clients one after the other, but for those of values that were lent.
     pub(crate) out: Vec<u8>,
+    /// Short ones of the batch at hand, which come behind those.
+    lane: Lane,
     /// Values that are sent from where they lie.
     pub(crate) lent: Lent,
     /// Whether what is found is pinned, and so can be lent.
@@ -54,6 +60,7 @@ impl<'s> Answers<'s> {
     pub(crate) fn new(large: &'s LargeValues) -> Self {
         Self {
             out: Vec::with_capacity(64 << 10),
+            lane: Lane::new(),
             lent: Lent::default(),
             lends: false,
             now: Millis::default(),
@@ -92,7 +99,7 @@ impl<'s> Answers<'s> {
     /// How long the answers are so far, with what was lent.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.out.len() + self.lent.len()
+        self.out.len() + self.lane.len() + self.lent.len()
     }
 
     /// Whether these are the last of the answers, and most of what their buffer holds.
@@ -109,34 +116,48 @@ impl<'s> Answers<'s> {
             self.lent.push(self.len(), value.arena_ref());
             self.out.extend_from_slice(b"\r\n");
         } else {
-            bulk(&mut self.out, bytes);
+            write::bulk(&mut self.out, bytes);
         }
     }
 
-    /// Writes the answer to a read of `op` that found this.
+    /// Writes the answer to a read that found this, operation `at` of `ops`, if it is a short one.
     #[inline(always)]
-    pub(crate) fn hit(&mut self, op: &Op<'_>, plan: &Plan, value: Value<'_>) {
+    pub(crate) fn short_hit(&mut self, form: Form, ops: &[Op<'_>], at: usize, value: &Value<'_>) -> bool {
         let bytes = value.bytes();
-        if matches!(plan.reply, Reply::Resp(resp::Reply::Value)) && bytes.len() < LENT_FROM {
-            bulk(&mut self.out, bytes);
-        } else {
-            self.answer(op, plan, Outcome::Hit(value));
-        }
+        let Some(room) = self.lane.room() else { return false };
+        let len = match form {
+            Form::Resp(_) => write::short_bulk(room, bytes),
+            Form::Native { opaque } => native::reply::short_value(room, opaque, bytes),
+            Form::Memcache { last } if value.flags() == 0 => short_memcache_value(room, ops, at, bytes, last),
+            _ => None,
+        };
+        len.inspect(|&len| self.lane.add(len)).is_some()
     }
 
-    /// Writes the answer to `op`, which has replaced this.
+    /// Writes the answer to an operation that has stored a value, if it is a short one.
     #[inline(always)]
-    pub(crate) fn replaced(&mut self, op: &Op<'_>, plan: &Plan, old: Value<'_>) {
-        if matches!(plan.reply, Reply::Resp(resp::Reply::Ok)) {
-            self.out.extend_from_slice(write::OK);
-        } else {
-            self.answer(op, plan, Outcome::Stored { old: Some(old) });
-        }
+    pub(crate) fn short_success(&mut self, form: Form) -> bool {
+        let Some(room) = self.lane.room() else { return false };
+        let len = match form {
+            Form::Resp(_) => short::text(room, b"+OK\r\n"),
+            Form::Memcache { .. } => short::text(room, b"STORED\r\n"),
+            Form::Native { opaque } => native::reply::short_status(room, opaque, Status::Ok, 0),
+            Form::Planned(_) => return false,
+        };
+        self.lane.add(len);
+        true
+    }
+
+    /// Puts the short answers to the others.
+    #[inline]
+    pub(crate) fn gather(&mut self) {
+        self.lane.move_to(&mut self.out);
     }
 
     /// Writes the answer to `op`.
     #[inline(never)]
     pub(crate) fn answer(&mut self, op: &Op<'_>, plan: &Plan, outcome: Outcome<'_>) {
+        self.gather();
         let len = value_len(outcome);
         if len > LargeValues::FROM {
             self.large.note(len, self.now);
@@ -163,17 +184,17 @@ impl<'s> Answers<'s> {
     }
 }
 
-/// A bulk string. The usual lengths have two digits: then everything but the value is copied in fixed sizes.
+/// Out of line: whoever carries out a batch has few registers to spare.
 #[inline(never)]
-fn bulk(out: &mut Vec<u8>, value: &[u8]) {
-    let len = value.len();
-    if !(10..100).contains(&len) {
-        return write::bulk(out, value);
-    }
-    let (tens, ones) = (len as u8 / 10, len as u8 % 10);
-    out.extend_from_slice(&[b'$', b'0' + tens, b'0' + ones, b'\r', b'\n']);
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+fn short_memcache_value(
+    room: &mut Room,
+    ops: &[Op<'_>],
+    at: usize,
+    value: &[u8],
+    last: bool,
+) -> Option<usize> {
+    let key = ops.get(at)?.key;
+    if begins_escaped(key) { None } else { memcache_write::short_value(room, key, value, last) }
 }
 
 /// The length of the value in an outcome; 0 if there is none.

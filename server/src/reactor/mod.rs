@@ -14,6 +14,7 @@ pub(crate) mod answers;
 pub(crate) mod batch;
 pub(crate) mod budget;
 pub(crate) mod deadline;
+pub(crate) mod lane;
 pub(crate) mod lent;
 pub(crate) mod scratch;
 pub(crate) mod service;

@@ -9,7 +9,7 @@
 //! Lines end with CRLF or LF; words are separated by one or more blanks, and blanks at either end are nothing. Rules and
 //! error texts were put to memcached 1.6.18; where we differ, the comment says why.
 //!
-//! [`parse`] reads requests, [`mod@write`] makes replies. The meta commands stand in `meta.rs`.
+//! [`parse`] reads requests ([`usual`] the two that matter), [`mod@write`] makes replies. The meta commands stand in `meta.rs`.
 
 mod admin;
 pub mod base64;
@@ -20,6 +20,7 @@ mod line;
 mod meta;
 mod request;
 mod store;
+mod usual;
 pub mod write;
 
 pub use admin::Dump;
@@ -28,8 +29,9 @@ pub use error::{ParseError, Refusal};
 pub use exptime::Exptime;
 pub use line::{Keys, KeysIter};
 pub use meta::{Flags, FlagsIter, Meta, Options, Verb};
-pub use request::{Refused, Request, parse};
+pub use request::{Refused, Request, parse, parse_other};
 pub use store::{IncomingStore, Store, StoreMode, incoming_store};
+pub use usual::usual;
 
 /// Longest key of the protocol, in bytes; [`Limits::key_len_max`](crate::Limits::key_len_max) can only lower it.
 pub const KEY_LEN_MAX: usize = 250;

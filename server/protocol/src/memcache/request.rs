@@ -1,13 +1,12 @@
 //! Requests: a line, and for the storage commands (`store.rs`) a value of told length after it.
 //!
-//! As in RESP the usual spellings are guessed first: `get <key>\r\n`, and `set <key> 0 0 <bytes>\r\n<value>\r\n`.
-//! Everything else is read word by word.
+//! As in RESP the usual spellings are tried first (`usual.rs`). Everything else is read word by word.
 
 use super::line::{self, Keys};
 use super::meta::{self, Meta};
 use super::store::{self, Store, StoreMode};
-use super::{Dump, ParseError, Refusal, admin, binary};
-use crate::{Limits, Parsed, number};
+use super::{Dump, ParseError, Refusal, admin, binary, usual};
+use crate::{Limits, Parsed, Usual, number};
 
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,45 +127,20 @@ pub struct Refused<'a> {
 /// looked at before it is all here.
 #[inline]
 pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
-    if let Some((value, rest)) = guess(input, limits) {
-        return Ok(Parsed::Complete { value, consumed: input.len() - rest.len() });
-    }
-    parse_line(input, limits)
-}
-
-/// The usual spellings, and what follows the request; `None` means only that it is something else.
-#[inline(always)]
-fn guess<'a>(input: &'a [u8], limits: &Limits) -> Option<(Request<'a>, &'a [u8])> {
-    let (verb, rest) = input.split_first_chunk()?;
-    match verb {
-        b"get " => {
-            let (key, rest) = split_key(rest, limits)?;
-            let rest = rest.strip_prefix(b"\r\n")?;
-            Some((Request::Get { keys: Keys::single(key), with_cas: false }, rest))
+    let Some((usual, rest)) = usual(input, limits) else { return parse_other(input, limits) };
+    let value = match usual {
+        Usual::Get { key } => Request::Get { keys: Keys::single(key), with_cas: false },
+        Usual::Set { key, value } => {
+            let mode = StoreMode::Set;
+            Request::Store(Store { mode, key, flags: 0, exptime: 0, value, noreply: false })
         }
-        b"set " => {
-            let (key, rest) = split_key(rest, limits)?;
-            let rest = rest.strip_prefix(b" 0 0 ")?;
-            let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-            let value_len = usize::try_from(number::parse_u64(&rest[..digits])?).ok()?;
-            let (value, rest) = rest[digits..].strip_prefix(b"\r\n")?.split_at_checked(value_len)?;
-            let rest = rest.strip_prefix(b"\r\n")?;
-            let store = Store { mode: StoreMode::Set, key, flags: 0, exptime: 0, value, noreply: false };
-            (value_len <= limits.value_len_max).then_some((Request::Store(store), rest))
-        }
-        _ => None,
-    }
+    };
+    Ok(Parsed::Complete { value, consumed: input.len() - rest.len() })
 }
 
-/// A key up to the first blank or control character, and what follows it.
-#[inline(always)]
-fn split_key<'a>(text: &'a [u8], limits: &Limits) -> Option<(&'a [u8], &'a [u8])> {
-    let len = line::key_end(text);
-    (1..=line::key_len_max(limits)).contains(&len).then(|| text.split_at(len))
-}
-
+/// [`parse`] word by word, without trying the [`usual`] spellings first: for whoever has tried them.
 #[inline(never)]
-fn parse_line<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
+pub fn parse_other<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
     if let Some(parsed) = binary::refuse(input) {
         return parsed;
     }
@@ -259,67 +233,4 @@ fn command<'a>(
 
 fn checked_key<'a>(key: &'a [u8], limits: &Limits) -> Result<&'a [u8], Refusal> {
     if line::is_key(key, limits) { Ok(key) } else { Err(Refusal::BadFormat) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec::Vec;
-    use proptest::prelude::*;
-
-    const LIMITS: Limits = Limits { key_len_max: 250, value_len_max: 1024, args_max: 64, line_len_max: 4096 };
-
-    fn guess_agrees(input: &[u8], limits: &Limits) {
-        if let Some((value, rest)) = guess(input, limits) {
-            let consumed = input.len() - rest.len();
-            assert_eq!(
-                parse_line(input, limits),
-                Ok(Parsed::Complete { value, consumed }),
-                "{}",
-                input.escape_ascii()
-            );
-        }
-    }
-
-    #[test]
-    fn guess_agrees_for_every_single_byte_change() {
-        let tight = Limits { value_len_max: 2, key_len_max: 2, ..LIMITS };
-        for usual in [&b"get key\r\n"[..], b"set key 0 0 3\r\nabc\r\n", b"set key 0 0 10\r\n0123456789\r\n"] {
-            assert!(guess(usual, &LIMITS).is_some());
-            let mut input = usual.to_vec();
-            for at in 0..input.len() {
-                for byte in 0..=255 {
-                    input[at] = byte;
-                    guess_agrees(&input, &LIMITS);
-                    guess_agrees(&input, &tight);
-                }
-                input[at] = usual[at];
-                guess_agrees(&input[..at], &LIMITS);
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn guess_agrees_for_mutations(
-            key in "[!-~]{1,260}",
-            value in prop::option::of(prop::collection::vec(any::<u8>(), 0..1100)),
-            mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
-        ) {
-            let mut input = Vec::new();
-            match value {
-                None => input.extend_from_slice(alloc::format!("get {key}\r\n").as_bytes()),
-                Some(value) => {
-                    input.extend_from_slice(alloc::format!("set {key} 0 0 {}\r\n", value.len()).as_bytes());
-                    input.extend_from_slice(&value);
-                    input.extend_from_slice(b"\r\n");
-                }
-            }
-            for (at, byte) in mutations {
-                let at = at.index(input.len());
-                input[at] = byte;
-            }
-            guess_agrees(&input, &LIMITS);
-        }
-    }
 }

@@ -7,6 +7,7 @@
 
 use super::{ParseError, Refusal, binary};
 use crate::number;
+use crate::short::{self, Room};
 use alloc::vec::Vec;
 
 /// Ends a list of values or statistics.
@@ -42,6 +43,21 @@ pub fn value(out: &mut Vec<u8>, key: &[u8], flags: u32, cas: Option<u64>, value:
     value_line(out, key, flags, cas, value.len());
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// A short hit without flags and cas, with `END` behind it if it is the `last`, and the length of all; none if key or value is
+/// not short.
+#[inline(always)]
+#[must_use]
+pub fn short_value(room: &mut Room, key: &[u8], value: &[u8], last: bool) -> Option<usize> {
+    let at = short::put_text(room, 0, b"VALUE ");
+    let at = short::put(room, at, key)?;
+    let (line, line_len) = short::line(value.len());
+    let flags = u64::from_le_bytes(*b" 0 \0\0\0\0\0");
+    let at = short::put_word(room, at, line << 24 | flags, 3 + line_len);
+    let at = short::put(room, at, value)?;
+    let end = short::put_text(room, at, b"\r\nEND\r\n");
+    Some(if last { end } else { at + 2 })
 }
 
 /// The first line of a hit; the caller sends `value_len` bytes and a CRLF.

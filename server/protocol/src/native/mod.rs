@@ -21,6 +21,7 @@ pub mod reply;
 pub mod request;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 use core::fmt;
 
@@ -29,6 +30,7 @@ pub use header::{REPLY_HEADER_LEN, REQUEST_HEADER_LEN, ReplyHeader, RequestHeade
 pub use list::{Entries, Entry, Keys, List, Pair, Pairs};
 pub use reply::Reply;
 pub use request::{Command, Put, Request};
+pub use usual::usual;
 
 /// The protocol version that this module speaks.
 pub const VERSION: u8 = 1;

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use super::{Keys, Meta, ParseError, REPLY_HEADER_LEN, REPLY_MAGIC, ReplyHeader, Status, TTL_NEVER};
 use crate::Parsed;
+use crate::short::{self, Room};
 
 /// Bytes that a [`Meta`] takes.
 pub const META_LEN: usize = 20;
@@ -108,6 +109,21 @@ pub fn value(out: &mut Vec<u8>, opaque: u16, bytes: &[u8]) {
     out.reserve(REPLY_HEADER_LEN + bytes.len());
     out.extend_from_slice(&head(Status::Ok, opaque, bytes.len()));
     out.extend_from_slice(bytes);
+}
+
+/// A success whose body is this short value, and its length; none if the value is not short.
+#[inline(always)]
+#[must_use]
+pub fn short_value(room: &mut Room, opaque: u16, value: &[u8]) -> Option<usize> {
+    let at = short_status(room, opaque, Status::Ok, value.len());
+    short::put(room, at, value)
+}
+
+/// The header of a reply whose body is short, and its length.
+#[inline(always)]
+pub fn short_status(room: &mut Room, opaque: u16, status: Status, body_len: usize) -> usize {
+    let head = ReplyHeader { status, opaque, body_len: body_len as u32 }.encode();
+    short::put_word(room, 0, u64::from_le_bytes(head), REPLY_HEADER_LEN)
 }
 
 /// Appends a value with its meta.

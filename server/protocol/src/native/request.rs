@@ -1,15 +1,14 @@
 //! Requests: [`parse`] bytes into a borrowed [`Request`]; `encode.rs` does the reverse.
 //!
-//! A plain GET takes one comparison of the first four bytes, one of its key's length and one of the input's length.
-//! Everything else goes through the checks of `header.rs`.
+//! A plain GET or PUT is known by its first four bytes (`usual.rs`). Everything else goes through the checks of `header.rs`.
 
 use super::header::condition;
 use super::list::ListFault;
 use super::{
     Condition, End, Fault, Keys, Opcode, Pairs, ParseError, REQUEST_HEADER_LEN, REQUEST_MAGIC, RequestHeader,
-    Status, TTL_NEVER, TouchCondition, Ttl, flag,
+    Status, TTL_NEVER, TouchCondition, Ttl, flag, usual,
 };
-use crate::{Limits, Parsed};
+use crate::{Limits, Parsed, Usual};
 
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,9 +186,6 @@ impl Request<'_> {
     }
 }
 
-/// The first four bytes of a GET without flags.
-const PLAIN_GET: u32 = u32::from_le_bytes([REQUEST_MAGIC, Opcode::Get as u8, 0, 0]);
-
 /// Reads the request at the start of `input`.
 ///
 /// What this server does not take ([`Command::Refused`]) is known from the header alone: `consumed` is then the
@@ -201,34 +197,27 @@ const PLAIN_GET: u32 = u32::from_le_bytes([REQUEST_MAGIC, Opcode::Get as u8, 0, 
 /// [`ParseError::opaque`], then close.
 #[inline]
 pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
+    let Some((usual, opaque, rest)) = usual(input, limits) else { return parse_other(input, limits) };
+    let command = match usual {
+        Usual::Get { key } => Command::Get { key, meta: false },
+        Usual::Set { key, value } => Command::Put(Put { key, value, ..Put::default() }),
+    };
+    let value = Request { opaque, quiet: false, command };
+    Ok(Parsed::Complete { value, consumed: input.len() - rest.len() })
+}
+
+/// [`parse`] without trying the [`usual`] requests first: for whoever has tried them.
+///
+/// # Errors
+/// As those of [`parse`].
+#[inline(never)]
+pub fn parse_other<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
     let Some(head) = input.first_chunk::<REQUEST_HEADER_LEN>() else {
         return match input.first() {
             Some(&found) if found != REQUEST_MAGIC => Err(ParseError::Magic { found }),
             _ => Ok(Parsed::Incomplete { at_least: REQUEST_HEADER_LEN }),
         };
     };
-    let word = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
-    let key_len = u16::from_le_bytes([head[4], head[5]]) as usize;
-    let value_len = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
-    if word == PLAIN_GET && value_len == 0 && key_len <= limits.key_len_max {
-        let consumed = REQUEST_HEADER_LEN + key_len;
-        return Ok(match input.get(REQUEST_HEADER_LEN..consumed) {
-            None => Parsed::Incomplete { at_least: consumed },
-            Some(key) => {
-                let opaque = u16::from_le_bytes([head[6], head[7]]);
-                let command = Command::Get { key, meta: false };
-                Parsed::Complete { value: Request { opaque, quiet: false, command }, consumed }
-            }
-        });
-    }
-    parse_any(input, head, limits)
-}
-
-fn parse_any<'a>(
-    input: &'a [u8],
-    head: &[u8; REQUEST_HEADER_LEN],
-    limits: &Limits,
-) -> Result<Parsed<Request<'a>>, ParseError> {
     let header = RequestHeader::decode(head)?;
     let (opaque, quiet) = (header.opaque, header.flags & flag::QUIET != 0);
     let (opcode, consumed) = match accept(&header, limits)? {

@@ -15,11 +15,13 @@ pub mod glob;
 pub mod inline;
 pub mod reply;
 mod request;
+mod usual;
 pub mod write;
 
 pub use args::{Args, ArgsIter};
 pub use error::ParseError;
-pub use request::{IncomingSet, Progress, Request, Usual, incoming_set, parse, parse_other, usual};
+pub use request::{IncomingSet, Progress, Request, incoming_set, parse, parse_other};
+pub use usual::usual;
 
 /// The version of RESP that a connection speaks; it starts with 2, and `HELLO 3` raises it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

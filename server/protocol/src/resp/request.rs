@@ -1,19 +1,8 @@
-//! Requests: the parser that every RESP byte goes through.
-//!
-//! Nearly all requests are a GET or a SET with short lengths, sent by client libraries in one spelling. So the parser
-//! guesses that spelling first, by fixed offsets, and only if the guess fails reads by the rules:
-//!
-//! ```text
-//! 0       4       8           14
-//! *2 \r\n $3 \r\n GET \r\n $  32 \r\n ...32 bytes... \r\n
-//! ^--- u64 at 0 --^                       the verb's letters are compared without their case bit
-//!             ^--- u64 at 6 ---^
-//! ```
-//! Invariant: a guess that succeeds gives what the strict parser gives (tested for all prefixes and mutations).
+//! Requests: the parser that every RESP byte goes through. It tries the usual spellings first (`usual.rs`).
 
 use super::frame::{self, Bulk, Header};
-use super::{Args, ParseError};
-use crate::{Limits, Parsed};
+use super::{Args, ParseError, usual};
+use crate::{Limits, Parsed, Usual};
 
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,28 +45,11 @@ pub fn parse<'a>(
     limits: &Limits,
     progress: &mut Progress,
 ) -> Result<Parsed<Request<'a>>, ParseError> {
-    if let Some((usual, consumed)) = usual(input, limits) {
+    if let Some((usual, rest)) = usual(input, limits) {
         *progress = Progress::default();
-        return Ok(Parsed::Complete { value: Request::Usual(usual), consumed });
+        return Ok(Parsed::Complete { value: Request::Usual(usual), consumed: input.len() - rest.len() });
     }
     parse_other(input, limits, progress)
-}
-
-/// The two requests that matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Usual<'a> {
-    /// `GET key`, any letter case.
-    Get {
-        /// Key to read.
-        key: &'a [u8],
-    },
-    /// `SET key value` without options, any letter case.
-    Set {
-        /// Key to write.
-        key: &'a [u8],
-        /// Value to store.
-        value: &'a [u8],
-    },
 }
 
 /// A `SET` whose value is still arriving, plain or with an option of two words.
@@ -113,65 +85,7 @@ pub fn incoming_set<'a>(input: &'a [u8], limits: &Limits) -> Option<IncomingSet<
     })
 }
 
-const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
 const SET_LINES: &[u8; 13] = b"*3\r\n$3\r\nSET\r\n";
-
-const GET_COUNT: u64 = u64::from_le_bytes(*b"*2\r\n$3\r\n");
-const SET_COUNT: u64 = u64::from_le_bytes(*b"*3\r\n$3\r\n");
-const GET_VERB: u64 = u64::from_le_bytes(*b"\r\nGET\r\n$");
-const SET_VERB: u64 = u64::from_le_bytes(*b"\r\nSET\r\n$");
-/// Clears the bit that tells lower case from upper case in the three letters of the verb.
-const VERB_CASE: u64 = !u64::from_le_bytes([0, 0, 0x20, 0x20, 0x20, 0, 0, 0]);
-
-/// The request at the head of `input` if it is a GET or a SET in the usual spelling, and its length. What it gives is what
-/// [`parse`] gives; `None` means only that `parse` has to look. For loops in which nearly every request is one of these.
-#[inline(always)]
-#[must_use]
-pub fn usual<'a>(input: &'a [u8], limits: &Limits) -> Option<(Usual<'a>, usize)> {
-    let head = input.first_chunk::<14>()?;
-    let count = u64::from_le_bytes(*head.first_chunk()?);
-    let verb = u64::from_le_bytes(*head.last_chunk()?) & VERB_CASE;
-    if count == GET_COUNT && verb == GET_VERB {
-        let (key, len) = short_bulk(input, head.len(), b"\r\n", limits)?;
-        Some((Usual::Get { key }, len))
-    } else if count == SET_COUNT && verb == SET_VERB {
-        let (key, at) = short_bulk(input, head.len(), b"\r\n$", limits)?;
-        let (value, len) =
-            short_bulk(input, at, b"\r\n", limits).or_else(|| long_bulk(input, at - 1, limits))?;
-        Some((Usual::Set { key, value }, len))
-    } else {
-        None
-    }
-}
-
-/// A bulk string whose one or two digits start at `at`, up to `tail`; and where that ends.
-#[inline(always)]
-fn short_bulk<'a, const N: usize>(
-    input: &'a [u8],
-    at: usize,
-    tail: &[u8; N],
-    limits: &Limits,
-) -> Option<(&'a [u8], usize)> {
-    let header = u32::from_le_bytes(*input.get(at..)?.first_chunk()?);
-    let first = (header as u8).wrapping_sub(b'0');
-    let second = ((header >> 8) as u8).wrapping_sub(b'0');
-    let (start, len) = if (header >> 16) as u16 == CRLF && (1..=9).contains(&first) && second <= 9 {
-        (at + 4, usize::from(first * 10 + second))
-    } else if (header >> 8) as u16 == CRLF && first <= 9 {
-        (at + 3, usize::from(first))
-    } else {
-        return None;
-    };
-    let end = start + len;
-    let whole = input.get(end..end + N)? == tail && len <= limits.value_len_max;
-    whole.then(|| (&input[start..end], end + N))
-}
-
-/// A bulk string of any length that starts at `at`, and where it ends.
-fn long_bulk<'a>(input: &'a [u8], at: usize, limits: &Limits) -> Option<(&'a [u8], usize)> {
-    let Ok(Bulk::Whole { start, len }) = frame::bulk(&input[at..], limits.value_len_max) else { return None };
-    Some((&input[at + start..at + len - 2], at + len))
-}
 
 /// The word `SET` and the number of its arguments pass whatever the limits say.
 const LIMIT_MIN: usize = 3;
@@ -276,26 +190,9 @@ mod tests {
     use super::*;
     use crate::resp::write;
     use alloc::vec::Vec;
-    use proptest::prelude::*;
 
     const LIMITS: Limits =
         Limits { key_len_max: 250, value_len_max: 1 << 20, args_max: 1024, line_len_max: 64 };
-
-    fn strict<'a>(input: &'a [u8], limits: &Limits) -> Result<Parsed<Request<'a>>, ParseError> {
-        parse_other(input, limits, &mut Progress::default())
-    }
-
-    fn guess_agrees(input: &[u8], limits: &Limits) {
-        if let Some((request, consumed)) = usual(input, limits) {
-            let value = Request::Usual(request);
-            assert_eq!(
-                strict(input, limits),
-                Ok(Parsed::Complete { value, consumed }),
-                "{}",
-                input.escape_ascii()
-            );
-        }
-    }
 
     fn command(words: &[&[u8]]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -304,44 +201,6 @@ mod tests {
             write::bulk(&mut out, word);
         }
         out
-    }
-
-    #[test]
-    fn guess_takes_every_usual_get_and_set() {
-        for verb in [b"GET", b"get", b"gEt"] {
-            for len in 0..100 {
-                let key = &[b'k'; 100][..len];
-                let input = command(&[verb, key]);
-                assert_eq!(usual(&input, &LIMITS), Some((Usual::Get { key }, input.len())));
-            }
-        }
-        for verb in [b"SET", b"set", b"SeT"] {
-            for len in [0, 1, 9, 10, 99, 100, 999, 1000, 65_536, 1 << 20] {
-                let (key, value) = (&b"key:000001"[..], &alloc::vec![b'v'; len][..]);
-                let input = command(&[verb, key, value]);
-                assert_eq!(usual(&input, &LIMITS), Some((Usual::Set { key, value }, input.len())));
-            }
-        }
-    }
-
-    /// Every byte of both spellings replaced by every other byte: nothing else is ever taken for them.
-    #[test]
-    fn guess_agrees_with_strict_for_every_single_byte_change() {
-        let tight = Limits { value_len_max: 10, ..LIMITS };
-        for words in [&[&b"GET"[..], b"key"][..], &[b"GET", b"key:0000001"], &[b"set", b"k", b"value0000001"]]
-        {
-            let mut input = command(words);
-            for at in 0..input.len() {
-                let kept = input[at];
-                for byte in 0..=255 {
-                    input[at] = byte;
-                    guess_agrees(&input, &LIMITS);
-                    guess_agrees(&input, &tight);
-                }
-                input[at] = kept;
-                guess_agrees(&input[..at], &LIMITS);
-            }
-        }
     }
 
     #[test]
@@ -386,25 +245,5 @@ mod tests {
             matches!(parse(&input, &LIMITS, &mut progress), Ok(Parsed::Complete { consumed, .. }) if consumed == input.len())
         );
         assert_eq!(progress, Progress::default());
-    }
-
-    proptest! {
-        #[test]
-        fn guess_agrees_with_strict_for_mutations(
-            verb in prop::sample::select(alloc::vec![&b"GET"[..], b"set", b"SET", b"gEt", b"DEL"]),
-            key in prop::collection::vec(any::<u8>(), 0..120),
-            value in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
-            mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
-            value_len_max in 0_usize..320,
-        ) {
-            let mut words = alloc::vec![verb, &key];
-            words.extend(value.as_deref());
-            let mut input = command(&words);
-            for (at, byte) in mutations {
-                let at = at.index(input.len());
-                input[at] = byte;
-            }
-            guess_agrees(&input, &Limits { value_len_max, ..LIMITS });
-        }
     }
 }

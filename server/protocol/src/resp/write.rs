@@ -13,6 +13,7 @@
 
 use super::{ParseError, Version};
 use crate::number;
+use crate::short::{self, Room};
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
@@ -62,6 +63,16 @@ pub fn bulk(out: &mut Vec<u8>, value: &[u8]) {
     header(out, b'$', value.len());
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// A short bulk string, and its length; none if the value is not short.
+#[inline(always)]
+#[must_use]
+pub fn short_bulk(room: &mut Room, value: &[u8]) -> Option<usize> {
+    let (line, line_len) = short::line(value.len());
+    let at = short::put_word(room, 0, line << 8 | u64::from(b'$'), 1 + line_len);
+    let at = short::put(room, at, value)?;
+    Some(short::put_text(room, at, b"\r\n"))
 }
 
 /// The header of a bulk string of `len` bytes; the caller sends those and a CRLF.

@@ -1,7 +1,8 @@
 //! What is looked at before a request is carried out, while somebody wants that: a client in a mode of its own, MONITOR, or
 //! a pause. Otherwise no request comes by here.
 
-use crabcache_protocol::resp::{Args, Request, Usual, Version};
+use crabcache_protocol::Usual;
+use crabcache_protocol::resp::{Args, Request, Version};
 
 use super::table::flags::{ADMIN, READ, WRITE};
 use super::table::{self, Found};

@@ -1,6 +1,7 @@
 //! A command is carried out: counted, and timed where it takes longer than a look at the clock.
 
-use crabcache_protocol::resp::{Args, Usual};
+use crabcache_protocol::Usual;
+use crabcache_protocol::resp::Args;
 
 use super::attend;
 use super::table::{Found, Run, number_of};

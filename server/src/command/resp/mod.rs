@@ -33,8 +33,8 @@ mod table;
 mod transaction;
 
 use crabcache_engine::{Expiry, Millis, Op, Put};
-use crabcache_protocol::resp::{self, Args, Request, Usual, glob, inline, write};
-use crabcache_protocol::{Limits, Parsed};
+use crabcache_protocol::resp::{self, Args, Request, glob, inline, write};
+use crabcache_protocol::{Limits, Parsed, Usual};
 
 pub(crate) use attend::{begin_answer, end_answer};
 pub(crate) use client_list::ClientList;
@@ -50,10 +50,9 @@ pub(super) const SET: u16 = calls::SET as u16;
 use self::expiry::Moment;
 use super::Reply as AnyReply;
 use super::arrival::{self, Ends, Frame};
+use super::usual::Served;
 use crate::connection::{Connection, Dialect};
-use crate::database::begins_escaped;
-use crate::reactor::batch::Pass;
-use crate::shared::LargeValues;
+use crate::reactor::batch::{Form, Pass};
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
 pub(crate) fn serve<'a, 's>(
@@ -77,42 +76,25 @@ pub(crate) fn serve<'a, 's>(
     }
 }
 
-/// The usual requests at the head of `bytes`, while there is nothing to be asked about them ([`Pass::is_ordinary`]) but
-/// whether their keys are stored as they are.
+/// The usual requests at the head of `bytes`; gives how many bytes they had. Out of line, so that the loop has the registers to
+/// itself.
+#[inline(never)]
 fn serve_usual<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
-    let limits = &pass.shared().bounds.resp;
-    let (mut at, mut commands, mut sets) = (0, 0, 0);
-    while let Some((usual, consumed)) = resp::usual(&bytes[at..], limits) {
-        match usual {
-            Usual::Get { key } if !begins_escaped(key) => {
-                pass.push_stored(Op::get(key), AnyReply::Resp(Reply::Value));
-            }
-            Usual::Set { key, value } if !begins_escaped(key) => {
-                if value.len() > LargeValues::FROM {
-                    pass.note_large(value.len());
-                }
-                pass.push_stored(Op::put(key, value), AnyReply::Resp(Reply::Ok));
-                sets += 1;
-            }
-            _ => break,
-        }
-        at += consumed;
-        commands += 1;
-        if pass.is_full() {
-            break;
-        }
-    }
-    if at > 0 {
+    let limits = pass.shared().bounds.resp;
+    let form = Form::Resp(pass.version);
+    let read = |rest| {
+        let (usual, rest) = resp::usual(rest, &limits)?;
+        Some((usual, form, rest))
+    };
+    let Served { len, gets, sets } = super::usual::serve_usual(bytes, pass, read);
+    if len > 0 {
         // What was here was a whole request, however far the parser had come before.
         connection.input.progress = resp::Progress::default();
-    }
-    pass.executor.commands += commands;
-    pass.executor.gets += commands - sets;
-    pass.executor.sets += sets;
-    if commands > 0 {
         connection.last = if sets > 0 { calls::SET } else { calls::GET } as u16;
     }
-    at
+    pass.executor.gets += gets;
+    pass.executor.sets += sets;
+    len
 }
 
 /// The one request at the head of `bytes`, whatever it is; gives 0 if it has to stay there.

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! Pass      one walk over the turn's requests; borrows the bytes they lie in            pass.rs
-//! Batch     up to 32 operations, each with a plan: how to answer, and whose it is
+//! Batch     up to 32 operations, each with the form of its answer; and whose they are     form.rs
 //! Executor  the worker's engine handle, and the answers so far                         run.rs, received.rs, watched.rs
 //! ```
 //!
 //! Order: operations are carried out and answered in the order in which they were pushed. Whatever is no operation on
 //! one key (PING, INFO) first runs the batch ([`Pass::direct`]), so answers never overtake each other.
 
+mod form;
 mod pass;
 mod received;
 mod run;
@@ -18,35 +19,69 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crabcache_engine::{BATCH, Handle, Millis, Op};
-use crabcache_protocol::resp::Version;
 use heapless::Vec as Fixed;
 
+pub(crate) use form::{Form, Plan};
 pub(crate) use pass::Pass;
 
 use super::access::Access;
 use super::answers::Answers;
 use super::{SIMULATED, sized};
-use crate::command::Reply;
 use crate::pause::Paused;
 use crate::shared::{Seat, Shared};
 use crate::stats::Counters;
 
-/// How an operation's outcome becomes an answer.
+/// The operations of a segment end here.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    /// In which form.
-    pub(crate) reply: Reply,
-    /// For RESP.
-    pub(crate) version: Version,
-    /// Whose it is: a number of the turn's list of segments.
-    pub(crate) segment: u32,
+struct End {
+    /// Behind so many operations of the batch.
+    ops: usize,
+    /// A number of the turn's list of segments.
+    segment: usize,
 }
 
 /// Operations that will be carried out together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Batch<'a> {
     ops: Fixed<Op<'a>, BATCH>,
+    /// How each of them is answered.
+    forms: [Form; BATCH],
+    /// What some of the forms name.
     plans: Fixed<Plan, BATCH>,
+    /// Of the segments that have ended: in order, each behind at least one operation of its own.
+    ends: Fixed<End, BATCH>,
+    /// The segment at hand, whose operations come behind those.
+    segment: usize,
+}
+
+impl Batch<'_> {
+    /// None yet.
+    const fn new(segment: usize) -> Self {
+        Self {
+            ops: Fixed::new(),
+            forms: [Form::Planned(0); BATCH],
+            plans: Fixed::new(),
+            ends: Fixed::new(),
+            segment,
+        }
+    }
+
+    /// Forgets them.
+    fn clear(&mut self) {
+        self.ops.clear();
+        self.plans.clear();
+        self.ends.clear();
+    }
+
+    /// How an operation is answered.
+    fn plan(&self, at: usize) -> Plan {
+        self.forms[at].plan(&self.ops[at].action, &self.plans)
+    }
+
+    /// The segment that an operation is of.
+    fn segment_of(&self, at: usize) -> usize {
+        self.ends.iter().find(|end| at < end.ops).map_or(self.segment, |end| end.segment)
+    }
 }
 
 /// The worker's way into the engine, with the answers that came of it in this turn.

@@ -3,7 +3,7 @@
 use crabcache_engine::{Action, Millis, Op, Value};
 use crabcache_protocol::resp::Version;
 
-use super::{Batch, Executor, Plan};
+use super::{Batch, End, Executor, Form, Plan};
 use crate::command::Reply;
 use crate::database::Place;
 use crate::reactor::scratch::Scratch;
@@ -13,12 +13,11 @@ use crate::stats::Counters;
 /// One walk over the requests of a turn.
 #[derive(Debug)]
 pub(crate) struct Pass<'a, 'e, 's> {
-    batch: Batch<'a>,
+    pub(super) batch: Batch<'a>,
     scratch: &'a Scratch,
     pub(crate) executor: &'e mut Executor<'s>,
     /// The version of RESP that the client at hand speaks.
     pub(crate) version: Version,
-    pub(super) segment: u32,
     /// The database of the client at hand, and where its keys are.
     database: u8,
     place: Place,
@@ -28,11 +27,10 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     /// Begins.
     pub(crate) fn new(executor: &'e mut Executor<'s>, scratch: &'a Scratch) -> Self {
         Self {
-            batch: Batch::default(),
+            batch: Batch::new(0),
             scratch,
             executor,
             version: Version::Resp2,
-            segment: 0,
             database: 0,
             place: Place::default(),
         }
@@ -40,13 +38,17 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
 
     /// Goes on to the requests of segment `segment`.
     pub(crate) fn enter(&mut self, segment: usize) {
-        self.segment = segment as u32;
+        self.batch.segment = segment;
     }
 
     /// Leaves it: what it was answered directly belongs to it, too.
     pub(crate) fn leave(&mut self) {
-        if self.batch.ops.is_empty() {
-            self.executor.ends[self.segment as usize] = self.executor.answers.len();
+        let Batch { ops, ends, segment, .. } = &mut self.batch;
+        if ops.is_empty() {
+            self.executor.ends[*segment] = self.executor.answers.len();
+        } else if ends.last().is_none_or(|end| end.ops < ops.len()) {
+            // There is room: each has an operation of its own.
+            let _ = ends.push(End { ops: ops.len(), segment: *segment });
         }
     }
 
@@ -98,15 +100,32 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
 
     /// Adds an operation whose key is as it is stored.
     #[inline]
-    pub(crate) fn push_stored(&mut self, op: Op<'a>, reply: Reply) {
-        let plan = Plan { reply, version: self.version, segment: self.segment };
+    fn push_stored(&mut self, op: Op<'a>, reply: Reply) {
+        let form = Form::of(&op.action, reply, self.version).unwrap_or_else(|| {
+            let number = self.batch.plans.len() as u8;
+            // There is room: for each operation one.
+            let _ = self.batch.plans.push(Plan { reply, version: self.version });
+            Form::Planned(number)
+        });
+        let _ = self.push_usual(op, form);
+    }
+
+    /// Adds an operation whose key is as it is stored, and which is answered in this form. True if the batch was carried out
+    /// then, so that there are more answers.
+    #[inline(always)]
+    pub(crate) fn push_usual(&mut self, op: Op<'a>, form: Form) -> bool {
+        let Batch { ops, forms, .. } = &mut self.batch;
+        let at = ops.len();
         // There is room: batch_len is BATCH at most, and run empties the batch.
-        let _ = self.batch.ops.push(op);
-        let _ = self.batch.plans.push(plan);
-        // At once, so that it shows in time when the answers are as many as a turn may have.
-        if self.batch.ops.len() >= self.executor.batch_len {
+        let _ = ops.push(op);
+        if let Some(place) = forms.get_mut(at) {
+            *place = form;
+        }
+        let whole = self.batch.ops.len() >= self.executor.batch_len;
+        if whole {
             self.run();
         }
+        whole
     }
 
     /// Carries out what was gathered.
@@ -122,11 +141,10 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     {
         self.run();
         let mut aside = Pass {
-            batch: Batch::default(),
+            batch: Batch::new(self.batch.segment),
             scratch: self.scratch,
             executor: &mut *self.executor,
             version: self.version,
-            segment: self.segment,
             database: self.database,
             place: self.place,
         };

@@ -33,7 +33,7 @@ impl<'s> Executor<'s> {
     }
 
     /// Stores what was received, and answers; waits for room as long as a batch does. The batch must have been run.
-    fn store(&mut self, mut reservation: Reservation<'s>, condition: Condition, plan: &Plan) {
+    fn store(&mut self, mut reservation: Reservation<'s>, condition: Condition, plan: &Plan, segment: usize) {
         let key = reservation.key().to_vec();
         let op = Op { key: &key, action: Action::Put(Put { condition, ..Put::default() }) };
         let mut pause = PAUSE_MIN;
@@ -41,7 +41,7 @@ impl<'s> Executor<'s> {
             match self.handle.commit(self.now, reservation, condition) {
                 Ok(outcome) => {
                     if self.watched && changes(&op, &outcome) {
-                        let author = self.authors.get(plan.segment as usize).copied();
+                        let author = self.authors.get(segment).copied();
                         tell_of_change(self.shared, self.tracked, op.key, author);
                     }
                     return self.answers.answer(&op, plan, outcome);
@@ -66,7 +66,7 @@ impl<'s> Pass<'_, '_, 's> {
             self.note_large(len);
         }
         self.note_write();
-        let plan = Plan { reply, version: self.version, segment: self.segment };
-        self.executor.store(reservation, condition, &plan);
+        let plan = Plan { reply, version: self.version };
+        self.executor.store(reservation, condition, &plan, self.batch.segment);
     }
 }

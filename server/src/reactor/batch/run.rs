@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use crabcache_engine::{Action, Op, Outcome, Sink, StoreError, Value};
+use crabcache_engine::{Action, BATCH, Op, Outcome, Sink, StoreError, Value};
 
 use super::watched::{changes, tell_of_change};
-use super::{Batch, Executor, Plan};
+use super::{Batch, End, Executor};
 use crate::reactor::answers::Answers;
 
 /// Turns in which nothing is lent after a write that found no room.
@@ -18,20 +18,45 @@ const ABSTAINED: u32 = 64;
 pub(super) const PAUSE_MIN: Duration = Duration::from_micros(20);
 const PAUSE_MAX: Duration = Duration::from_millis(1);
 
-/// Writes the answers of a batch while it is carried out.
+/// Writes the answers of a batch, or of the rest of one, while it is carried out.
 struct Answering<'b, 's> {
-    ops: &'b [Op<'b>],
-    plans: &'b [Plan],
+    batch: &'b Batch<'b>,
+    /// Operations of the batch before these.
+    before: usize,
     answers: &'b mut Answers<'s>,
-    ends: &'b mut Vec<usize>,
+    /// The segments that end among these operations.
+    ends: &'b [End],
+    /// The last operation of the next segment to end.
+    last: usize,
+    /// Where in the answers those end that have ended.
+    positions: &'b mut [usize],
 }
 
 impl Answering<'_, '_> {
-    /// The answers so far belong to this segment, and those before.
+    /// Finds out which operation is the last one of a segment.
+    #[inline]
+    fn look_ahead(&mut self) {
+        self.last = self.ends.first().map_or(usize::MAX, |end| end.ops - 1);
+    }
+
+    /// Writes an answer that is not a short one.
+    #[inline(never)]
+    fn answer(&mut self, at: usize, outcome: Outcome<'_>) {
+        if let Some(op) = self.batch.ops.get(at) {
+            self.answers.answer(op, &self.batch.plan(at), outcome);
+        }
+        self.end(at);
+    }
+
+    /// An operation has been answered: perhaps its segment ends.
     #[inline(always)]
-    fn end(&mut self, plan: &Plan) {
-        if let Some(end) = self.ends.get_mut(plan.segment as usize) {
-            *end = self.answers.len();
+    fn end(&mut self, at: usize) {
+        if at == self.last
+            && let Some((end, ends)) = self.ends.split_first()
+        {
+            self.positions[end.segment] = self.answers.len();
+            self.ends = ends;
+            self.look_ahead();
         }
     }
 }
@@ -39,23 +64,28 @@ impl Answering<'_, '_> {
 impl Sink for Answering<'_, '_> {
     #[inline(always)]
     fn take(&mut self, number: usize, outcome: Outcome<'_>) {
-        let (Some(op), Some(plan)) = (self.ops.get(number), self.plans.get(number)) else { return };
-        self.answers.answer(op, plan, outcome);
-        self.end(plan);
+        self.answer(self.before + number, outcome);
     }
 
     #[inline(always)]
     fn hit(&mut self, number: usize, value: Value<'_>) {
-        let (Some(op), Some(plan)) = (self.ops.get(number), self.plans.get(number)) else { return };
-        self.answers.hit(op, plan, value);
-        self.end(plan);
+        let at = self.before + number;
+        // The rest of a division instead of a comparison: there are no more operations than that.
+        if self.answers.short_hit(self.batch.forms[at % BATCH], &self.batch.ops, at, &value) {
+            self.end(at);
+        } else {
+            self.answer(at, Outcome::Hit(value));
+        }
     }
 
     #[inline(always)]
     fn replaced(&mut self, number: usize, old: Value<'_>) {
-        let (Some(op), Some(plan)) = (self.ops.get(number), self.plans.get(number)) else { return };
-        self.answers.replaced(op, plan, old);
-        self.end(plan);
+        let at = self.before + number;
+        if self.answers.short_success(self.batch.forms[at % BATCH]) {
+            self.end(at);
+        } else {
+            self.answer(at, Outcome::Stored { old: Some(old) });
+        }
     }
 }
 
@@ -69,8 +99,7 @@ impl Executor<'_> {
         while done < batch.ops.len() {
             done = self.insist(batch, done);
         }
-        batch.ops.clear();
-        batch.plans.clear();
+        batch.clear();
         if self.answers.lent.is_empty() {
             self.handle.quiescent(self.now);
             self.lend();
@@ -103,9 +132,20 @@ impl Executor<'_> {
         if self.watched && self.may_change_watched(&batch.ops[first..]) {
             return self.execute_watched(batch, first);
         }
-        let Self { handle, answers, ends, now, .. } = self;
-        let (ops, plans) = (&batch.ops[first..], &batch.plans[first..]);
-        first + handle.execute_into(*now, ops, &mut Answering { ops, plans, answers, ends })
+        let Self { handle, answers, ends: positions, now, .. } = self;
+        let ends = &batch.ends[batch.ends.partition_point(|end| end.ops <= first)..];
+        let mut sink = Answering { batch, before: first, answers, ends, last: 0, positions };
+        sink.look_ahead();
+        let done = handle.execute_into(*now, &batch.ops[first..], &mut sink);
+        answers.gather();
+        first + done
+    }
+
+    /// So many operations of the batch have been answered: perhaps a segment ends.
+    pub(super) fn end(&mut self, batch: &Batch<'_>, ops: usize) {
+        if let Some(end) = batch.ends.iter().find(|end| end.ops == ops) {
+            self.ends[end.segment] = self.answers.len();
+        }
     }
 
     /// Goes on from an operation that found no room, as soon as there is some. Once patience has ended it is refused;
@@ -124,9 +164,8 @@ impl Executor<'_> {
                 break;
             }
         }
-        let plan = &batch.plans[at];
-        self.answers.answer(&batch.ops[at], plan, Outcome::Refused(StoreError::Pressure));
-        self.ends[plan.segment as usize] = self.answers.len();
+        self.answers.answer(&batch.ops[at], &batch.plan(at), Outcome::Refused(StoreError::Pressure));
+        self.end(batch, at + 1);
         self.seat.counters.no_room.add(1);
         at + 1
     }

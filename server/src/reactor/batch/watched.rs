@@ -17,16 +17,16 @@ impl Executor<'_> {
     /// As `execute`, one by one: what came of each has to be known.
     #[cold]
     pub(super) fn execute_watched(&mut self, batch: &Batch<'_>, first: usize) -> usize {
-        for (at, (op, plan)) in batch.ops.iter().zip(&batch.plans).enumerate().skip(first) {
+        for (at, op) in batch.ops.iter().enumerate().skip(first) {
             let outcome = self.handle.apply(self.now, op);
             if let Outcome::Refused(StoreError::Pressure) = outcome {
                 return at;
             }
             let changed = changes(op, &outcome);
-            self.answers.answer(op, plan, outcome);
-            self.ends[plan.segment as usize] = self.answers.len();
+            self.answers.answer(op, &batch.plan(at), outcome);
+            self.end(batch, at + 1);
             if changed {
-                let author = self.authors.get(plan.segment as usize).copied();
+                let author = self.authors.get(batch.segment_of(at)).copied();
                 tell_of_change(self.shared, self.tracked, op.key, author);
             }
         }

@@ -1,0 +1,165 @@
+//! The usual spellings of GET and SET, by fixed offsets.
+//!
+//! ```text
+//! 0       4       8           14  18
+//! *2 \r\n $3 \r\n GET \r\n $  32 \r\n ...32 bytes... \r\n
+//! ^--- u64 at 0 --^                       the verb's letters are compared without their case bit
+//!             ^--- u64 at 6 ---^
+//! ```
+//! Invariant: a guess that succeeds gives what the strict parser gives (tested for all prefixes and mutations).
+
+use super::frame::{self, Bulk};
+use crate::number::two_digits;
+use crate::{Limits, Usual};
+
+const GET_COUNT: u64 = u64::from_le_bytes(*b"*2\r\n$3\r\n");
+const SET_COUNT: u64 = u64::from_le_bytes(*b"*3\r\n$3\r\n");
+const GET_VERB: u64 = u64::from_le_bytes(*b"\r\nGET\r\n$");
+const SET_VERB: u64 = u64::from_le_bytes(*b"\r\nSET\r\n$");
+/// Clears the bit that tells lower case from upper case in the three letters of the verb.
+const VERB_CASE: u64 = !u64::from_le_bytes([0, 0, 0x20, 0x20, 0x20, 0, 0, 0]);
+
+/// Where the first argument's length begins.
+const KEY_AT: usize = 14;
+/// A bulk string of two digits is no longer than this; tighter limits are for the strict parser.
+const SHORT_LEN_MAX: usize = 99;
+
+/// The request at the head of `input` if it is a GET or a SET in the usual spelling, and what follows it. What it gives is
+/// what [`parse`](super::parse) gives; `None` means only that `parse` has to look. For loops in which nearly every request is
+/// one of these.
+#[inline(always)]
+#[must_use]
+pub fn usual<'a>(input: &'a [u8], limits: &Limits) -> Option<(Usual<'a>, &'a [u8])> {
+    // The shortest of them is longer than this.
+    let head = input.first_chunk::<18>()?;
+    if limits.value_len_max < SHORT_LEN_MAX {
+        return None;
+    }
+    let count = u64::from_le_bytes(*head.first_chunk()?);
+    let verb = u64::from_le_bytes(*head[6..].first_chunk()?) & VERB_CASE;
+    if count == GET_COUNT && verb == GET_VERB {
+        let (key, rest) = short_bulk(input, KEY_AT, b"\r\n")?;
+        Some((Usual::Get { key }, rest))
+    } else if count == SET_COUNT && verb == SET_VERB {
+        let (key, rest) = short_bulk(input, KEY_AT, b"\r\n$")?;
+        let (value, rest) = short_bulk(rest, 0, b"\r\n")
+            .or_else(|| long_bulk(&input[input.len() - rest.len() - 1..], limits.value_len_max))?;
+        Some((Usual::Set { key, value }, rest))
+    } else {
+        None
+    }
+}
+
+/// A bulk string whose one or two digits start at `at` and which `tail` follows; and what comes behind that.
+#[inline(always)]
+fn short_bulk<'a, const N: usize>(
+    input: &'a [u8],
+    at: usize,
+    tail: &[u8; N],
+) -> Option<(&'a [u8], &'a [u8])> {
+    let (len, digits) = two_digits(*input.get(at..)?.first_chunk()?)?;
+    let start = at + digits;
+    let end = start + len;
+    if input.get(end..end + N)? != tail {
+        return None;
+    }
+    Some((&input[start..end], &input[end + N..]))
+}
+
+/// A bulk string of any length, and what follows it.
+#[inline(never)]
+fn long_bulk(input: &[u8], len_max: usize) -> Option<(&[u8], &[u8])> {
+    let Ok(Bulk::Whole { start, len }) = frame::bulk(input, len_max) else { return None };
+    Some((&input[start..len - 2], &input[len..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Parsed;
+    use crate::resp::{Progress, Request, parse_other, write};
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    const LIMITS: Limits =
+        Limits { key_len_max: 250, value_len_max: 1 << 20, args_max: 1024, line_len_max: 64 };
+
+    fn guess_agrees(input: &[u8], limits: &Limits) {
+        if let Some((request, rest)) = usual(input, limits) {
+            let (value, consumed) = (Request::Usual(request), input.len() - rest.len());
+            assert_eq!(
+                parse_other(input, limits, &mut Progress::default()),
+                Ok(Parsed::Complete { value, consumed }),
+                "{}",
+                input.escape_ascii()
+            );
+        }
+    }
+
+    fn command(words: &[&[u8]]) -> Vec<u8> {
+        let mut out = Vec::new();
+        write::array(&mut out, words.len());
+        for word in words {
+            write::bulk(&mut out, word);
+        }
+        out
+    }
+
+    #[test]
+    fn guess_takes_every_usual_get_and_set() {
+        for verb in [b"GET", b"get", b"gEt"] {
+            for len in 0..100 {
+                let key = &[b'k'; 100][..len];
+                let input = command(&[verb, key]);
+                assert_eq!(usual(&input, &LIMITS), Some((Usual::Get { key }, &b""[..])));
+            }
+        }
+        for verb in [b"SET", b"set", b"SeT"] {
+            for len in [0, 1, 9, 10, 99, 100, 999, 1000, 65_536, 1 << 20] {
+                let (key, value) = (&b"key:000001"[..], &alloc::vec![b'v'; len][..]);
+                let input = command(&[verb, key, value]);
+                assert_eq!(usual(&input, &LIMITS), Some((Usual::Set { key, value }, &b""[..])));
+            }
+        }
+    }
+
+    /// Every byte of both spellings replaced by every other byte: nothing else is ever taken for them.
+    #[test]
+    fn guess_agrees_with_strict_for_every_single_byte_change() {
+        let tight = Limits { value_len_max: 10, ..LIMITS };
+        for words in [&[&b"GET"[..], b"key"][..], &[b"GET", b"key:0000001"], &[b"set", b"k", b"value0000001"]]
+        {
+            let mut input = command(words);
+            for at in 0..input.len() {
+                let kept = input[at];
+                for byte in 0..=255 {
+                    input[at] = byte;
+                    guess_agrees(&input, &LIMITS);
+                    guess_agrees(&input, &tight);
+                }
+                input[at] = kept;
+                guess_agrees(&input[..at], &LIMITS);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn guess_agrees_with_strict_for_mutations(
+            verb in prop::sample::select(alloc::vec![&b"GET"[..], b"set", b"SET", b"gEt", b"DEL"]),
+            key in prop::collection::vec(any::<u8>(), 0..120),
+            value in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+            mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            value_len_max in 0_usize..320,
+        ) {
+            let mut words = alloc::vec![verb, &key];
+            words.extend(value.as_deref());
+            let mut input = command(&words);
+            for (at, byte) in mutations {
+                let at = at.index(input.len());
+                input[at] = byte;
+            }
+            guess_agrees(&input, &Limits { value_len_max, ..LIMITS });
+        }
+    }
+}
