@@ -206,11 +206,12 @@ Examples:
 
 const TOP_EXAMPLES: &str = "\
 Examples:
-  crabcache-cli --addr redis://127.0.0.1:7001 top
-  crabcache-cli --addr redis://127.0.0.1:7001 top --watch --keys 20
+  crabcache-cli top
+  crabcache-cli top --watch --keys 20
+  crabcache-cli --addr redis://127.0.0.1:6379 top
 
-It is a sample that MONITOR takes, so it sees clients of RESP. While it is taken the server has more to do: a tenth of a
-second, or 100,000 requests, at a time.";
+It is a sample of a tenth of a second, and of a few thousand requests at most. Over redis:// it is taken with MONITOR, of
+100,000 requests at most: the server has more to do meanwhile, and a CrabCache shows there what clients of RESP ask for.";
 
 const BENCH_EXAMPLES: &str = "\
 Examples:

@@ -116,6 +116,9 @@ fn one_connection<'k>(
     Ok(tally)
 }
 
+/// Longer trips count as this, in nanoseconds.
+const TRIP_MAX: u64 = 60_000_000_000;
+
 fn histogram() -> Result<Histogram<u64>, Failure> {
-    Histogram::new(3).map_err(|error| Failure::Wrong(error.to_string()))
+    Histogram::new_with_max(TRIP_MAX, 3).map_err(|error| Failure::Wrong(error.to_string()))
 }

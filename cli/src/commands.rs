@@ -15,6 +15,7 @@ use crate::args::{Action, Arguments, PutArguments};
 use crate::bench::bench;
 use crate::console::{Console, stats_json, with_bytes};
 use crate::failure::Failure;
+use crate::top::{sample, top};
 use crate::watch::watch;
 
 type Answer = Result<bool, Failure>;
@@ -54,9 +55,7 @@ pub(crate) fn run(client: &Client, console: &mut Console, command: Action) -> An
             Ok(true)
         }
         Action::Stats { .. } => stats(console, &client.stats()?),
-        Action::Top(_) => Err(Failure::Wrong(
-            "top is taken from MONITOR, which is RESP's: try --addr redis://host:port".to_owned(),
-        )),
+        Action::Top(arguments) => top(console, arguments, |interrupt| sample(client, interrupt)),
         Action::Bench(arguments) => bench(client, console, &arguments),
         Action::Flush => {
             client.flush()?;

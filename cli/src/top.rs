@@ -2,15 +2,21 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crabcache_client::Client;
 use serde_json::json;
 
+use crate::args::TopArguments;
 use crate::console::{Console, is_printable, with_bytes};
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::quote::quoted;
 use crate::units::count;
-use crate::watch::{CLEAR, size};
+use crate::watch::{CLEAR, repeat, size};
 
+/// How long requests are looked at. The server pays for each that it shows.
+pub(crate) const TIME_MAX: Duration = Duration::from_millis(100);
 /// Columns before the key.
 const FIGURES_WIDTH: usize = 20;
 
@@ -18,7 +24,8 @@ const FIGURES_WIDTH: usize = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) requests: u64,
-    pub(crate) took: Duration,
+    /// Requests in a second, of those that could be seen.
+    pub(crate) per_second: f64,
     pub(crate) keys: HashMap<Vec<u8>, u64>,
 }
 
@@ -32,12 +39,45 @@ impl Sample {
     }
 }
 
+/// A sample of what a `CrabCache` server is asked for, through every protocol.
+pub(crate) fn sample(client: &Client, interrupt: &Interrupt) -> Result<Sample, Failure> {
+    let commands = || -> Result<f64, Failure> {
+        let stats = client.stats()?;
+        Ok(stats.iter().find(|(name, _)| name == "commands").and_then(|(_, n)| n.parse().ok()).unwrap_or(0.0))
+    };
+    client.sample()?; // what was noted for the last one who asked
+    let (begun, before) = (Instant::now(), commands()?);
+    interrupt.sleep_until(begun + TIME_MAX);
+    let per_second = (commands()? - before).max(0.0) / begun.elapsed().as_secs_f64().max(1e-6);
+    let mut sample = Sample { per_second, ..Sample::default() };
+    for key in client.sample()? {
+        sample.requests += 1;
+        *sample.keys.entry(key).or_default() += 1;
+    }
+    Ok(sample)
+}
+
+/// Samples as often as was asked for.
+pub(crate) fn top(
+    console: &mut Console,
+    arguments: TopArguments,
+    mut sample: impl FnMut(&Interrupt) -> Result<Sample, Failure>,
+) -> Result<bool, Failure> {
+    let TopArguments { keys, watch, mut pace } = arguments;
+    if !watch {
+        pace.count = Some(1);
+    }
+    repeat(console, &pace, |console| {
+        let sample = sample(&console.interrupt)?;
+        Ok(show(console, &sample, keys)?)
+    })?;
+    Ok(true)
+}
+
 /// On a terminal in place of what was there.
-pub(crate) fn show(console: &mut Console, sample: &Sample, keys: usize) -> io::Result<()> {
-    let (share, rate) = (
-        |seen: u64| seen as f64 / sample.requests.max(1) as f64,
-        |seen: u64| seen as f64 / sample.took.as_secs_f64().max(1e-6),
-    );
+fn show(console: &mut Console, sample: &Sample, keys: usize) -> io::Result<()> {
+    let share = |seen: u64| seen as f64 / sample.requests.max(1) as f64;
+    let rate = |seen: u64| share(seen) * sample.per_second;
     if console.json {
         for (key, seen) in sample.hottest(keys) {
             let about = json!({ "share": share(seen), "per_second": rate(seen), "seen": seen });
@@ -47,8 +87,8 @@ pub(crate) fn show(console: &mut Console, sample: &Sample, keys: usize) -> io::R
     }
     let (width, height) = if console.terminal { size(console) } else { (usize::MAX, usize::MAX) };
     let clear = if console.terminal { CLEAR } else { "" };
-    let (seen, ms) = (count(sample.requests as f64), sample.took.as_millis());
-    writeln!(console.out, "{clear}{:>7} {:>11}  key ({seen} requests in {ms} ms)", "share", "per second")?;
+    let (seen, all) = (count(sample.requests as f64), count(sample.per_second));
+    writeln!(console.out, "{clear}{:>7} {:>11}  key ({seen} requests of {all}/s)", "share", "per second")?;
     for (key, seen) in sample.hottest(keys.min(height.saturating_sub(2))) {
         let key = if is_printable(key) { String::from_utf8_lossy(key).into_owned() } else { quoted(key) };
         let key: String = key.chars().take(width.saturating_sub(FIGURES_WIDTH + 1)).collect();
@@ -65,7 +105,7 @@ mod tests {
     fn the_hottest_come_first() {
         let keys =
             [("b", 2), ("a", 2), ("c", 7), ("d", 1)].map(|(key, seen)| (key.as_bytes().to_vec(), seen));
-        let sample = Sample { requests: 20, took: Duration::from_secs(1), keys: HashMap::from(keys) };
+        let sample = Sample { requests: 20, per_second: 100.0, keys: HashMap::from(keys) };
         assert_eq!(sample.hottest(3), [(&b"c"[..], 7), (b"a", 2), (b"b", 2)]);
     }
 }

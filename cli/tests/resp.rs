@@ -3,8 +3,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpListener;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -61,36 +60,6 @@ fn subscriptions_are_followed() {
     assert_eq!(lines.next(), Some(json!({"reply": ["message", "news", "hello"]})));
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-#[test]
-fn top_tells_the_keys_that_are_asked_for() {
-    let cache = Cache::start();
-    let addr = format!("redis://{}", cache.addr);
-    let mut stream = TcpStream::connect(cache.addr).unwrap();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                stream.write_all(b"GET hot\r\nSTRLEN hot\r\nGET cold\r\n").unwrap();
-                let mut answers = [0; 14]; // $-1, :0, $-1
-                stream.read_exact(&mut answers).unwrap();
-            }
-        });
-        // A sample is short: one that finds the other thread asleep sees nothing.
-        let found = (0..100).find_map(|_| {
-            let out = outcome(&addr, &["--json", "top", "--keys", "1"], "").1;
-            serde_json::from_str::<Value>(out.lines().next()?).ok()
-        });
-        stop.store(true, Ordering::Relaxed);
-        let hottest = found.expect("no request was seen");
-        assert_eq!(hottest["key"], "hot");
-        assert!(hottest["share"].as_f64().is_some_and(|share| share > 0.5), "{hottest}");
-    });
-    let table = outcome(&addr, &["top"], "").1;
-    assert!(table.contains("per second  key ("), "{table}");
-    let (code, _, err) = outcome(&cache.addr.to_string(), &["top"], "");
-    assert!(code == 2 && err.contains("--addr redis://"), "{err}");
 }
 
 /// A server that says `answer` to whatever comes, and then keeps the connection open.

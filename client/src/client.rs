@@ -227,6 +227,15 @@ impl Client {
         })
     }
 
+    /// Keys that requests of all clients were about since this was last called, one for each, and tells the server to note
+    /// more: it does so until it has a few thousand. So the first call gives old ones, if any.
+    pub fn sample(&self) -> Result<Vec<Value>> {
+        self.one(Command::Sample, |reply| match reply {
+            ReplyRef::Sample(keys) => Some(keys.iter().map(<[u8]>::to_vec).collect()),
+            _ => None,
+        })
+    }
+
     /// Removes everything.
     pub fn flush(&self) -> Result<()> {
         self.yes_or_no(Command::Flush).map(|_| ())

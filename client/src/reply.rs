@@ -80,6 +80,8 @@ pub enum Reply {
         /// The keys.
         keys: Vec<Vec<u8>>,
     },
+    /// The key of each request that was noted for SAMPLE.
+    Sample(Vec<Vec<u8>>),
     /// What PING was sent with.
     Pong(Vec<u8>),
     /// Names and values.
@@ -135,6 +137,8 @@ pub enum ReplyRef<'a> {
         /// The keys.
         keys: Keys<'a>,
     },
+    /// The key of each request that was noted for SAMPLE.
+    Sample(Keys<'a>),
     /// What PING was sent with.
     Pong(&'a [u8]),
     /// Lines of `name=value`.
@@ -163,6 +167,7 @@ pub(crate) enum Expect {
     Statuses { count: u32 },
     Lease { meta: bool },
     Keys,
+    Sample,
     Pong,
     Stats,
     Hello,
@@ -183,6 +188,7 @@ impl Expect {
             Command::MultiPut { pairs, .. } => Self::Statuses { count: pairs.len() as u32 },
             Command::Lease { meta, .. } => Self::Lease { meta: *meta },
             Command::Scan { .. } => Self::Keys,
+            Command::Sample => Self::Sample,
             _ => Self::Done,
         }
     }
@@ -255,6 +261,7 @@ impl Expect {
                 let (cursor, keys) = reply.scan()?;
                 ReplyRef::Keys { cursor, keys }
             }
+            Self::Sample => ReplyRef::Sample(reply.sample()?),
             Self::Pong => ReplyRef::Pong(reply.body),
             Self::Stats => ReplyRef::Stats(reply.body),
             Self::Hello => ReplyRef::Hello(reply.hello()?),
@@ -318,6 +325,7 @@ impl ReplyRef<'_> {
             Self::Keys { cursor, keys } => {
                 Reply::Keys { cursor: *cursor, keys: keys.iter().map(<[u8]>::to_vec).collect() }
             }
+            Self::Sample(keys) => Reply::Sample(keys.iter().map(<[u8]>::to_vec).collect()),
             Self::Pong(payload) => Reply::Pong(payload.to_vec()),
             Self::Stats(text) => Reply::Stats(parse_stats(text)),
             Self::Hello(hello) => Reply::Hello(hello.into()),

@@ -25,6 +25,7 @@ mod net;
 mod pause;
 mod pubsub;
 mod reactor;
+mod sample;
 mod server;
 mod settings;
 mod shared;

@@ -18,6 +18,7 @@ use crate::net::stream::Stream;
 use crate::pause::Pause;
 use crate::pubsub::Channels;
 use crate::reactor::{budget, sized};
+use crate::sample::Sample;
 use crate::settings::Settings;
 use crate::shutdown::Control;
 use crate::slowlog::SlowLog;
@@ -117,6 +118,8 @@ pub(crate) struct Seat {
     pub(crate) surveyed: AtomicU64,
     /// Bytes that the texts in its inbox take.
     pub(crate) mail: AtomicUsize,
+    /// The keys that it noted.
+    pub(crate) sample: Sample,
     inbox: Mutex<Vec<Message>>,
     waker: Waker,
 }
@@ -141,6 +144,7 @@ impl Seat {
             reserved: AtomicUsize::new(0),
             surveyed: AtomicU64::new(0),
             mail: AtomicUsize::new(0),
+            sample: Sample::default(),
             inbox: Mutex::default(),
             waker,
         }

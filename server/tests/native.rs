@@ -291,6 +291,28 @@ fn one_stores_anew_what_expires_soon() {
 }
 
 #[test]
+fn samples_have_the_keys_of_requests_of_every_protocol() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let mut sample = || {
+        let (status, body) = client.ask(Command::Sample);
+        assert_eq!(status, Status::Ok);
+        let keys = reply::Reply { status, opaque: 0, body: &body }.sample().expect("keys");
+        keys.iter().map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    assert!(sample().is_empty(), "nobody had asked");
+    // A worker hears of it a moment later.
+    let mut other = Client::new(&server);
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 3 {
+        other.check("SET set 1\r\nSELECT 1\r\nGET other\r\n", "+OK\r\n+OK\r\n$-1\r\n");
+        other.check("SELECT 0\r\nSTRLEN len\r\n", "+OK\r\n:0\r\n");
+        seen.extend(sample());
+    }
+    assert!(seen.iter().eq([&b"len"[..], b"other", b"set"]), "{seen:?}");
+}
+
+#[test]
 fn several_at_once_and_a_walk_by_prefix() {
     let server = start();
     let mut client = Native::new(&server);

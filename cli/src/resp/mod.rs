@@ -15,15 +15,15 @@ use serde_json::json;
 pub(crate) use address::Address;
 use connection::Connection;
 
-use crate::args::{Action, TopArguments};
+use crate::args::Action;
 use crate::commands::{completions, stats};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::interrupt::SLICE;
 use crate::known::Known;
 use crate::session::{Target, typed};
-use crate::top;
-use crate::watch::{repeat, watch};
+use crate::top::top;
+use crate::watch::watch;
 
 /// Commands of ours, which are not sent.
 const OURS: [&[u8]; 4] = [b"stats", b"top", b"completions", b"help"];
@@ -51,16 +51,11 @@ impl Resp {
                 Ok(true)
             }
             Action::Stats { .. } => stats(console, &self.info()?),
-            Action::Top(TopArguments { keys, watch, mut pace }) => {
-                if !watch {
-                    pace.count = Some(1);
-                }
+            Action::Top(arguments) => {
                 let positions = monitor::Positions::of(&mut self.connection)?;
-                repeat(console, &pace, |console| {
-                    let sample = monitor::sample(&mut self.connection, &positions, &console.interrupt)?;
-                    Ok(top::show(console, &sample, keys)?)
-                })?;
-                Ok(true)
+                top(console, arguments, |interrupt| {
+                    monitor::sample(&mut self.connection, &positions, interrupt)
+                })
             }
             Action::Completions { shell } => completions(console, shell),
             _ => Err(Failure::Wrong(

@@ -1,7 +1,7 @@
 //! A sample of the requests of a server of RESP, taken by MONITOR.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crabcache_protocol::resp::inline;
 use crabcache_protocol::resp::reply::Reply;
@@ -9,10 +9,9 @@ use crabcache_protocol::resp::reply::Reply;
 use super::connection::Connection;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::top::Sample;
+use crate::top::{Sample, TIME_MAX};
 
-/// The server pays for each request that it shows, so it does so for a moment only.
-const TIME_MAX: Duration = Duration::from_millis(100);
+/// Requests that are looked at.
 const REQUESTS_MAX: u64 = 100_000;
 
 /// Where in its arguments each command has its keys.
@@ -80,7 +79,7 @@ pub(super) fn sample(
             positions.add(&words, &mut sample);
         }
     }
-    sample.took = begun.elapsed();
+    sample.per_second = sample.requests as f64 / begun.elapsed().as_secs_f64().max(1e-6);
     connection.close();
     Ok(sample)
 }

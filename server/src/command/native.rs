@@ -61,6 +61,7 @@ enum Form {
 }
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
+#[inline(never)] // in one function with the loops of the other protocols it takes registers from theirs
 pub(crate) fn serve<'a, 's>(
     connection: &mut Connection<'s>,
     bytes: &'a [u8],
@@ -266,6 +267,7 @@ fn directly<'a>(
             let text = statistics(pass);
             reply::value(pass.direct(), opaque, text.as_bytes());
         }
+        Command::Sample => sample(opaque, pass),
         Command::Flush => {
             pass.counters().flushes.add(1);
             connection.task = Some(Box::new(Task::flush(Done::Native { opaque, quiet })));
@@ -300,6 +302,16 @@ fn directly<'a>(
         Command::Scan { prefix, cursor, count } => scan(opaque, prefix, cursor, count, pass),
         _ => reply::status(pass.direct(), opaque, Status::UnknownOperation),
     }
+}
+
+/// Answers the keys that the workers noted, and lets them note more.
+fn sample(opaque: u16, pass: &mut Pass<'_, '_, '_>) {
+    pass.run();
+    let mut keys = Vec::new();
+    for seat in &pass.shared().seats {
+        seat.sample.take(&mut keys);
+    }
+    reply::value(pass.direct(), opaque, &keys);
 }
 
 /// Most keys that one SCAN looks at, and about as many bytes of keys as it answers.

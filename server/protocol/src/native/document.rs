@@ -71,6 +71,7 @@ fn requests() -> Vec<(&'static str, Request<'static>)> {
         ("scan", 24, NOW, Command::Scan { prefix: b"a:", cursor: 0, count: 100 }),
         ("stats", 14, NOW, Command::Stats),
         ("flush", 15, NOW, Command::Flush),
+        ("sample", 25, NOW, Command::Sample),
     ]
     .into_iter()
     .map(|(name, opaque, quiet, command)| (name, Request { opaque, quiet, command }))
@@ -134,7 +135,14 @@ fn document_replies_encode_and_parse() {
         writer.cursor(out, 5);
         writer.finish(out);
     };
-    let cases: [(&str, Status, u16, Write<'_>); 19] = [
+    let sample = |out: &mut Vec<u8>| {
+        let writer = ListWriter::begin(out, 25);
+        writer.key(out, b"a");
+        writer.key(out, b"bb");
+        writer.key(out, b"a");
+        writer.finish(out);
+    };
+    let cases: [(&str, Status, u16, Write<'_>); 20] = [
         ("hello", Status::Ok, 1, &|out| reply::hello(out, 1, &hello)),
         ("ping", Status::Ok, 2, &|out| reply::value(out, 2, b"hi")),
         ("get-hit", Status::Ok, 42, &|out| reply::value(out, 42, b"world")),
@@ -152,6 +160,7 @@ fn document_replies_encode_and_parse() {
             reply::lease(out, 22, Status::Wait, 1500, Some((Some(&meta), b"v")));
         }),
         ("scan", Status::Ok, 24, &scan),
+        ("sample", Status::Ok, 25, &sample),
         ("stats", Status::Ok, 14, &|out| reply::value(out, 14, b"items=3\n")),
         ("unknown", Status::UnknownOperation, 16, &|out| reply::status(out, 16, Status::UnknownOperation)),
         ("bad-flag", bad_flag.status(), 17, &|out| reply::status(out, bad_flag.opaque(), bad_flag.status())),
@@ -188,6 +197,7 @@ fn document_replies_encode_and_parse() {
                 let leased = Leased { number: 1500, meta: Some(meta), value: Some(b"v") };
                 assert_eq!(reply.lease(true), Ok(leased));
             }
+            "sample" => assert!(reply.sample().unwrap().iter().eq([&b"a"[..], b"bb", b"a"])),
             "scan" => {
                 let (cursor, keys) = reply.scan().unwrap();
                 assert!(cursor == 5 && keys.iter().eq([b"a:1"]));

@@ -161,6 +161,7 @@ impl<'a> Request<'a> {
             Command::Ping { .. } => Opcode::Ping,
             Command::Stats => Opcode::Stats,
             Command::Flush => Opcode::Flush,
+            Command::Sample => Opcode::Sample,
             Command::Get { meta, .. } => {
                 header.flags |= if meta { flag::WANT_META } else { 0 };
                 Opcode::Get

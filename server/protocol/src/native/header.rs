@@ -133,7 +133,7 @@ impl RequestHeader {
         use flag::{CLIENT_FLAGS, KEEP_TTL, QUIET, TTL, VERSION, WANT_META};
         let both_ttls = TTL | KEEP_TTL;
         let (flags, conditions, has_key): (u8, u8, bool) = match opcode {
-            Opcode::Hello | Opcode::Ping | Opcode::Stats | Opcode::Flush => (0, 0x01, false),
+            Opcode::Hello | Opcode::Ping | Opcode::Stats | Opcode::Flush | Opcode::Sample => (0, 0x01, false),
             Opcode::MultiGet => (WANT_META, 0x01, false),
             Opcode::MultiPut => (both_ttls, 0x01, false),
             Opcode::Scan => (0, 0x01, true),
@@ -162,9 +162,13 @@ impl RequestHeader {
             return Some(Fault::Key);
         }
         let value_fits = match opcode {
-            Opcode::Get | Opcode::Delete | Opcode::Touch | Opcode::Stats | Opcode::Flush | Opcode::Stale => {
-                self.value_len == 0
-            }
+            Opcode::Get
+            | Opcode::Delete
+            | Opcode::Touch
+            | Opcode::Stats
+            | Opcode::Flush
+            | Opcode::Sample
+            | Opcode::Stale => self.value_len == 0,
             Opcode::Increment | Opcode::Lease => matches!(self.value_len, 8 | 16),
             Opcode::Scan => self.value_len == 12,
             Opcode::Hello => self.value_len >= 2,

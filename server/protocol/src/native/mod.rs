@@ -39,7 +39,7 @@ pub const REQUEST_MAGIC: u8 = 0xC1;
 /// First byte of a reply of version 1.
 pub const REPLY_MAGIC: u8 = 0xC2;
 /// What this module speaks of version 1 beyond its first form, as [`reply::Hello::features`] tells it.
-pub const FEATURES: u32 = feature::LEASE | feature::MULTI_PUT | feature::SCAN;
+pub const FEATURES: u32 = feature::LEASE | feature::MULTI_PUT | feature::SCAN | feature::SAMPLE;
 
 /// Abilities of a server, as bits.
 pub mod feature {
@@ -49,6 +49,8 @@ pub mod feature {
     pub const MULTI_PUT: u32 = 2;
     /// SCAN.
     pub const SCAN: u32 = 4;
+    /// SAMPLE.
+    pub const SAMPLE: u32 = 8;
 }
 
 /// The number on the wire that stands for "never expires".
@@ -67,6 +69,8 @@ pub enum Opcode {
     Stats = 0x03,
     /// Remove everything.
     Flush = 0x04,
+    /// Keys that requests are about.
+    Sample = 0x05,
     /// Read a value.
     Get = 0x10,
     /// Store a value.
@@ -256,6 +260,7 @@ impl Opcode {
             0x02 => Self::Ping,
             0x03 => Self::Stats,
             0x04 => Self::Flush,
+            0x05 => Self::Sample,
             0x10 => Self::Get,
             0x11 => Self::Put,
             0x12 => Self::Delete,

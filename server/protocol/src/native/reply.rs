@@ -195,7 +195,7 @@ pub const fn head(status: Status, opaque: u16, body_len: usize) -> [u8; REPLY_HE
     ReplyHeader { status, opaque, body_len: body_len as u32 }.encode()
 }
 
-/// Writes the answer to MGET, MPUT or SCAN, key by key, into a buffer. [`ListWriter::finish`] puts
+/// Writes the answer to MGET, MPUT, SCAN or SAMPLE, key by key, into a buffer. [`ListWriter::finish`] puts
 /// in the length.
 #[derive(Debug)]
 #[must_use = "the reply has no length before it is finished"]
@@ -241,7 +241,7 @@ impl ListWriter {
         }
     }
 
-    /// A key that SCAN found.
+    /// A key that SCAN found, or one of SAMPLE.
     pub fn key(&self, out: &mut Vec<u8>, key: &[u8]) {
         out.extend_from_slice(&(key.len() as u16).to_le_bytes());
         out.extend_from_slice(key);
@@ -326,6 +326,11 @@ impl<'a> Reply<'a> {
         let (cursor, keys) = self.body.split_first_chunk().ok_or(BadBody)?;
         let keys = Keys::from_wire(keys, usize::MAX, usize::MAX).map_err(|_| BadBody)?;
         Ok((u64::from_le_bytes(*cursor), keys))
+    }
+
+    /// The body of an answer to SAMPLE: a key for each request that was noted.
+    pub fn sample(&self) -> Result<Keys<'a>, BadBody> {
+        Keys::from_wire(self.body, usize::MAX, usize::MAX).map_err(|_| BadBody)
     }
 
     /// The body of an answer to MPUT: what came of each pair.

@@ -43,6 +43,8 @@ pub enum Command<'a> {
     Stats,
     /// Remove everything.
     Flush,
+    /// Answer with keys that requests were about, and note more; see [`Reply::sample`](super::Reply::sample).
+    Sample,
     /// Read a value.
     Get {
         /// The key.
@@ -357,6 +359,7 @@ fn command<'a>(
         Opcode::Ping => Command::Ping { payload: value },
         Opcode::Stats => Command::Stats,
         Opcode::Flush => Command::Flush,
+        Opcode::Sample => Command::Sample,
     })
 }
 

@@ -65,6 +65,7 @@ impl Owned {
         let command = match self.kind {
             0 => Command::Hello { version_min: self.choice, version_max: 1, client: value },
             1 => Command::Ping { payload: value },
+            2 if yes => Command::Sample,
             2 => Command::Stats,
             3 => Command::Flush,
             4 | 5 => Command::Get { key, meta: yes },

@@ -91,8 +91,8 @@ pub(crate) struct Executor<'s> {
     pub(crate) shared: &'s Shared<'s>,
     seat: &'s Seat,
     access: Access<'s>,
-    /// Whether any key is watched, and so writes have to be looked at.
-    watched: bool,
+    /// Whether operations have to be looked at: keys are noted, any key is watched, or clients keep copies.
+    observed: bool,
     /// Whether any client keeps copies, and so has to be told of writes.
     tracked: bool,
     /// The clients of this turn's segments, while some keep copies.
@@ -156,7 +156,7 @@ impl<'s> Executor<'s> {
             shared,
             seat,
             access: Access::new(&shared.seats, seat),
-            watched: false,
+            observed: false,
             tracked: false,
             authors: Vec::new(),
             attended: false,
@@ -227,14 +227,14 @@ impl<'s> Executor<'s> {
         self.access.enter(&mut self.handle);
         self.abstains = self.abstains.saturating_sub(1);
         self.lend();
-        self.look_for_watchers();
+        self.look_for_observers();
         self.look_around();
     }
 
-    /// Finds out whether writes have to be looked at.
-    fn look_for_watchers(&mut self) {
+    /// Finds out whether operations have to be looked at.
+    fn look_for_observers(&mut self) {
         self.tracked = self.shared.tracking.any();
-        self.watched = self.tracked || self.shared.watches.any();
+        self.observed = self.tracked || self.shared.watches.any() || self.seat.sample.is_wanted();
     }
 
     /// Whether somebody has to be told of writes, and who made them.

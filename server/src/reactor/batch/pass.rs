@@ -170,7 +170,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
             self.look_again();
         }
         // While this worker waited or was alone, somebody may have begun to watch.
-        self.executor.look_for_watchers();
+        self.executor.look_for_observers();
         done
     }
 

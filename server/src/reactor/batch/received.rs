@@ -40,7 +40,7 @@ impl<'s> Executor<'s> {
         loop {
             match self.handle.commit(self.now, reservation, condition) {
                 Ok(outcome) => {
-                    if self.watched && changes(&op, &outcome) {
+                    if self.observed && changes(&op, &outcome) {
                         let author = self.authors.get(segment).copied();
                         tell_of_change(self.shared, self.tracked, op.key, author);
                     }

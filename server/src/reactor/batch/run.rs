@@ -129,7 +129,7 @@ impl Executor<'_> {
     /// no room.
     #[inline]
     fn execute(&mut self, batch: &Batch<'_>, first: usize) -> usize {
-        if self.watched && self.may_change_watched(&batch.ops[first..]) {
+        if self.observed && self.observe(&batch.ops[first..]) {
             return self.execute_watched(batch, first);
         }
         let Self { handle, answers, ends: positions, now, .. } = self;
@@ -191,7 +191,7 @@ impl Executor<'_> {
         loop {
             let outcome = self.handle.apply(self.now, op);
             if !matches!(outcome, Outcome::Refused(StoreError::Pressure)) {
-                if self.watched && changes(op, &outcome) {
+                if self.observed && changes(op, &outcome) {
                     tell_of_change(self.shared, self.tracked, op.key, None);
                 }
                 return look(outcome);

@@ -1,4 +1,4 @@
-//! Writes of keys that others are to be told of: those who watch them, and those who keep copies.
+//! Operations that somebody is to be told of: those who watch keys, those who keep copies, those who want a sample.
 
 use crabcache_engine::{Action, Expiry, Op, Outcome, StoreError};
 
@@ -7,8 +7,12 @@ use crate::database;
 use crate::shared::Shared;
 
 impl Executor<'_> {
+    /// Notes keys, if there is a sample to be taken. True if what comes of these operations has to be told.
     #[cold]
-    pub(super) fn may_change_watched(&self, ops: &[Op<'_>]) -> bool {
+    pub(super) fn observe(&self, ops: &[Op<'_>]) -> bool {
+        if self.seat.sample.is_wanted() {
+            self.seat.sample.note(ops.iter().map(|op| database::split(op.key).1));
+        }
         let watches = &self.shared.watches;
         let mut writes = ops.iter().filter(|op| !matches!(op.action, Action::Get | Action::Peek));
         writes.any(|op| self.tracked || watches.may_have(op.key))
@@ -35,7 +39,7 @@ impl Executor<'_> {
 
     /// Tells those who watch keys that are there: all are about to be removed.
     pub(crate) fn will_remove_all(&mut self) {
-        if self.watched {
+        if self.observed {
             self.shared.watches.all_removed();
         }
     }
