@@ -14,6 +14,8 @@ const EXTEND: &str = "EVALSHA a4e8783852e6b949f9ef3a97212805108459a890";
 /// Laravel: add. django-redis: incr.
 const ADD: &str = "EVALSHA a08c9c69b7c07ae2485190873b90d128a23e502d";
 const INCR: &str = "EVALSHA f4a7da3e5d8ea3b46642af08427151cae0190400";
+/// aiocache: cas.
+const CAS: &str = "EVALSHA 782e993d12091daacc7a3164ddf5c4624fe56042";
 /// redsync: unlock, extend with `SetNXOnExtend`.
 const UNLOCK: &str = "EVALSHA e950836ed1e694540c503ef9972b8de518044d3b";
 const EXTEND_OR_LOCK: &str = "EVALSHA b6b55c439e02c6f52ffb8be7ec8c0d0ac816ea79";
@@ -103,6 +105,13 @@ fn items_are_added_and_counters_counted() {
     client.resp(&format!("{ADD} 1 item other 60"), "$-1\r\n");
     client.resp("GET item", "$5\r\nvalue\r\n");
     has_left(&mut client, "item", 30_000, 60_000);
+    client.resp(&format!("{CAS} 1 item new other"), ":0\r\n");
+    client.resp(&format!("{CAS} 1 item new value EX 600"), "+OK\r\n");
+    has_left(&mut client, "item", 300_000, 600_000);
+    client.resp(&format!("{CAS} 1 item value new EX x"), "-ERR value is not an integer or out of range\r\n");
+    client.resp(&format!("{CAS} 1 item value new NX 1"), "-ERR syntax error\r\n");
+    client.resp(&format!("{CAS} 1 item value new"), "+OK\r\n");
+    client.resp("TTL item", ":-1\r\n");
     client.resp(&format!("{INCR} 1 n 2"), "$-1\r\n");
     client.resp("SET n 40", "+OK\r\n");
     client.resp(&format!("{INCR} 1 n 2"), ":42\r\n");

@@ -1,11 +1,14 @@
-"""Locks and rate limits of Python's libraries, which are scripts: redis-py, redlock-py, limits."""
+"""Locks and rate limits of Python's libraries, which are scripts: redis-py, redlock-py, aiocache, limits."""
 
+import asyncio
 import sys
 import threading
 import time
 
 import redis
 import redlock
+from aiocache import Cache
+from aiocache.lock import OptimisticLock, OptimisticLockError, RedLock
 from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
@@ -53,6 +56,30 @@ held = manager.lock("red", 30_000)
 assert held and not manager.lock("red", 30_000)
 manager.unlock(held)
 assert not client.exists("red")
+
+
+async def cache_aside():
+    """aiocache: a lock, and a value that is only written if it is the one that was read."""
+    cache = Cache(Cache.REDIS, endpoint="127.0.0.1", port=port, namespace="aiocache")
+    async with RedLock(cache, "item", lease=30):
+        assert client.exists("aiocache:item-lock")
+        await cache.set("item", "one", ttl=30)
+    assert not client.exists("aiocache:item-lock")
+    async with OptimisticLock(cache, "item") as lock:
+        assert await lock.cas("two", ttl=60)
+    assert await cache.get("item") == "two" and 30 < client.ttl("aiocache:item") <= 60
+    async with OptimisticLock(cache, "item") as lock:
+        await cache.set("item", "three")
+        try:
+            await lock.cas("four")
+            raise AssertionError("it was changed")
+        except OptimisticLockError:
+            pass
+    assert await cache.get("item") == "three"
+    await cache.close()
+
+
+asyncio.run(cache_aside())
 
 limiter = FixedWindowRateLimiter(RedisStorage(f"redis://127.0.0.1:{port}"))
 limit = RateLimitItemPerMinute(3)

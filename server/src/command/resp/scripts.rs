@@ -15,7 +15,7 @@ use crabcache_protocol::resp::{Args, write};
 use sha1_smol::Sha1;
 
 use super::change::{Change, change};
-use super::expiry::{self, Unit};
+use super::expiry::{self, Moment, Unit};
 use super::reply::{self, Kind, Reply};
 use super::strings::{self, put};
 use super::{is, one, two};
@@ -42,7 +42,7 @@ const TEXT_LEN_MAX: usize = 2048;
 /// How many scripts are known.
 pub(super) const KNOWN: usize = SCRIPTS.len();
 
-const SCRIPTS: [Script; 26] = {
+const SCRIPTS: [Script; 28] = {
     const fn script(
         sha1: &'static str,
         keys: usize,
@@ -58,6 +58,9 @@ const SCRIPTS: [Script; 26] = {
         script("a4e8783852e6b949f9ef3a97212805108459a890", 1, 3, extend_if_equal),
         // redlock-py: unlock
         script("4e92fdc63815b3a0a2dd1c1df3694de73607c88d", 1, 1, delete_if_equal),
+        // aiocache: release of its lock, cas
+        script("ae3671744a5dbb24ea37ef607b8b10ac7856d43e", 1, 1, delete_if_equal),
+        script("782e993d12091daacc7a3164ddf5c4624fe56042", 1, 2, replace_if_equal),
         // Laravel: Lock::release, Cache::add
         script("647c65a442733a1aa440f99908d249d13b4d6c4a", 1, 1, delete_if_equal),
         script("a08c9c69b7c07ae2485190873b90d128a23e502d", 1, 2, add),
@@ -304,6 +307,26 @@ fn set_if_equal_or_absent<'a>(call: Call<'a>, pass: &mut Pass<'a, '_, '_>) {
         set(call, Condition::Always, Reply::Ok, pass);
     } else {
         nil(pass);
+    }
+}
+
+/// KEYS: item. ARGV: value, the one that it replaces, and perhaps when it expires, in the words of SET. OK, or 0 if the
+/// item has another value.
+fn replace_if_equal<'a>(call: Call<'a>, pass: &mut Pass<'a, '_, '_>) {
+    if holds(call.key(), call.arg(1), pass) != Some(true) {
+        return integer(0, pass);
+    }
+    let mut moment = Moment::default();
+    let told = call.args.len() - 3 - call.keys == 4;
+    if told && !moment.take(call.arg(2), "", &mut std::iter::once(call.arg(3))) {
+        return pass.syntax_error();
+    }
+    match moment.expiry(pass.now()) {
+        Ok(expiry) => {
+            let expiry = expiry.unwrap_or(Expiry::Never);
+            put(pass, call.key(), Put { value: call.arg(0), expiry, ..Put::default() }, Reply::Ok);
+        }
+        Err(fault) => fault.answer(pass, "set"),
     }
 }
 
