@@ -269,6 +269,19 @@ impl Client {
 
     /// Starts a thread that does [`Client::maintain`] after each `interval`, and then hands the figures to `export`.
     ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = crabcache_client::Client::connect("127.0.0.1:7001")?;
+    /// let _maintenance = client.maintain_every(Duration::from_secs(5), |stats| {
+    ///     for (name, figure) in stats.figures() {
+    ///         println!("crabcache_client_{name} {figure}"); // or wherever they are to go
+    ///     }
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// If the system does not give a thread.
     pub fn maintain_every(

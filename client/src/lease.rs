@@ -73,6 +73,16 @@ impl Client {
     /// computed value could not be stored is no error, but is counted:
     /// [`PoolStats::unstored`](crate::PoolStats::unstored).
     ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn render(page: u32) -> String { page.to_string() }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = crabcache_client::Client::connect("127.0.0.1:7001")?;
+    /// let page = client.get_or_put_with("page:7", Some(Duration::from_mins(5)), || render(7))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Leased`] if somebody else does not store a value within the request timeout, and those of
     /// [`Client::get`]; then `compute` was not called.
