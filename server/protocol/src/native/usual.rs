@@ -11,7 +11,7 @@ const PLAIN_GET: u32 = u32::from_le_bytes([REQUEST_MAGIC, Opcode::Get as u8, 0, 
 const PLAIN_PUT: u32 = u32::from_le_bytes([REQUEST_MAGIC, Opcode::Put as u8, 0, condition::ALWAYS]);
 
 /// The request at the start of `input` if it is a GET or a PUT without flags that is all here: with its opaque number and what
-/// follows it. What it gives is what [`parse`] gives; `None` means only that `parse` has to look. For loops in which nearly
+/// follows it. What it gives is what [`parse`](super::request::parse) gives; `None` means only that that has to look. For loops in which nearly
 /// every request is one of these.
 #[inline(always)]
 #[must_use]
