@@ -9,6 +9,7 @@ use crate::evict::{MakeRoom, is_exempt};
 use crate::guard::Value;
 use crate::item::{Item, NewItem};
 use crate::local::Local;
+use crate::observer::Observer;
 use crate::op::{Action, Condition, Op, Outcome};
 use crate::ops::{Place, Target};
 use crate::reservation::Reservation;
@@ -33,6 +34,12 @@ pub struct Handle<'c> {
 impl<'c> Handle<'c> {
     pub(crate) fn new(local: Local<'c>) -> Self {
         Self { local, not_sync: PhantomData }
+    }
+
+    /// From here on `observer` is told of each item that this handle evicts, or finds expired and removes; or nobody is.
+    /// One that is overwritten, deleted or flushed was asked for. Other handles have observers of their own.
+    pub fn observe(&mut self, observer: Option<&'c dyn Observer>) {
+        self.local.observer = observer;
     }
 
     /// Executes `ops` in order, [`BATCH`](crate::BATCH) at a time: hashes and prefetches those, then executes each.

@@ -38,6 +38,7 @@ mod local;
 mod mark;
 #[cfg(all(test, loom))]
 mod models;
+mod observer;
 mod op;
 mod ops;
 #[cfg(all(test, not(loom)))]
@@ -62,6 +63,7 @@ pub use config::Config;
 pub use error::{NoHandle, OpenError, StoreError};
 pub use guard::Value;
 pub use handle::Handle;
+pub use observer::Observer;
 pub use op::{
     Action, Condition, Count, Delta, End, Invalidate, Lease, Op, Outcome, Put, Recache, TouchCondition,
 };

@@ -22,6 +22,9 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error),
     };
     say(&running);
+    for warning in running.warnings() {
+        say(&format_args!("crabcache-server: warning: {warning}"));
+    }
     match running.join() {
         Ok(()) => {
             say(&"crabcache stopped");

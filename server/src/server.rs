@@ -34,6 +34,7 @@ pub struct Server;
 #[derive(Debug)]
 pub struct Running {
     ready: Ready,
+    warnings: Vec<String>,
     control: Arc<Control>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -84,6 +85,7 @@ impl Server {
         if config.workers == 0 {
             config.workers = cores::usable().min(Config::WORKERS_MAX);
         }
+        let warnings = config.warnings(memory::usable());
         memory::return_large_buffers();
         let files = limits::raise_open_files(config.connections_max.saturating_add(SPARE_FILES));
         config.connections_max = config.connections_max.min(files.saturating_sub(SPARE_FILES).max(1));
@@ -113,7 +115,7 @@ impl Server {
             .spawn(move || serve(config, addresses, acceptor, region, theirs, &tell))
             .map_err(ServerError::System)?;
         match told.recv() {
-            Ok(Ok(ready)) => Ok(Running { ready, control, thread }),
+            Ok(Ok(ready)) => Ok(Running { ready, warnings, control, thread }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ended(thread).err().unwrap_or(ServerError::Panicked)),
         }
@@ -125,6 +127,12 @@ impl Running {
     #[must_use]
     pub fn addresses(&self) -> &[Listen] {
         &self.ready.addresses
+    }
+
+    /// What the person who started it may not have meant, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// How many workers it has.

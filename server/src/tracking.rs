@@ -8,8 +8,8 @@
 //! of another worker either is over or knows. A key is noted before it is read, and looked up after it was written: a
 //! change that the read has not seen finds the note.
 //!
-//! When a key that was read expires, is noted with it, so that its readers are told then, within a second. Who asked for all
-//! changes is not; and of items that the engine removes to make room nobody is: their copies are right.
+//! When a key that was read expires, is noted with it, so that its readers are told then, within a second. Items that the
+//! engine evicts, or finds expired and removes, are told of by an observer, which its handles have only while somebody tracks.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -17,11 +17,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::RandomState;
-use crabcache_engine::Millis;
+use crabcache_engine::{Millis, Observer};
 use crabcache_protocol::resp::{Version, write};
 use hashbrown::HashMap;
 
 use crate::connection::client::Client;
+use crate::database;
 use crate::mail::Text;
 use crate::shared::Shared;
 
@@ -189,6 +190,12 @@ impl Tracking {
         });
     }
 
+    /// Tells those who keep copies of `key` that it has gone by itself.
+    fn gone(&self, shared: &Shared<'_>, key: &[u8]) {
+        // Nobody has this number.
+        self.changed(shared, key, 0);
+    }
+
     /// Tells all that every key has changed.
     pub(crate) fn flushed(&self, shared: &Shared<'_>) {
         if !self.any() {
@@ -224,6 +231,12 @@ const READER: usize = size_of::<u64>();
 
 /// Prefixes that one client may ask for: each write looks at all of them.
 pub(crate) const PREFIXES_MAX: usize = 128;
+
+impl Observer for Shared<'_> {
+    fn gone(&self, stored: &[u8]) {
+        self.tracking.gone(self, database::split(stored).1);
+    }
+}
 
 /// `order` and `deadlines` may have so many more entries than twice those that count.
 const SLACK: usize = 64;

@@ -193,3 +193,48 @@ fn copies_of_keys_that_expire_go_with_them() {
     writer.resp("PERSIST b", ":1\r\n");
     reader.expect(invalidation("b"));
 }
+
+#[test]
+fn copies_of_keys_that_make_room_for_others_go_with_them() {
+    let server = support::start_with(support::Config { memory_bytes: 4 << 20, ..support::config() });
+    let (mut reader, mut all, mut writer) = (third(&server), third(&server), Client::new(&server));
+    let value = vec![b'v'; 3000];
+    let fill = |writer: &mut Client, name: &str| {
+        for round in 0..500 {
+            let sets =
+                (0..10).flat_map(|at| resp(&[b"SET", format!("{name}{round}:{at}").as_bytes(), &value]));
+            writer.send(sets.collect::<Vec<u8>>());
+            for _ in 0..10 {
+                writer.line();
+            }
+        }
+    };
+    // Newcomers to a full cache go first.
+    fill(&mut writer, "before");
+    writer.check(resp(&[b"SET", b"victim", &value]), "+OK\r\n");
+    reader.resp("CLIENT TRACKING ON", "+OK\r\n");
+    reader.resp("STRLEN victim", ":3000\r\n");
+    all.resp("CLIENT TRACKING ON BCAST PREFIX victim", "+OK\r\n");
+    fill(&mut writer, "behind");
+    writer.resp("EXISTS victim", ":0\r\n");
+    reader.expect(invalidation("victim"));
+    all.expect(invalidation("victim"));
+    expect_nothing(&mut reader);
+    expect_nothing(&mut all);
+}
+
+#[test]
+fn who_asks_for_all_changes_is_told_of_keys_that_expire() {
+    let server = start();
+    let (mut all, mut writer) = (third(&server), Client::new(&server));
+    all.resp("CLIENT TRACKING ON BCAST PREFIX a PREFIX b", "+OK\r\n");
+    writer.resp("SET a 1 PX 50", "+OK\r\n");
+    all.expect(invalidation("a"));
+    all.expect(invalidation("a"));
+    // Also where somebody comes across it first.
+    writer.resp("SET b 1 PX 1", "+OK\r\n");
+    std::thread::sleep(Duration::from_millis(5));
+    writer.resp("DEL b", ":0\r\n");
+    all.expect(invalidation("b").repeat(2));
+    expect_nothing(&mut all);
+}

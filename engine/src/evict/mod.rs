@@ -135,6 +135,7 @@ impl<'c> Evictor<'_, 'c> {
         } else {
             counters.evictions += 1;
         }
+        self.local.tell_gone(item.key());
         Ok(true)
     }
 

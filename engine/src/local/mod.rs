@@ -10,6 +10,7 @@ pub(crate) use room::Next;
 use crate::arch::Work;
 use crate::arena::spare::Spares;
 use crate::config::Config;
+use crate::observer::Observer;
 use crate::reclaim::Participant;
 use crate::shared::Shared;
 use crate::stats::Counters;
@@ -36,6 +37,8 @@ pub(crate) struct Local<'c> {
     /// Handles that were online at the last quiescent state, as far as it is known. Alone, what is retired can be used again in
     /// the next turn.
     online: u32,
+    /// Is told of what this handle finds expired or evicts.
+    pub(crate) observer: Option<&'c dyn Observer>,
 }
 
 impl<'c> Local<'c> {
@@ -55,9 +58,17 @@ impl<'c> Local<'c> {
             taken: 0,
             demand: 0,
             online: 2,
+            observer: None,
         };
         local.participant.online();
         Some(local)
+    }
+
+    /// Tells the observer that the item of `key` has gone.
+    pub(crate) fn tell_gone(&self, key: &[u8]) {
+        if let Some(observer) = self.observer {
+            observer.gone(key);
+        }
     }
 
     pub(crate) fn leave(&mut self) {

@@ -169,6 +169,9 @@ fn recover<'c>(
 fn account<'c>(local: &mut Local<'c>, target: &Target<'c, '_>, was_there: bool, was_live: bool, did: Did) {
     if was_there && !was_live {
         local.counters.expirations += 1;
+        if did != Did::Put {
+            local.tell_gone(target.key);
+        }
     }
     match did {
         Did::Kept => local.counters.removed += u64::from(was_there),

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod listen;
 pub mod size;
+mod warnings;
 
 use std::fmt;
 

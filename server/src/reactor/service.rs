@@ -251,6 +251,8 @@ impl<'s> Service<'s> {
             self.pausing = false;
             self.enqueue_all(|connection| std::mem::take(&mut connection.paused));
         }
+        // What goes from here on is told to those who keep copies.
+        self.executor.look_for_observers();
         let handle = self.executor.handle();
         // Once per turn, whatever it was spent on: others wait for this to use their memory again.
         handle.quiescent(wall);

@@ -2,7 +2,9 @@
 //! less. A container with two cores' quota on a machine of 64 must not start 64 workers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::cgroup;
 
 /// Cores that this process may use; at least one.
 #[must_use]
@@ -25,42 +27,7 @@ fn affinity() -> Option<usize> {
 
 /// The quota of this process' control groups in whole cores, rounded up; none where nothing limits it.
 fn quota() -> Option<usize> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let mut least: Option<f64> = None;
-    for line in groups.lines() {
-        let mut fields = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
-            continue;
-        };
-        let found = if controllers.is_empty() {
-            along(Path::new("/sys/fs/cgroup"), path, quota_v2)
-        } else if controllers.split(',').any(|name| name == "cpu") {
-            along(Path::new("/sys/fs/cgroup/cpu"), path, quota_v1)
-                .or_else(|| along(Path::new("/sys/fs/cgroup/cpu,cpuacct"), path, quota_v1))
-        } else {
-            None
-        };
-        least = match (least, found) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-    }
-    least.map(|cores| cores.ceil() as usize)
-}
-
-/// The smallest quota from the group at `path` up to the root. Inside a container the path may not exist below its
-/// own mount of the tree; then only the root is looked at.
-fn along(root: &Path, path: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
-    let mut at: PathBuf = root.join(path.trim_start_matches('/'));
-    let mut least: Option<f64> = None;
-    loop {
-        if let Some(cores) = read(&at) {
-            least = Some(least.map_or(cores, |least| least.min(cores)));
-        }
-        if at == root || !at.pop() {
-            return least;
-        }
-    }
+    cgroup::least("cpu", quota_v2, quota_v1).map(|cores| cores.ceil() as usize)
 }
 
 fn quota_v2(group: &Path) -> Option<f64> {

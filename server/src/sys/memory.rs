@@ -3,8 +3,12 @@
 //! Reserved but not committed (`MAP_NORESERVE`), so that resident memory follows what is stored; in huge pages where
 //! the system has them, since random lookups in 4 KiB pages cost a TLB miss each.
 
-use std::io;
+use std::path::Path;
 use std::ptr::NonNull;
+use std::{fs, io};
+
+use super::cgroup;
+use super::usage::usage;
 
 /// Memory mapped for this process alone, given back when dropped.
 #[derive(Debug)]
@@ -91,6 +95,23 @@ pub(crate) fn return_large_buffers() {
 #[cfg(target_env = "gnu")]
 const LARGE_BUFFER: libc::c_int = 256 << 10;
 
+/// Memory that this process may use: that of the machine, or what its control groups allow, whichever is less.
+pub(crate) fn usable() -> Option<usize> {
+    let machine = usage().system_bytes as f64;
+    let allowed = cgroup::least(
+        "memory",
+        |group| limit(group, "memory.max"),
+        |group| limit(group, "memory.limit_in_bytes"),
+    );
+    let usable = allowed.map_or(machine, |allowed| allowed.min(machine));
+    (usable > 0.0).then_some(usable as usize)
+}
+
+/// A number of bytes; no limit is `max` in version 2 and a number beyond all memory in version 1.
+fn limit(group: &Path, file: &str) -> Option<f64> {
+    fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()
+}
+
 fn page_size() -> usize {
     // SAFETY: sysconf only reads.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
@@ -100,6 +121,11 @@ fn page_size() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_is_some_memory() {
+        assert!(usable().is_some_and(|bytes| bytes > 1 << 20));
+    }
 
     #[test]
     fn a_region_is_aligned_and_writable_to_its_end() {

@@ -18,7 +18,7 @@ mod watched;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crabcache_engine::{BATCH, Handle, Millis, Op};
+use crabcache_engine::{BATCH, Handle, Millis, Observer, Op};
 use heapless::Vec as Fixed;
 
 pub(crate) use form::{Form, Plan};
@@ -231,9 +231,13 @@ impl<'s> Executor<'s> {
         self.look_around();
     }
 
-    /// Finds out whether operations have to be looked at.
-    fn look_for_observers(&mut self) {
-        self.tracked = self.shared.tracking.any();
+    /// Finds out whether operations have to be looked at, and whether somebody is told of items that go by themselves.
+    pub(crate) fn look_for_observers(&mut self) {
+        let tracked = self.shared.tracking.any();
+        if tracked != self.tracked {
+            self.tracked = tracked;
+            self.handle.observe(tracked.then_some(self.shared as &dyn Observer));
+        }
         self.observed = self.tracked || self.shared.watches.any() || self.seat.sample.is_wanted();
     }
 
