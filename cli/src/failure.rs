@@ -88,6 +88,9 @@ impl Failure {
             Self::Io(error) => error.to_string(),
             Self::Usage(error) => error.to_string(),
             Self::Client(error @ Error::NotNative(b'-')) => format!("{error}; try --addr redis://host:port"),
+            Self::Client(error @ Error::Timeout) => {
+                format!("{error}; a Redis needs --addr redis://host:port")
+            }
             Self::Client(error) => error.to_string(),
             Self::Wrong(text) | Self::Unreachable(text) | Self::Refused(text) => text.clone(),
         }

@@ -95,6 +95,9 @@ fn errors_have_codes_and_say_why() {
             .contains("WRONGPASS")
     );
 
+    // A Redis does not answer what it takes for half a line.
+    let silent = failed(saying(b"").trim_start_matches("redis://"), &["get", "k"], 3);
+    assert!(silent.contains("no answer in time") && silent.contains("--addr redis://"), "{silent}");
     let cache = Cache::listening("resp://127.0.0.1:0");
     let addr = cache.addr.to_string();
     let err = failed(&addr, &["get", "k"], 3);

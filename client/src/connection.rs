@@ -32,8 +32,8 @@ use crate::error::{Broken, CommandError, Error, ProtocolError};
 use crate::exchange::{Exchange, Pending};
 use crate::reply::ReplyRef;
 
-/// How the client calls itself. The line end makes a server that reads lines, as those of RESP and memcached do, answer
-/// with an error instead of waiting for more.
+/// How the client calls itself. The line end makes a server that reads lines, of RESP or memcached, answer with an error
+/// instead of waiting for more (but Redis itself, which looks for it only as far as the first zero byte).
 const NAME: &str = concat!("crabcache-client/", env!("CARGO_PKG_VERSION"), "\r\n");
 /// Bytes asked of the socket at a time; more while a large reply is coming in.
 const READ_LEN: usize = 64 * 1024;

@@ -61,7 +61,6 @@ enum Form {
 }
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
-#[inline(never)] // in one function with the loops of the other protocols it takes registers from theirs
 pub(crate) fn serve<'a, 's>(
     connection: &mut Connection<'s>,
     bytes: &'a [u8],
