@@ -7,7 +7,7 @@ use std::ops::Range;
 use crabcache_engine::{Action, Millis, Op, Outcome, StoreError, Value};
 use crabcache_protocol::memcache::write as memcache_write;
 use crabcache_protocol::native::{self, Status};
-use crabcache_protocol::resp::write;
+use crabcache_protocol::resp::{Version, write};
 use crabcache_protocol::short::{self, Room};
 
 use super::batch::{Form, Plan};
@@ -142,6 +142,22 @@ impl<'s> Answers<'s> {
             Form::Resp(_) => short::text(room, b"+OK\r\n"),
             Form::Memcache { .. } => short::text(room, b"STORED\r\n"),
             Form::Native { opaque } => native::reply::short_status(room, opaque, Status::Ok, 0),
+            Form::Planned(_) => return false,
+        };
+        self.lane.add(len);
+        true
+    }
+
+    /// Writes the answer to a read that found nothing, if it is a short one.
+    #[inline]
+    pub(crate) fn short_miss(&mut self, form: Form) -> bool {
+        let Some(room) = self.lane.room() else { return false };
+        let len = match form {
+            Form::Resp(Version::Resp2) => short::text(room, b"$-1\r\n"),
+            Form::Resp(Version::Resp3) => short::text(room, b"_\r\n"),
+            Form::Memcache { last: true } => short::text(room, b"END\r\n"),
+            Form::Memcache { last: false } => 0,
+            Form::Native { opaque } => native::reply::short_status(room, opaque, Status::Miss, 0),
             Form::Planned(_) => return false,
         };
         self.lane.add(len);

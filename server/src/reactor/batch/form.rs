@@ -75,3 +75,38 @@ impl Form {
         Plan { reply, version }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crabcache_engine::Put;
+
+    use super::*;
+
+    #[test]
+    fn what_a_form_says_is_what_was_planned() {
+        let value = |last, with_cas| Reply::Memcache(memcache::Reply::Value { with_cas, last });
+        let (get, put) = (Action::Get, Action::Put(Put::default()));
+        for (action, reply, usual) in [
+            (get, Reply::Resp(resp::Reply::Value), true),
+            (put, Reply::Resp(resp::Reply::Ok), true),
+            (get, value(true, false), true),
+            (get, value(false, false), true),
+            (put, Reply::Memcache(memcache::Reply::Stored), true),
+            (get, Reply::Native(native::Reply::value(7)), true),
+            (put, Reply::Native(native::Reply::status(7)), true),
+            // A SET with GET, a `gets`, a `set` with noreply, an answer that differs.
+            (put, Reply::Resp(resp::Reply::Value), false),
+            (get, value(true, true), false),
+            (put, Reply::Memcache(memcache::Reply::Nothing), false),
+            (get, Reply::Native(native::Reply::status(7)), false),
+            (Action::Peek, Reply::Resp(resp::Reply::Value), false),
+        ] {
+            let form = Form::of(&action, reply, Version::Resp2);
+            assert_eq!(form.is_some(), usual, "{action:?} {reply:?}");
+            if let Some(form) = form {
+                let plan = form.plan(&action, &[]);
+                assert_eq!(format!("{:?}", plan.reply), format!("{reply:?}"));
+            }
+        }
+    }
+}

@@ -64,7 +64,18 @@ impl Answering<'_, '_> {
 impl Sink for Answering<'_, '_> {
     #[inline(always)]
     fn take(&mut self, number: usize, outcome: Outcome<'_>) {
-        self.answer(self.before + number, outcome);
+        let at = self.before + number;
+        let form = self.batch.forms[at % BATCH];
+        let short = match outcome {
+            Outcome::Miss => self.answers.short_miss(form),
+            Outcome::Stored { .. } => self.answers.short_success(form),
+            _ => false,
+        };
+        if short {
+            self.end(at);
+        } else {
+            self.answer(at, outcome);
+        }
     }
 
     #[inline(always)]
