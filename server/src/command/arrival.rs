@@ -11,7 +11,7 @@ use crate::reactor::batch::Pass;
 use crate::reactor::sized;
 
 /// Values from this length on are received into the arena (benches/README.md).
-const FROM: usize = sized(64 << 10);
+const FROM: usize = sized(48 << 10);
 /// A value of which less than this part is here has nothing reserved.
 const PART: usize = 8;
 /// All workers together may reserve this part of the memory for items.

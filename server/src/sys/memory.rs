@@ -85,15 +85,21 @@ unsafe impl Send for Region {}
 /// where what lies between them holds their memory, and a server's memory would grow to twice what its clients hold.
 pub(crate) fn return_large_buffers() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt only sets a number of the allocator, under its lock; the value is in its documented range.
+    // SAFETY: mallopt only sets a number of the allocator, under its lock; the values are in their documented ranges.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BUFFER);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_AT_THE_TOP);
     }
 }
 
 /// Buffers from this length on are large: longer than what a busy client usually needs.
 #[cfg(target_env = "gnu")]
 const LARGE_BUFFER: libc::c_int = 256 << 10;
+
+/// What the end of a heap may keep of freed buffers that are not large: else it goes back to the system and comes again, page
+/// by page, with each request of a client that needs one.
+#[cfg(target_env = "gnu")]
+const KEPT_AT_THE_TOP: libc::c_int = 1 << 20;
 
 /// Memory that this process may use: that of the machine, or what its control groups allow, whichever is less.
 pub(crate) fn usable() -> Option<usize> {
