@@ -120,7 +120,7 @@ pub(crate) fn answer(
                 write::array(&mut to.out, head as usize);
             }
             match found(outcome) {
-                Some(value) => write::bulk(&mut to.out, value.bytes()),
+                Some(value) => to.bulk(&value),
                 None => write::nil(&mut to.out, version),
             }
         }
