@@ -326,7 +326,13 @@ pub(crate) fn answer(to: &mut Answers<'_>, reply: Reply, key: &[u8], outcome: Ou
                 _ if too_much => to.errors += 1,
                 Outcome::Hit(value) | Outcome::Touched(value) => {
                     let cas = with_cas.then(|| value.version());
-                    write::value(&mut to.out, key, value.flags(), cas, value.bytes());
+                    if to.is_lendable(&value) {
+                        write::value_line(&mut to.out, key, value.flags(), cas, value.bytes().len());
+                        to.lend(&value);
+                        to.out.extend_from_slice(b"\r\n");
+                    } else {
+                        write::value(&mut to.out, key, value.flags(), cas, value.bytes());
+                    }
                 }
                 _ => {}
             }

@@ -413,6 +413,12 @@ pub(crate) fn answer(to: &mut Answers<'_>, reply: Reply, op: &Op<'_>, outcome: O
         return;
     }
     match (form, outcome) {
+        (Form::Value { meta: false }, Outcome::Hit(value))
+            if status == Status::Ok && to.is_lendable(&value) =>
+        {
+            to.out.extend_from_slice(&reply::head(status, opaque, value.bytes().len()));
+            to.lend(&value);
+        }
         (Form::Value { meta: false }, Outcome::Hit(value)) if status == Status::Ok => {
             reply::value(&mut to.out, opaque, value.bytes());
         }

@@ -107,13 +107,24 @@ impl<'s> Answers<'s> {
         self.lent.is_empty() && rest.end == self.out.len() && rest.len() > self.out.capacity() / 2
     }
 
+    /// Whether a value is better lent than copied, and can be.
+    #[inline]
+    pub(crate) fn is_lendable(&self, value: &Value<'_>) -> bool {
+        self.lends && value.bytes().len() >= LENT_FROM
+    }
+
+    /// Lends a value, as the next bytes of the answers.
+    pub(crate) fn lend(&mut self, value: &Value<'_>) {
+        self.lent.push(self.len(), value.arena_ref());
+    }
+
     /// Writes a value as a bulk string, or lends it.
     #[inline(never)]
     pub(crate) fn bulk(&mut self, value: &Value<'_>) {
         let bytes = value.bytes();
-        if self.lends && bytes.len() >= LENT_FROM {
+        if self.is_lendable(value) {
             write::bulk_header(&mut self.out, bytes.len());
-            self.lent.push(self.len(), value.arena_ref());
+            self.lend(value);
             self.out.extend_from_slice(b"\r\n");
         } else {
             write::bulk(&mut self.out, bytes);
