@@ -207,7 +207,8 @@ impl Incoming {
         }
         let of_tail = &input[of_value..len];
         let tail_at = (self.at + of_value).saturating_sub(self.value_len);
-        if !self.tail[tail_at..].starts_with(of_tail) {
+        // Not where there is none: with AVX-512, `memcmp` of no bytes takes 100 ns where the pointer to them is to nothing.
+        if !of_tail.is_empty() && !self.tail[tail_at..].starts_with(of_tail) {
             return Err(BadReply);
         }
         self.at += len;
