@@ -10,7 +10,7 @@
 //! that a cache can do about its speed (benches/README.md).
 
 use crate::arch::{Kernels, Work, prefetch_read};
-use crate::config::{GRANULE, offset_of};
+use crate::config::{Config, GRANULE, offset_of};
 use crate::error::StoreError;
 use crate::guard::Value;
 use crate::index::{Found, Home, Image, Lookup, Place, Word, image_granules};
@@ -41,6 +41,8 @@ struct Slot<'c> {
     level: u8,
     number: u8,
 }
+
+const _: () = assert!(Config::SHARDS_MAX <= 1 << u8::BITS, "a slot has a byte for the shard's number");
 
 type Slots<'c> = heapless::Vec<Slot<'c>, BATCH>;
 

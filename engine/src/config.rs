@@ -15,7 +15,7 @@ use crate::evict::ghost::ghost_bytes;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Number of shards, a power of two. A shard is a cache of its own with its own allocator; more of them let more
-    /// threads allocate at once, fewer of them use the memory better. Default 0: one for each 64 MiB, at most 16,
+    /// threads allocate at once, fewer of them use the memory better. Default 0: one for each 8 MiB, at most 16,
     /// and as many as it takes to address the region.
     pub shards: u32,
     /// Most handles alive at once. Each costs up to 33 KiB of the region. Default 0: one for each 256 KiB of the
@@ -70,6 +70,7 @@ pub(crate) const SHARD_ITEMS: usize = 140;
 pub(crate) const SHARD_FREE: usize = 144;
 pub(crate) const SHARD_INDEX: usize = 148;
 pub(crate) const SHARD_INDEX_FREE: usize = 152;
+pub(crate) const SHARD_ABANDONED: usize = 156;
 pub(crate) const SHARD_NURSERY: usize = 160;
 pub(crate) const SHARD_TABLE: usize = 256;
 
@@ -211,9 +212,9 @@ const fn index_chunk_bytes(chunk_shift: u32) -> usize {
     (8 << chunk_shift) + 3 * GRANULE
 }
 
-/// One for each 64 MiB, at most 16, and as many as it takes to address the region.
+/// One for each 8 MiB, at most 16, and as many as it takes to address the region.
 fn default_shards(len: usize) -> u32 {
-    let by_size = 1 << (len >> 26).clamp(1, 16).ilog2();
+    let by_size = 1 << (len >> 23).clamp(1, 16).ilog2();
     let to_address = len.div_ceil(SHARD_BYTES_MAX).next_power_of_two() as u32;
     by_size.max(to_address).min(Config::SHARDS_MAX)
 }

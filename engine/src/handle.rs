@@ -10,10 +10,10 @@ use crate::guard::Value;
 use crate::item::{Item, NewItem};
 use crate::local::Local;
 use crate::observer::Observer;
-use crate::op::{Action, Condition, Op, Outcome};
+use crate::op::{Action, Condition, Op, Outcome, Put};
 use crate::ops::{Place, Target};
 use crate::reservation::Reservation;
-use crate::time::Millis;
+use crate::time::{Expiry, Millis};
 use crate::{BATCH, KEY_LEN_MAX};
 use core::fmt;
 use core::marker::PhantomData;
@@ -236,6 +236,16 @@ impl<'c> Handle<'c> {
             return Err(reservation);
         }
         self.online();
+        if reservation.is_expired(now) {
+            // As a put of what has expired: what is there goes, if the condition holds.
+            let put = Put { expiry: Expiry::At(now), condition, ..Put::default() };
+            let outcome = self.apply(now, &Op { key: reservation.key(), action: Action::Put(put) });
+            return if matches!(outcome, Outcome::Refused(StoreError::Pressure)) {
+                Err(reservation)
+            } else {
+                Ok(outcome)
+            };
+        }
         let at = reservation.finish();
         let key = Item::load(reservation.shard(), at).key();
         let target = Target { shard: reservation.shard(), hash: reservation.hash(), key, now, hint: None };

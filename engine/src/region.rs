@@ -3,7 +3,7 @@
 //! Three kinds of access, and no memory is used for two of them at a time:
 //! - *words*, always through one atomic of one width (`word32`, `word64`);
 //! - *settled bytes* of a published block, which nobody writes until its grace period is over (`bytes`, `tags`);
-//! - *private bytes* of a block that only the caller knows of (`write`, `zero`).
+//! - *private bytes* of a block that only the caller knows of (`write`, `write_tags`, `private`, `private_filled`, `zero`).
 //!
 //! Offsets come from `Geometry`, from a place or a directory word that was loaded in this operation, or from a block
 //! header under the shard's lock; each was inside the region when it was stored. Debug builds check it every time.
@@ -17,7 +17,7 @@ pub(crate) use real::{Part, Region};
 pub(crate) use model::{Part, Region};
 
 #[cfg(not(all(test, loom)))]
-#[allow(unsafe_code)] // this is the module that the rest of the crate is safe on top of
+#[allow(unsafe_code)] // the only module with pointers into the region; it trusts the offsets that the engine hands it
 mod real {
     use crate::sync::{AtomicU32, AtomicU64};
     use core::marker::PhantomData;

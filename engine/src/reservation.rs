@@ -1,6 +1,7 @@
 //! Room in the arena for a value that is still arriving: read from a socket straight to where it will stay.
 //!
-//! Until it is committed the block is raw: no reader can find it, and the hand passes it by. It belongs to no handle and
+//! Until it is committed the block is raw: no reader can find it, and the hand passes it by. (After a commit that met Pressure
+//! it is an item that is in no index: the hand finds it there as little as readers do.) It belongs to no handle and
 //! holds up nobody's grace period, so it may wait for as long as the value takes to arrive.
 
 use crate::arena::block::Header;
@@ -12,6 +13,10 @@ use core::fmt;
 
 /// How often the shard's lock is asked for when an unused reservation is given back.
 const RELEASE_TRIES: usize = 1000;
+
+/// Bytes of value with which the last granule of an item has nothing of its key. Who reserves room for less loses a block where
+/// a commit met Pressure and then nobody let go of the lock.
+const ABANDONED_MIN: usize = 2 * crate::config::GRANULE;
 
 /// Room for one item, with its key already in place. Fill [`value`](Self::value), then
 /// [`commit`](crate::Handle::commit) it; dropped uncommitted, it gives its room back.
@@ -42,6 +47,10 @@ impl<'c> Reservation<'c> {
 
     pub(crate) fn belongs_to(&self, shared: &Shared) -> bool {
         core::ptr::eq(self.shared, shared)
+    }
+
+    pub(crate) fn is_expired(&self, now: Millis) -> bool {
+        self.item().is_expired(now)
     }
 
     pub(crate) fn hash(&self) -> KeyHash {
@@ -99,12 +108,38 @@ impl Drop for Reservation<'_> {
                 return;
             }
         }
-        // Whoever has the lock has not run for some hundred thousand loads. Better to lose a block than to wait for ever.
+        // Whoever has the lock has not run for some hundred thousand loads.
+        let (_, value_len) = self.item().value_range();
+        if !self.is_item || value_len >= ABANDONED_MIN {
+            self.shard().abandon(self.at);
+        }
     }
 }
 
 impl fmt::Debug for Reservation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reservation").field("len", &self.item().value_range().1).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::{Cache, Config, Millis};
+
+    #[test]
+    fn what_cannot_be_given_back_at_once_is_later() {
+        let mut region = std::vec![0; 1 << 20];
+        let cache =
+            Cache::in_filled(&mut region, Config { shards: 1, ..Config::default() }).expect("large enough");
+        let mut handle = cache.handle().expect("the first");
+        let free = cache.stats().free_bytes;
+        let rooms =
+            [1000, 2000, 3000].map(|len| handle.reserve(Millis(0), b"key", len, 0, None).expect("room"));
+        let locked = rooms[0].shard().try_lock().expect("nobody has it");
+        drop(rooms);
+        drop(locked);
+        assert!(cache.stats().free_bytes < free - 6000);
+        handle.sweep(Millis(0), 1);
+        assert_eq!(cache.stats().free_bytes, free);
     }
 }

@@ -47,6 +47,23 @@ fn when_it_expires_may_be_said_last() {
 }
 
 #[test]
+fn what_expired_while_it_arrived_takes_what_was_there_with_it() {
+    let mut region = vec![0; 1 << 20];
+    let cache = Cache::in_filled(&mut region, config()).expect("large enough");
+    let mut handle = cache.handle().expect("the first");
+    let free = cache.stats().free_bytes;
+    store(&mut handle, b"k", b"old");
+    let room = handle.reserve(NOW, b"k", 5000, 0, Some(Millis(1500))).expect("room");
+    assert!(matches!(handle.commit(Millis(1500), room, Condition::Absent), Ok(Outcome::NotStored { .. })));
+    assert!(handle.get(NOW, b"k").is_some());
+    let room = handle.reserve(NOW, b"k", 5000, 0, Some(Millis(1500))).expect("room");
+    assert!(matches!(handle.commit(Millis(1500), room, Condition::Always), Ok(Outcome::Stored { .. })));
+    assert!(handle.get(NOW, b"k").is_none());
+    handle.quiescent(NOW);
+    assert_eq!((cache.stats().items, cache.stats().free_bytes > free - 4096), (0, true));
+}
+
+#[test]
 fn newcomers_of_a_full_cache_are_not_admitted_and_overwrites_of_main_are() {
     let mut region = vec![0; 1 << 20];
     let cache = Cache::in_filled(&mut region, config()).expect("large enough");

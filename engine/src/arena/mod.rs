@@ -14,8 +14,8 @@ pub(crate) mod spare;
 mod verify;
 
 use crate::config::{
-    GRANULE, SHARD_FREE, SHARD_HAND, SHARD_INDEX, SHARD_INDEX_FREE, SHARD_ITEMS, SHARD_LOCK, SHARD_SWEEP,
-    offset_of,
+    GRANULE, SHARD_ABANDONED, SHARD_FREE, SHARD_HAND, SHARD_INDEX, SHARD_INDEX_FREE, SHARD_ITEMS, SHARD_LOCK,
+    SHARD_SWEEP, offset_of,
 };
 use crate::evict::ghost::Ghost;
 use crate::evict::nursery::Nursery;
@@ -77,6 +77,22 @@ impl<'a> Shard<'a> {
         None
     }
 
+    /// Leaves a private block of main to whoever makes room next: for those who cannot wait for the lock. The link stands in
+    /// its last granule, which is nobody's: if the block is an item already, the hand may look at its header and key.
+    pub(crate) fn abandon(self, at: u32) {
+        let link = self.word(offset_of(at + self.block_granules(at) - 1));
+        let head = self.word(SHARD_ABANDONED);
+        let mut next = head.load(Relaxed);
+        loop {
+            link.store(next, Relaxed);
+            // Release: the block with its link. Pairs with the Acquire in `release_abandoned`.
+            match head.compare_exchange(next, at, Release, Relaxed) {
+                Ok(_) => return,
+                Err(now) => next = now,
+            }
+        }
+    }
+
     /// Size of a block in use. The caller knows that the block is not freed meanwhile.
     #[inline(always)]
     pub(crate) fn block_granules(self, at: u32) -> u32 {
@@ -108,6 +124,7 @@ impl<'a> Locked<'a> {
         self.index().clear();
         self.items().clear();
         self.shard.word(SHARD_ITEMS).store(0, Relaxed);
+        self.shard.word(SHARD_ABANDONED).store(0, Relaxed);
         self.shard.word(SHARD_INDEX).store(0, Relaxed);
         self.shard.word(SHARD_HAND).store(first, Relaxed);
         self.shard.word(SHARD_SWEEP).store(first, Relaxed);
@@ -182,6 +199,23 @@ impl<'a> Locked<'a> {
         let granules = self.shard.block_granules(at);
         self.items().release(at, granules);
         self.count_items(-1);
+    }
+
+    /// Gives back the blocks that others could not.
+    pub(crate) fn release_abandoned(&self) {
+        let head = self.shard.word(SHARD_ABANDONED);
+        let mut at = head.load(Relaxed);
+        while at != 0 {
+            match head.compare_exchange(at, 0, Acquire, Relaxed) {
+                Ok(_) => break,
+                Err(now) => at = now,
+            }
+        }
+        while at != 0 {
+            let next = self.shard.word(offset_of(at + self.shard.block_granules(at) - 1)).load(Relaxed);
+            self.release(at);
+            at = next;
+        }
     }
 
     /// The free block just before this one, and its size.

@@ -95,6 +95,7 @@ impl MakeRoom<'_, '_> {
     /// Answers how many items were evicted.
     pub(crate) fn run(self) -> u32 {
         let Some(locked) = self.shard.try_lock() else { return 0 };
+        locked.release_abandoned();
         let mut evictor = Evictor { local: self.local, locked: &locked, now: self.now };
         match self.goal {
             Goal::Block(granules) => evictor.make_run(granules),
