@@ -81,8 +81,14 @@ pub(crate) fn stats(console: &mut Console, stats: &[(String, String)]) -> Answer
 pub(crate) fn completions(console: &mut Console, shell: Shell) -> Answer {
     let mut command = Arguments::command();
     let (name, mut script) = (command.get_name().to_owned(), Vec::new());
-    clap_complete::generate(shell, &mut command, name, &mut script); // panics where it cannot write
-    console.out.write_all(&script)?;
+    clap_complete::generate(shell, &mut command, &name, &mut script); // panics where it cannot write
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if shell == Shell::Bash {
+        // It takes the hyphen in our name for one between subcommands, but only in its labels, which then match nothing:
+        // https://github.com/clap-rs/clap/issues/6421
+        script = script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
+    }
+    console.out.write_all(script.as_bytes())?;
     Ok(true)
 }
 

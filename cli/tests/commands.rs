@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 use support::cache::Cache;
 use support::cli;
@@ -124,6 +126,27 @@ fn completions_name_the_commands() {
         assert_eq!(output.status.code(), Some(0));
         let script = String::from_utf8(output.stdout).unwrap();
         assert!(script.contains("crabcache-cli") && script.contains("if-absent"), "{shell}");
+    }
+}
+
+/// What bash offers for the last word of a line.
+#[test]
+fn bash_completes_what_follows_a_command() {
+    let script = String::from_utf8(cli("nowhere:1", &["completions", "bash"], b"").stdout).unwrap();
+    for (words, offered) in [
+        ("sca", "scan\n"),
+        ("scan --pre", "--prefix\n"),
+        ("--json put k --if-p", "--if-present\n"),
+        ("help to", "touch\ntop\n"),
+    ] {
+        let asked = format!(
+            "{script}\nCOMP_WORDS=(crabcache-cli {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+             _crabcache__cli crabcache-cli \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"\ncomplete -p crabcache-cli >&2"
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &asked]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), offered, "{words}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("-F _crabcache__cli"));
     }
 }
 
