@@ -91,6 +91,13 @@ fn locks_of_other_libraries() {
     has_left(&mut client, "two", 60_001, 90_000);
     client.resp(&format!("{LOCK_ALL} 1 three a 0"), "-ERR invalid expire time in 'set' command\r\n");
     client.resp(&format!("{LOCK_ALL} 0 a 1000"), ":0\r\n");
+    // One that cannot be stored, and nothing is left of the others, of which one is named twice.
+    let long = "k".repeat(65_536);
+    client.resp(
+        &format!("{LOCK_ALL} 4 three four three {long} a 60000"),
+        "-ERR key is too long: it may have 65535 bytes\r\n",
+    );
+    client.resp("EXISTS three four", ":0\r\n");
     // Everybody waits for a script.
     let many = |keys| format!("{UNLOCK_ALL} {keys}{} token", " key".repeat(keys));
     client.resp(&many(1024), ":0\r\n");

@@ -246,6 +246,10 @@ fn what_would_be_too_large_is_refused_and_changes_nothing() {
     client.send("SETRANGE k 500000000 x\r\n");
     assert!(client.line().starts_with("-ERR item is too large"));
     client.resp("GET k", "$1\r\nv\r\n");
+    let key = "k".repeat(65_536);
+    let too_long = "-ERR key is too long: it may have 65535 bytes\r\n";
+    client.check(resp(&[b"MSETNX", b"m", b"1", b"n", b"2", b"m", b"3", key.as_bytes(), b"4"]), too_long);
+    client.resp("EXISTS m n", ":0\r\n");
     let long = vec![b'a'; 5000];
     client.check(resp(&[b"MSET", b"a", &long, b"b", &long]), "+OK\r\n");
     client.resp(

@@ -42,6 +42,8 @@ pub(super) fn change<'v>(
         let (value, action);
         match change {
             Change::Nothing => return Ok(()),
+            // Named twice, or evicted: it is gone.
+            Change::Remove if matches!(condition, Condition::Absent) => return Ok(()),
             Change::Remove => action = Action::Delete(condition),
             Change::Write(new, expiry) => {
                 if new.len() > LargeValues::FROM {
@@ -161,29 +163,37 @@ pub(super) fn delifeq<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a
     }
 }
 
-/// All or nothing: what was written is taken back where the rest finds no room.
 pub(super) fn msetnx<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     if args.len().is_multiple_of(2) {
         return pass.wrong_arity("msetnx");
     }
-    let pairs = || args.iter().skip(1).step_by(2).zip(args.iter().skip(2).step_by(2));
+    let pairs = args.iter().skip(1).step_by(2).zip(args.iter().skip(2).step_by(2));
     let done = pass.alone(|pass| {
-        if pairs().any(|(key, _)| pass.peek(key, |_| ()).is_some()) {
+        if pairs.clone().any(|(key, _)| pass.peek(key, |_| ()).is_some()) {
             return Ok(false);
         }
-        for (at, (key, value)) in pairs().enumerate() {
-            let written = change(key, pass, |_| Change::Write(Cow::Borrowed(value), Expiry::Never));
-            if let Err(error) = written {
-                for (key, _) in pairs().take(at) {
-                    change(key, pass, |_| Change::Remove)?;
-                }
-                return Err(error);
-            }
-        }
-        Ok(true)
+        write_all(pairs, Expiry::Never, pass).map(|()| true)
     });
     match done {
         Ok(done) => write::integer(pass.direct(), done.into()),
         Err(error) => reply::refuse(pass, error),
     }
+}
+
+/// Stores all of these keys, which are absent, with their values, or none: what was written is taken back where the rest
+/// is refused. Whoever calls is [alone](Pass::alone).
+pub(super) fn write_all<'p>(
+    pairs: impl Iterator<Item = (&'p [u8], &'p [u8])> + Clone,
+    expiry: Expiry,
+    pass: &mut Pass<'_, '_, '_>,
+) -> Result<(), StoreError> {
+    for (at, (key, value)) in pairs.clone().enumerate() {
+        if let Err(error) = change(key, pass, |_| Change::Write(Cow::Borrowed(value), expiry)) {
+            for (key, _) in pairs.take(at) {
+                change(key, pass, |_| Change::Remove)?;
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
 }

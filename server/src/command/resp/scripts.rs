@@ -14,7 +14,7 @@ use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Args, write};
 use sha1_smol::Sha1;
 
-use super::change::{Change, change};
+use super::change::{Change, change, write_all};
 use super::expiry::{self, Moment, Unit};
 use super::reply::{self, Kind, Reply};
 use super::strings::{self, put};
@@ -362,12 +362,14 @@ fn set_all_if_absent<'a>(call: Call<'a>, pass: &mut Pass<'a, '_, '_>) {
     if call.keys == 0 || call.keys().any(|key| pass.peek(key, |_| ()).is_some()) {
         return integer(0, pass);
     }
-    match expiry::positive(call.arg(1), Unit::Millis, pass.now()) {
-        Ok(expiry) => {
-            let put = Put { value: call.arg(0), expiry, ..Put::default() };
-            on_all(call.keys(), || Action::Put(put), pass);
-        }
-        Err(fault) => fault.answer(pass, "set"),
+    let expiry = match expiry::positive(call.arg(1), Unit::Millis, pass.now()) {
+        Ok(expiry) => expiry,
+        Err(fault) => return fault.answer(pass, "set"),
+    };
+    let token = call.arg(0);
+    match write_all(call.keys().map(|key| (key, token)), expiry, pass) {
+        Ok(()) => integer(call.keys as i64, pass),
+        Err(error) => reply::refuse(pass, error),
     }
 }
 
