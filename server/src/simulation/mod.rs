@@ -19,7 +19,7 @@ mod model;
 mod random;
 #[cfg(test)]
 mod script;
-mod setup;
+pub(crate) mod setup;
 pub(crate) mod wire;
 #[cfg(test)]
 mod world;

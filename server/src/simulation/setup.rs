@@ -14,7 +14,7 @@ use crate::reactor::service::Service;
 use crate::shared::{Bounds, Newcomer, Seat, Shared};
 use crate::shutdown::Control;
 
-/// A server that nobody has come to, with so much memory for items.
+/// A server that nobody has come to, with so much memory for items, and with one worker unless `config` says more.
 pub(crate) fn with_server(memory: usize, config: Config, work: impl FnOnce(&Shared<'_>)) {
     let mut region = Box::new_uninit_slice(memory);
     let engine = crabcache_engine::Config {
@@ -24,10 +24,10 @@ pub(crate) fn with_server(memory: usize, config: Config, work: impl FnOnce(&Shar
         ..crabcache_engine::Config::default()
     };
     let cache = Cache::new(&mut region, engine).expect("the region is large enough");
-    let polls = [(); 2].map(|()| Poll::new().expect("a poll"));
-    let [worker, acceptor] =
-        polls.each_ref().map(|poll| Waker::new(poll.registry(), Token(0)).expect("a waker"));
-    let seats = vec![Seat::new(worker)];
+    let polls: Vec<Poll> = (0..=config.workers.max(1)).map(|_| Poll::new().expect("a poll")).collect();
+    let mut wakers = polls.iter().map(|poll| Waker::new(poll.registry(), Token(0)).expect("a waker"));
+    let acceptor = wakers.next().expect("one at least");
+    let seats = wakers.map(Seat::new).collect();
     let (bounds, control) = (Bounds::new(cache.item_len_max()), Arc::new(Control::new(acceptor)));
     let shared = Shared::new(cache, config, Vec::new(), seats, control, bounds, "simulated".to_owned());
     work(&shared);

@@ -168,16 +168,18 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         if begun {
             self.executor.access.end_alone(&mut self.executor.handle);
             self.look_again();
+        } else {
+            // It may have been what lets a client watch.
+            self.executor.look_for_observers();
         }
-        // While this worker waited or was alone, somebody may have begun to watch.
-        self.executor.look_for_observers();
         done
     }
 
-    /// While this worker waited, another may have swapped databases, begun a pause, or let a client monitor.
+    /// While this worker waited, another may have swapped databases, begun a pause, or let a client monitor, watch or track.
     fn look_again(&mut self) {
         self.use_database(self.database);
         self.executor.look_around();
+        self.executor.look_for_observers();
     }
 
     /// The answers, to write one that needs no operation. What was pushed before is answered first.
@@ -252,5 +254,31 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     #[must_use]
     pub(crate) fn is_full(&self) -> bool {
         self.executor.answers.len() > self.executor.answers_len_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::resp;
+    use crate::config::Config;
+    use crate::simulation::setup::with_server;
+    use crate::watch::Watching;
+
+    #[test]
+    fn whoever_was_waited_for_may_have_begun_to_watch() {
+        with_server(1 << 20, Config { workers: 2, ..Config::default() }, |shared| {
+            let handle = shared.cache.handle().expect("a handle");
+            let mut executor = Executor::new(handle, shared, &shared.seats[0]);
+            executor.begin(Millis(1), 1, false);
+            executor.enter();
+            let scratch = Scratch::new();
+            let mut pass = Pass::new(&mut executor, &scratch);
+            // As the other worker does, which was alone before.
+            let mut watching = Watching::new(&shared.watches);
+            watching.add(b"key", false);
+            pass.alone(|pass| pass.push(Op::put(b"key", b"value"), Reply::Resp(resp::Reply::Ok)));
+            assert!(watching.has_changed(|_| true));
+        });
     }
 }
