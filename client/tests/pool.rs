@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -156,6 +156,49 @@ fn down_fails_fast_and_comes_back() {
     }
     assert_eq!(client.pool_stats().reconnects, 1);
     assert_eq!(server.accepted(), 1);
+}
+
+/// While one connection is in use, others can only be opened once the server is back: those who wait open theirs then, and
+/// do not wait for the one in use, nor for an answer to the first of them.
+#[test]
+fn those_who_wait_connect_when_the_server_is_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let builder = Client::builder().addr(addr.to_string()).backoff(1000 * MS, 1000 * MS).connections_max(3);
+    let client = builder.checkout_timeout(5000 * MS).request_timeout(None).build().unwrap();
+    let ping = |client: &Client| {
+        let client = client.clone();
+        thread::spawn(move || client.ping())
+    };
+    let busy = ping(&client);
+    let (slow, _) = listener.accept().unwrap();
+    answer_hello(&slow);
+    let unanswered = read_requests(&slow, 1);
+    drop(listener);
+    assert!(matches!(client.ping(), Err(Error::Connect(_))));
+    let waiting = [ping(&client), ping(&client)];
+    while client.pool_stats().waits < 2 {
+        thread::yield_now();
+    }
+
+    let listener = TcpListener::bind(addr).unwrap();
+    let (back, _) = listener.accept().unwrap();
+    thread::sleep(50 * MS); // the other one is due, too, and finds that one of them is trying
+    answer_hello(&back);
+    let also_unanswered = read_requests(&back, 1);
+    let (third, accepted) = mpsc::channel();
+    thread::spawn(move || third.send(listener.accept().unwrap().0));
+    let third = accepted.recv_timeout(4000 * MS).expect("the second opens one, too");
+    answer_hello(&third);
+    answer_empty(&third, &read_requests(&third, 1));
+    answer_empty(&back, &also_unanswered);
+    for waiting in waiting {
+        waiting.join().unwrap().unwrap();
+    }
+    answer_empty(&slow, &unanswered);
+    busy.join().unwrap().unwrap();
+    let stats = client.pool_stats();
+    assert_eq!((stats.reconnects, stats.opened, stats.exhausted), (1, 3, 0));
 }
 
 #[test]

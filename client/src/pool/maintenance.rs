@@ -70,8 +70,9 @@ impl Pool {
                 if idle >= self.config.idle_min || state.open >= self.config.connections_max {
                     return Ok(());
                 }
-                if let Some(error) = state.fail_fast(Moment::now()) {
-                    return Err(error);
+                let now = Moment::now();
+                if let Some(down) = state.fail_fast(now) {
+                    return Err(Error::Down { retry_in: down.until.since(now) });
                 }
                 state.begin_open();
             }

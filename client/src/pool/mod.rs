@@ -49,7 +49,7 @@ const IDLE_RESERVED_MAX: usize = 64;
 pub(crate) struct Pool {
     config: Config,
     state: Mutex<State>,
-    /// A connection came back or was given up, or the server was found down.
+    /// A connection came back or was given up, or the server was found down, or up again.
     changed: Condvar,
 }
 
@@ -165,11 +165,14 @@ impl Pool {
                 state.counts.retired += 1;
                 retired.push(connection);
             }
-            // Connections in use show that the server may be there: rather wait for one of them than fail.
-            if let Some(error) = state.fail_fast(call.now) {
-                if state.open == 0 || state.down.is_some_and(|down| down.stalled) {
+            // Connections in use show that the server may be there: rather wait for one of them, or until one may be
+            // opened again, than fail.
+            let mut retry_in = Duration::ZERO;
+            if let Some(down) = state.fail_fast(call.now) {
+                retry_in = down.until.since(call.now);
+                if state.open == 0 || down.stalled {
                     state.counts.failed_fast += 1;
-                    return Err(error);
+                    return Err(Error::Down { retry_in });
                 }
             } else if state.open < self.config.connections_max {
                 state.begin_open();
@@ -185,8 +188,10 @@ impl Pool {
                 state.counts.exhausted += 1;
                 return Err(Error::PoolExhausted { waited: until.since(call.begun) });
             }
+            // A thread that tries tells how that ended.
+            let wait = if retry_in.is_zero() { left } else { left.min(retry_in) };
             state.waiting += 1;
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
             state.waiting -= 1;
             call.look();
         }
@@ -199,12 +204,14 @@ impl Pool {
         let mut state = self.lock();
         match opened {
             Ok(connection) => {
+                state.counts.opened += 1;
                 if state.down.take().is_some() {
                     state.counts.reconnects += 1;
                     state.timeouts = 0;
+                    self.announce(state);
+                } else {
+                    drop(state);
                 }
-                state.counts.opened += 1;
-                drop(state);
                 let begun = call.map(|call| {
                     call.look();
                     call.begun
@@ -269,7 +276,7 @@ impl Pool {
         }
     }
 
-    /// Releases the lock, and tells all who wait that there is room for a connection, or that they are to fail at once.
+    /// Releases the lock, and tells all who wait that a connection may be opened, or that they are to fail at once.
     fn announce(&self, state: MutexGuard<'_, State>) {
         let waiting = state.waiting;
         drop(state);
@@ -302,10 +309,9 @@ impl Pool {
 }
 
 impl State {
-    fn fail_fast(&self, now: Moment) -> Option<Error> {
-        let Down { until, probing, .. } = self.down?;
-        let retry_in = until.since(now);
-        (probing || !retry_in.is_zero()).then_some(Error::Down { retry_in })
+    /// Why no connection may be opened now.
+    fn fail_fast(&self, now: Moment) -> Option<Down> {
+        self.down.filter(|down| down.probing || down.until > now)
     }
 
     /// Down for a while, a longer one than the last time.
