@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
@@ -65,6 +65,22 @@ pub(crate) struct Typed {
     pub(crate) command: Action,
 }
 
+/// Names of commands are known in any case, and by those of Redis that mean the same: these are aliases. `words` begin with
+/// the name.
+pub(crate) fn lower_name(words: &mut [OsString]) {
+    let asks_help = words.first().is_some_and(|name| name.eq_ignore_ascii_case("help"));
+    for name in words.iter_mut().take(if asks_help { 2 } else { 1 }) {
+        if !name.as_encoded_bytes().starts_with(b"-") {
+            name.make_ascii_lowercase();
+        }
+    }
+}
+
+/// A line of a session, whose help knows `quit`, too.
+pub(crate) fn session_command() -> clap::Command {
+    Typed::command().subcommand(clap::Command::new("quit").about("End the session").alias("exit"))
+}
+
 #[derive(Args)]
 pub(crate) struct Options {
     #[arg(
@@ -105,10 +121,11 @@ pub(crate) enum Action {
         keys: Vec<OsString>,
     },
     /// Store a value
-    #[command(after_help = PUT_EXAMPLES)]
+    #[command(alias = "set", after_help = PUT_EXAMPLES)]
     Put(PutArguments),
     /// Remove keys; prints how many were there
     #[command(
+        alias = "unlink",
         after_help = "Examples:\n  crabcache-cli del greeting\n  crabcache-cli scan --prefix tmp: | xargs crabcache-cli del"
     )]
     Del {
@@ -117,7 +134,10 @@ pub(crate) enum Action {
         keys: Vec<OsString>,
     },
     /// Add to a counter and print it; an absent key counts as 0
-    #[command(after_help = "Examples:\n  crabcache-cli incr visits\n  crabcache-cli incr stock -3")]
+    #[command(
+        alias = "incrby",
+        after_help = "Examples:\n  crabcache-cli incr visits\n  crabcache-cli incr stock -3"
+    )]
     Incr {
         /// The key
         key: OsString,
@@ -162,7 +182,7 @@ pub(crate) enum Action {
         prefix: OsString,
     },
     /// Print the server's statistics
-    #[command(after_help = STATS_EXAMPLES)]
+    #[command(alias = "info", after_help = STATS_EXAMPLES)]
     Stats {
         /// Again and again: on a terminal a live table, else a line each time
         #[arg(long)]
@@ -177,7 +197,7 @@ pub(crate) enum Action {
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(BenchArguments),
     /// Remove everything
-    #[command(after_help = "Example:\n  crabcache-cli flush")]
+    #[command(aliases = ["flushall", "flushdb"], after_help = "Example:\n  crabcache-cli flush")]
     Flush,
     /// Print a script that completes this program's arguments in a shell
     #[command(
@@ -323,10 +343,9 @@ mod tests {
 
     #[test]
     fn arguments_are_consistent() {
-        use clap::CommandFactory;
         Arguments::command().debug_assert();
         Raw::command().debug_assert();
-        Typed::command().debug_assert();
+        session_command().debug_assert();
         let args = Arguments::try_parse_from(["cli", "incr", "k", "-5"]).ok();
         assert!(matches!(args, Some(Arguments { command: Some(Action::Incr { delta: -5, .. }), .. })));
         assert!(Arguments::try_parse_from(["cli", "stats", "--count", "3"]).is_err());

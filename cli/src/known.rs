@@ -1,8 +1,6 @@
 //! Commands that an editor can complete and hint at.
 
-use clap::CommandFactory;
-
-use crate::args::Typed;
+use crate::args::session_command;
 
 /// What is known about a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,11 +16,9 @@ pub(crate) struct Known {
 
 /// The commands of this program.
 pub(crate) fn ours() -> Vec<Known> {
-    let typed = Typed::command();
-    let mut known: Vec<Known> = typed.get_subcommands().map(of).collect();
-    for (name, summary) in [("help", "Explain a command"), ("quit", "End the session")] {
-        known.push(Known { name: name.to_owned(), summary: summary.to_owned(), ..Known::default() });
-    }
+    let mut known: Vec<Known> = session_command().get_subcommands().map(of).collect();
+    let (name, summary) = ("help".to_owned(), "Explain a command".to_owned());
+    known.push(Known { name, summary, ..Known::default() });
     known
 }
 

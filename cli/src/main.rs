@@ -21,13 +21,15 @@ mod top;
 mod units;
 mod watch;
 
+use std::env;
+use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Action, Arguments, Raw};
+use crate::args::{Action, Arguments, Raw, lower_name};
 use crate::console::Console;
 use crate::failure::{EXIT_ABSENT, Failure};
 use crate::native::Native;
@@ -46,7 +48,13 @@ fn main() -> ExitCode {
 
 /// Gives the exit code; `addr` becomes the server that failures are about.
 fn run(addr: &mut String) -> Result<u8, Failure> {
-    if let Ok(Raw { options, words }) = Raw::try_parse()
+    let mut line: Vec<OsString> = env::args_os().collect();
+    let raw = Raw::try_parse_from(&line);
+    if let Ok(Raw { words, .. }) = &raw {
+        let at = line.len() - words.len();
+        lower_name(&mut line[at..]);
+    }
+    if let Ok(Raw { options, words }) = raw
         && let Some(address) = Address::parse(&options.addr)
         && let Some(name) = words.first()
         && resp::is_servers(name.as_encoded_bytes())
@@ -56,7 +64,7 @@ fn run(addr: &mut String) -> Result<u8, Failure> {
         let words: Vec<_> = words.into_iter().map(OsStringExt::into_vec).collect();
         return exit(Resp::new(address, options.timeout).send(&mut console, &words), &mut console);
     }
-    let Arguments { options, command } = Arguments::parse(); // usage errors exit with 2
+    let Arguments { options, command } = Arguments::parse_from(line); // usage errors exit with 2
     let mut console = Console::new(options.json);
     if let Some(Action::Completions { shell }) = command {
         return exit(commands::completions(&mut console, shell), &mut console);

@@ -53,6 +53,27 @@ fn commands_print_and_exit_as_documented() {
 }
 
 #[test]
+fn names_are_known_in_any_case_and_as_redis_has_them() {
+    let cache = Cache::start();
+    let addr = cache.addr.to_string();
+    let run = |args: &[&str]| {
+        let output = cli("nowhere:1", args, b"");
+        assert_eq!(output.stderr, b"", "{args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["--addr", &addr, "set", "GET", "Paris"]);
+    assert_eq!(run(&["--addr", &addr, "GET", "GET"]), "Paris");
+    assert_eq!(run(&["IncrBy", "n", "5", "--addr", &addr]), "5\n");
+    assert!(run(&["INFO", "--addr", &addr]).contains("items=2\n"));
+    assert_eq!(run(&["--addr", &addr, "UNLINK", "n"]), "1\n");
+    run(&["--addr", &addr, "FLUSHALL"]);
+    assert_eq!(run(&["--addr", &addr, "SCAN"]), "");
+    assert!(run(&["HELP", "SET"]).contains("Store a value"));
+    assert!(!run(&["--help"]).contains("unlink"), "aliases are hidden");
+    assert!(run(&["-V"]).contains("crabcache-cli"));
+}
+
+#[test]
 fn json_is_an_object_a_line() {
     let cache = Cache::start();
     let addr = cache.addr.to_string();

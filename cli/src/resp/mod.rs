@@ -30,7 +30,7 @@ const OURS: [&[u8]; 4] = [b"stats", b"top", b"completions", b"help"];
 
 /// Whether the server is to be sent the command.
 pub(crate) fn is_servers(name: &[u8]) -> bool {
-    !name.starts_with(b"-") && !OURS.contains(&name)
+    !name.starts_with(b"-") && !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
 /// A server of RESP.
@@ -137,11 +137,13 @@ fn show(console: &mut Console, reply: Reply<'_>) -> io::Result<()> {
 impl Target for Resp {
     fn run(&mut self, console: &mut Console, words: &[Vec<u8>]) -> Result<bool, Failure> {
         match words {
-            [name] if name == b"help" => {
+            [name] if name.eq_ignore_ascii_case(b"help") => {
                 console.remark(HELP)?;
                 Ok(true)
             }
-            [name, rest @ ..] if name == b"help" => self.explain(console, &rest.join(&b' ')),
+            [name, rest @ ..] if name.eq_ignore_ascii_case(b"help") => {
+                self.explain(console, &rest.join(&b' '))
+            }
             [name, ..] if !is_servers(name) => self.run_ours(console, typed(words)?),
             _ => self.send(console, words),
         }

@@ -15,10 +15,10 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStringExt;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use crabcache_protocol::resp::inline;
 
-use crate::args::{Action, Typed};
+use crate::args::{Action, Typed, lower_name, session_command};
 use crate::console::Console;
 use crate::failure::{EXIT_ABSENT, Failure};
 use crate::interrupt::Interrupt;
@@ -125,8 +125,10 @@ fn one(line: &[u8], target: &mut dyn Target, console: &mut Console) -> Result<Ne
 
 /// A command of ours.
 pub(crate) fn typed(words: &[Vec<u8>]) -> Result<Action, Failure> {
-    let words = words.iter().map(|word| OsString::from_vec(word.clone()));
-    Ok(Typed::try_parse_from(words)?.command)
+    let mut words: Vec<_> = words.iter().map(|word| OsString::from_vec(word.clone())).collect();
+    lower_name(&mut words);
+    let mut matches = session_command().try_get_matches_from(words)?;
+    Ok(Typed::from_arg_matches_mut(&mut matches)?.command)
 }
 
 #[cfg(test)]
@@ -198,6 +200,8 @@ mod tests {
         let words = |line: &[u8]| inline::words(line).unwrap_or_default();
         let get = typed(&words(br#"get "\xff\x00""#));
         assert!(matches!(get, Ok(Action::Get { key }) if key.as_encoded_bytes() == b"\xFF\0"));
+        assert!(matches!(typed(&words(b"SET K v")), Ok(Action::Put(put)) if put.key == "K"));
+        assert!(matches!(typed(&words(b"FlushAll")), Ok(Action::Flush)));
         match typed(&words(b"scann")) {
             Err(Failure::Usage(error)) => assert!(error.to_string().contains("'scan'"), "{error}"),
             _ => panic!("there is no scann"),
