@@ -203,8 +203,10 @@ fn ms(ttl: Option<Duration>) -> Option<u64> {
 fn value_or_stdin(console: &Console, value: Option<OsString>) -> Result<Vec<u8>, Failure> {
     match value {
         Some(value) if value != "-" => Ok(value.into_vec()),
-        // There, standard input has commands.
-        _ if console.session => Err(Failure::Wrong("the value is missing; \"\" is the empty one".to_owned())),
+        _ if console.session => Err(Failure::Wrong(
+            "a session has no standard input for a value: type it after the key; \"\" is the empty one"
+                .to_owned(),
+        )),
         _ => {
             let mut bytes = Vec::new();
             io::stdin().lock().read_to_end(&mut bytes)?;
