@@ -160,7 +160,9 @@ mod tests {
                 ("version", "0.1.0"),
                 ("uptime_s", "3661"),
                 ("commands", commands),
-                ("used_bytes", "1048576"),
+                ("used_bytes", "1048000"),
+                ("index_bytes", "576"),
+                ("limbo_bytes", "0"),
                 ("region_bytes", "2097152"),
             ];
             look(begin + Duration::from_secs(1) * second, &stats)

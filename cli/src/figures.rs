@@ -67,12 +67,21 @@ impl Figures {
             bytes_in: rate(["bytes_in", "total_net_input_bytes"]),
             bytes_out: rate(["bytes_out", "total_net_output_bytes"]),
             items: now.number(["items", ""]),
-            memory: now.number(["used_bytes", "used_memory"]),
+            memory: memory(now),
             memory_max: now.number(["region_bytes", "maxmemory"]).filter(|max| *max > 0.0),
             connections: now.number(["connections", "connected_clients"]),
             p99_us: now.text(["latency_percentiles_usec_get", ""]).and_then(p99),
             look_ms: now.took.as_secs_f64() * 1e3,
         }
+    }
+}
+
+/// Of items, of the index and of what readers still hold, as INFO has them in one: a full cache is near `memory_max`.
+fn memory(now: &Look) -> Option<f64> {
+    let [used, index, held] = ["used_bytes", "index_bytes", "limbo_bytes"].map(|name| now.number([name, ""]));
+    match used {
+        Some(used) => Some(used + index? + held?),
+        None => now.number(["used_memory", ""]),
     }
 }
 
@@ -102,13 +111,15 @@ pub(crate) mod tests {
                     ("hits", hits),
                     ("misses", "7"),
                     ("used_bytes", "10"),
+                    ("index_bytes", "20"),
+                    ("limbo_bytes", "5"),
                     ("region_bytes", "40"),
                 ],
             )
         };
         let figures = Figures::of(Some(&native(begin, "100", "10")), &native(later, "600", "40"));
         assert_eq!((figures.requests, figures.hit_ratio), (Some(1000.0), Some(1.0)));
-        assert_eq!((figures.memory, figures.memory_max, figures.look_ms), (Some(10.0), Some(40.0), 0.5));
+        assert_eq!((figures.memory, figures.memory_max, figures.look_ms), (Some(35.0), Some(40.0), 0.5));
         assert_eq!(figures.stores, None);
 
         let info = |at, commands, misses| {
@@ -118,6 +129,8 @@ pub(crate) mod tests {
                     ("total_commands_processed", commands),
                     ("keyspace_hits", "3"),
                     ("keyspace_misses", misses),
+                    ("used_memory", "7"),
+                    ("index_bytes", "3"),
                     ("maxmemory", "0"),
                     ("latency_percentiles_usec_get", "p50=1.003,p99=8.031,p99.9=9.1"),
                 ],
@@ -125,7 +138,7 @@ pub(crate) mod tests {
         };
         let figures = Figures::of(Some(&info(begin, "5", "1")), &info(later, "6", "2"));
         assert_eq!((figures.requests, figures.hit_ratio), (Some(2.0), Some(0.0)));
-        assert_eq!((figures.memory_max, figures.p99_us), (None, Some(8.031)));
+        assert_eq!((figures.memory, figures.memory_max, figures.p99_us), (Some(7.0), None, Some(8.031)));
 
         let first = Figures::of(None, &info(begin, "5", "1"));
         assert_eq!((first.requests, first.hit_ratio, first.p99_us), (None, None, Some(8.031)));
