@@ -39,7 +39,7 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 #[command(
     name = "crabcache-bench",
     version,
-    about = "Measures CrabCache: miss ratios on traces, bytes per item, the engine beside other caches"
+    about = "Measures CrabCache: load on any server, peers beside it, miss ratios of traces, bytes per item, the engine in a program"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -18,7 +18,7 @@ use super::{Failure, announce, print};
 
 const EXAMPLES: &str = "\
 Examples:
-  crabcache-bench peers                                        whoever is found on PATH, about 3 minutes
+  crabcache-bench peers                                        whoever is found on PATH, about 5 minutes
   crabcache-bench peers --rounds 3 --requests 200000           a quick look
   crabcache-bench peers --peer valkey=/opt/valkey/bin/valkey-server --workloads G1,G64,M64
   crabcache-bench peers --peer 'mine:memcache=/opt/mine -p {port}'";
