@@ -106,9 +106,10 @@ impl Executor<'_> {
         if batch.ops.is_empty() {
             return;
         }
-        let mut done = self.execute(batch, 0);
+        let told = self.observed && self.observe(&batch.ops);
+        let mut done = self.execute(batch, 0, told);
         while done < batch.ops.len() {
-            done = self.insist(batch, done);
+            done = self.insist(batch, done, told);
         }
         batch.clear();
         if self.answers.lent.is_empty() {
@@ -136,11 +137,11 @@ impl Executor<'_> {
         self.handle().quiescent(now);
     }
 
-    /// Carries out and answers the operations from `first` on. Gives how far it came: to the end, or to one that finds
-    /// no room.
+    /// Carries out and answers the operations from `first` on; `told`: somebody is told what comes of them. Gives how far
+    /// it came: to the end, or to one that finds no room.
     #[inline]
-    fn execute(&mut self, batch: &Batch<'_>, first: usize) -> usize {
-        if self.observed && self.observe(&batch.ops[first..]) {
+    fn execute(&mut self, batch: &Batch<'_>, first: usize, told: bool) -> usize {
+        if told {
             return self.execute_watched(batch, first);
         }
         let Self { handle, answers, ends: positions, now, .. } = self;
@@ -163,11 +164,11 @@ impl Executor<'_> {
     /// then the ones behind it are tried.
     #[cold]
     #[inline(never)]
-    fn insist(&mut self, batch: &Batch<'_>, at: usize) -> usize {
+    fn insist(&mut self, batch: &Batch<'_>, at: usize, told: bool) -> usize {
         let mut pause = PAUSE_MIN;
         loop {
             self.make_room();
-            let done = self.execute(batch, at);
+            let done = self.execute(batch, at, told);
             if done > at {
                 return done;
             }
@@ -221,5 +222,49 @@ impl Executor<'_> {
             Outcome::Hit(value) => Some(look(&value)),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crabcache_engine::Millis;
+    use crabcache_protocol::resp::Version;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::reactor::batch::Form;
+    use crate::simulation::setup::with_server;
+
+    #[test]
+    fn the_keys_of_a_batch_are_noted_once_however_often_it_is_tried() {
+        with_server(384 << 10, Config::default(), |shared| {
+            let seat = &shared.seats[0];
+            let mut executor = Executor::new(shared.cache.handle().expect("a handle"), shared, seat);
+            // What is removed is not used again, since this one never is quiescent.
+            let mut other = shared.cache.handle().expect("a handle");
+            other.online();
+            seat.sample.take(&mut Vec::new());
+            let value = [0; 1000];
+            let mut list = Vec::new();
+            for round in 0..1000_u64 {
+                executor.begin(Millis(1), 1, false);
+                executor.enter();
+                let keys: Vec<_> = (0..BATCH as u64).map(|at| (round << 8 | at).to_le_bytes()).collect();
+                let mut batch = Batch::new(0);
+                for key in &keys {
+                    batch.forms[batch.ops.len()] = Form::Resp(Version::Resp2);
+                    batch.ops.push(Op::put(key, &value)).expect("room");
+                }
+                executor.run(&mut batch);
+                executor.leave();
+                list.clear();
+                seat.sample.take(&mut list);
+                assert_eq!(list.len(), BATCH * (2 + size_of::<u64>()));
+                if seat.counters.no_room.get() > 0 {
+                    return;
+                }
+            }
+            panic!("there was always room");
+        });
     }
 }

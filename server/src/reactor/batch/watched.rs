@@ -7,7 +7,8 @@ use crate::database;
 use crate::shared::Shared;
 
 impl Executor<'_> {
-    /// Notes keys, if there is a sample to be taken. True if what comes of these operations has to be told.
+    /// Notes the keys of a batch, if there is a sample to be taken: once, however often it is tried. True if what comes of
+    /// its operations has to be told.
     #[cold]
     pub(super) fn observe(&self, ops: &[Op<'_>]) -> bool {
         if self.seat.sample.is_wanted() {
