@@ -47,8 +47,8 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         if ops.is_empty() {
             self.executor.ends[*segment] = self.executor.answers.len();
         } else if ends.last().is_none_or(|end| end.ops < ops.len()) {
-            // There is room: each has an operation of its own.
-            let _ = ends.push(End { ops: ops.len(), segment: *segment });
+            let noted = ends.push(End { ops: ops.len(), segment: *segment });
+            debug_assert!(noted.is_ok(), "there is room: each has an operation of its own");
         }
     }
 
@@ -103,11 +103,11 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     fn push_stored(&mut self, op: Op<'a>, reply: Reply) {
         let form = Form::of(&op.action, reply, self.version).unwrap_or_else(|| {
             let number = self.batch.plans.len() as u8;
-            // There is room: for each operation one.
-            let _ = self.batch.plans.push(Plan { reply, version: self.version });
+            let planned = self.batch.plans.push(Plan { reply, version: self.version });
+            debug_assert!(planned.is_ok(), "there is room: for each operation one");
             Form::Planned(number)
         });
-        let _ = self.push_usual(op, form);
+        self.push_usual(op, form);
     }
 
     /// Adds an operation whose key is as it is stored, and which is answered in this form. True if the batch was carried out
@@ -116,8 +116,8 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     pub(crate) fn push_usual(&mut self, op: Op<'a>, form: Form) -> bool {
         let Batch { ops, forms, .. } = &mut self.batch;
         let at = ops.len();
-        // There is room: batch_len is BATCH at most, and run empties the batch.
-        let _ = ops.push(op);
+        let pushed = ops.push(op);
+        debug_assert!(pushed.is_ok(), "there is room: batch_len is BATCH at most, and run empties the batch");
         if let Some(place) = forms.get_mut(at) {
             *place = form;
         }
