@@ -6,7 +6,7 @@
 //! ```
 //! The block is reserved once a part of the value is here, so that announcing is not enough to evict others, and all blocks
 //! that a worker has reserved are bounded together: a client that does not go on holds a bounded part of the cache until
-//! its time is up. Whatever ends the connection gives the block back.
+//! its time is up. The block is given back where the connection ends or has its memory taken.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -103,7 +103,8 @@ impl<'s> Arriving<'s> {
     }
 }
 
-/// A part of what a worker may reserve, until it is dropped.
+/// A part of what a worker may reserve, until it is dropped. Only that worker takes some and gives it back, since its clients
+/// are its own: so nothing comes between a load and a store.
 #[derive(Debug)]
 pub(crate) struct Share<'s> {
     taken: &'s AtomicUsize,
@@ -113,7 +114,7 @@ pub(crate) struct Share<'s> {
 impl<'s> Share<'s> {
     /// Takes `len` bytes, if no more than `max` are taken then.
     pub(crate) fn take(taken: &'s AtomicUsize, len: usize, max: usize) -> Option<Self> {
-        // Relaxed: one worker alone changes it.
+        // Relaxed, here and below: no other thread writes it.
         let all = taken.load(Ordering::Relaxed).checked_add(len).filter(|&all| all <= max)?;
         taken.store(all, Ordering::Relaxed);
         Some(Self { taken, len })

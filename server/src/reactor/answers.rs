@@ -145,7 +145,7 @@ impl<'s> Answers<'s> {
         len.inspect(|&len| self.lane.add(len)).is_some()
     }
 
-    /// Writes the answer to an operation that has stored a value, if it is a short one.
+    /// Writes the answer to an operation that has stored a value, if it is a short one. Of such a success nothing is tallied.
     #[inline(always)]
     pub(crate) fn short_success(&mut self, form: Form) -> bool {
         let Some(room) = self.lane.room() else { return false };

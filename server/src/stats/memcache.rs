@@ -106,6 +106,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_what_is_answered_in_short_nothing_is_tallied() {
+        for condition in [Condition::Always, Condition::Absent, Condition::Present] {
+            let op = Op { key: b"key", action: Action::Put(Put { condition, ..Put::default() }) };
+            assert!(figure(&op, &Outcome::Stored { old: None }).is_none(), "{condition:?}");
+        }
+    }
+
+    #[test]
     fn every_figure_has_its_name() {
         let last = [(Figure::StoreTooLarge, "store_too_large"), (Figure::CasBadval, "cas_badval")];
         for (figure, name) in last {

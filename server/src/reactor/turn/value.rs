@@ -7,7 +7,7 @@ use super::gather::{READ_MAX, READ_MIN};
 use super::{GATHER_LEN, Segment, Source, Turn};
 
 impl Turn<'_> {
-    /// Receives more of a value; it becomes a segment when all of it is here: of what came behind it, which goes into the
+    /// Receives more of a value that is not all here; it becomes a segment when all of it is here: of what came behind it, which goes into the
     /// buffer from `start` on. Gives the bytes received, and how far the buffer is filled then.
     pub(super) fn gather_value(&mut self, key: usize, start: usize) -> (usize, usize) {
         let connection = &mut self.connections[key];
