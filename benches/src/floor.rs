@@ -187,7 +187,7 @@ impl Canned {
         let (key, value) = (vec![b'k'; key_len], vec![b'v'; value_len]);
         let len = |kind| {
             let mut request = Vec::new();
-            Protocol::Resp.write(&mut request, kind, &key, &value);
+            Protocol::Resp.write(&mut request, kind, &key, &value, 0);
             request.len()
         };
         let hit = [format!("${value_len}\r\n").as_bytes(), &value, b"\r\n"].concat();

@@ -58,6 +58,10 @@ pub(crate) struct Load {
     #[arg(long, value_name = "SIZES", default_value = "32")]
     value: Sizes,
 
+    /// Seconds after which items expire, in the same way; 0: never.
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    ttl: Sizes,
+
     /// How often each item is asked for: uniform, or zipf: and an exponent.
     #[arg(long, value_name = "NAME", default_value = "uniform")]
     distribution: Distribution,
@@ -130,7 +134,7 @@ impl Load {
             connections: self.connections,
             depth: self.depth,
             threads: self.threads,
-            items: Items::new(self.items, self.key, self.value)?,
+            items: Items::new(self.items, self.key, self.value)?.expiring(self.ttl),
             distribution: self.distribution,
             mix: if self.ping { Mix::Ping } else { self.ratio },
             stop: self.requests.map_or(Stop::After(self.seconds), Stop::Requests),

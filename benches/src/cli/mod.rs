@@ -151,7 +151,7 @@ mod tests {
             "b floor --listen 127.0.0.1:0 --key 11 --value 0",
             "b instructions --server x --get-max 530.5",
             "b load --protocol native --connections 1 --depth 64 --rate 1000.5 --requests 10 --verify --json",
-            "b load --key 11-20:3,40:1 --value 0-100 --ratio 1:0 --distribution zipf:1.1 --seconds 0.5",
+            "b load --ttl 0:80,5-60:20 --key 11-20:3,40:1 --value 0-100 --ratio 1:0 --distribution zipf:1.1 --seconds 0.5",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -166,6 +166,7 @@ mod tests {
             "b replay t --engine --capacity 1m --batch 0",
             "b items --items 0",
             "b load --ratio 0:0",
+            "b load --ttl never",
             "b load --depth 0",
             "b load --ping --ratio 1:1",
             "b load --seconds 1 --requests 1",

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::str::FromStr;
 
-use crabcache_protocol::native::{self, Command, Put};
+use crabcache_protocol::native::{self, Command, Put, Ttl};
 
 /// What a server is spoken to in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +56,15 @@ impl Protocol {
         }
     }
 
-    /// Appends a request. Of a GET the value is not looked at, of a PING neither.
+    /// Appends a request. Of a GET the value is not looked at, of a PING neither. What is set expires after `ttl` seconds; 0: never.
     ///
     /// # Panics
     /// If a key is longer than the protocol allows.
-    pub fn write(self, out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8]) {
+    pub fn write(self, out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8], ttl: u32) {
         match self {
-            Self::Resp => write_resp(out, kind, key, value),
-            Self::Memcache => write_memcache(out, kind, key, value),
-            Self::Native => write_native(out, kind, key, value),
+            Self::Resp => write_resp(out, kind, key, value, ttl),
+            Self::Memcache => write_memcache(out, kind, key, value, ttl),
+            Self::Native => write_native(out, kind, key, value, ttl),
         }
     }
 }
@@ -77,7 +77,7 @@ impl FromStr for Protocol {
     }
 }
 
-fn write_resp(out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8]) {
+fn write_resp(out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8], ttl: u32) {
     let bulk = |out: &mut Vec<u8>, bytes: &[u8]| {
         number(out, b"$", bytes.len());
         out.extend_from_slice(bytes);
@@ -89,15 +89,20 @@ fn write_resp(out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8]) {
             bulk(out, key);
         }
         Kind::Set => {
-            out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
+            number(out, b"*", if ttl == 0 { 3 } else { 5 });
+            bulk(out, b"SET");
             bulk(out, key);
             bulk(out, value);
+            if ttl != 0 {
+                bulk(out, b"EX");
+                bulk(out, ttl.to_string().as_bytes());
+            }
         }
         Kind::Ping => out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"),
     }
 }
 
-fn write_memcache(out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8]) {
+fn write_memcache(out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8], ttl: u32) {
     match kind {
         Kind::Get => {
             out.extend_from_slice(b"get ");
@@ -106,7 +111,8 @@ fn write_memcache(out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8]) {
         Kind::Set => {
             out.extend_from_slice(b"set ");
             out.extend_from_slice(key);
-            number(out, b" 0 0 ", value.len());
+            write!(out, " 0 {ttl}").expect("a vector takes everything");
+            number(out, b" ", value.len());
             out.extend_from_slice(value);
         }
         Kind::Ping => out.extend_from_slice(b"version"),
@@ -114,10 +120,13 @@ fn write_memcache(out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_native(out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8]) {
+fn write_native(out: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8], ttl: u32) {
     let command = match kind {
         Kind::Get => Command::Get { key, meta: false },
-        Kind::Set => Command::Put(Put { key, value, ..Put::default() }),
+        Kind::Set => {
+            let ttl = if ttl == 0 { Ttl::Never } else { Ttl::After(u64::from(ttl) * 1000) };
+            Command::Put(Put { key, value, ttl, ..Put::default() })
+        }
         Kind::Ping => Command::Ping { payload: b"" },
     };
     native::Request { opaque: 0, quiet: false, command }
@@ -137,7 +146,7 @@ mod tests {
 
     fn written(protocol: Protocol, kind: Kind) -> Vec<u8> {
         let mut out = b"before".to_vec();
-        protocol.write(&mut out, kind, b"key", b"some value");
+        protocol.write(&mut out, kind, b"key", b"some value", 0);
         out.split_off(6)
     }
 
@@ -156,6 +165,12 @@ mod tests {
                 bytes.as_bytes().escape_ascii().to_string()
             );
         }
+        let mut out = Vec::new();
+        Protocol::Resp.write(&mut out, Kind::Set, b"key", b"v", 60);
+        assert_eq!(out, b"*5\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1\r\nv\r\n$2\r\nEX\r\n$2\r\n60\r\n");
+        out.clear();
+        Protocol::Memcache.write(&mut out, Kind::Set, b"key", b"v", 60);
+        assert_eq!(out, b"set key 0 60 1\r\nv\r\n");
         assert_eq!(written(Protocol::Native, Kind::Get), b"\xC1\x10\0\0\x03\0\0\0\0\0\0\0key");
         assert_eq!(written(Protocol::Native, Kind::Set), b"\xC1\x11\0\0\x03\0\0\0\x0a\0\0\0keysome value");
         assert_eq!(written(Protocol::Native, Kind::Ping), b"\xC1\x02\0\0\0\0\0\0\0\0\0\0");

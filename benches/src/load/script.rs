@@ -42,6 +42,8 @@ pub struct Items {
     pub key_sizes: Sizes,
     /// Lengths of values.
     pub value_sizes: Sizes,
+    /// Seconds after which they expire; 0: never.
+    pub ttls: Sizes,
     filler: Filler,
 }
 
@@ -63,7 +65,20 @@ impl Items {
             return Err(KeysTooShort { count, need, len });
         }
         let filler = Filler::new(value_sizes.max());
-        Ok(Self { count, key_sizes, value_sizes, filler })
+        Ok(Self { count, key_sizes, value_sizes, ttls: Sizes::fixed(0), filler })
+    }
+
+    /// The same items, which expire.
+    #[must_use]
+    pub fn expiring(self, ttls: Sizes) -> Self {
+        Self { ttls, ..self }
+    }
+
+    /// After how many seconds an item expires; 0: never.
+    #[inline]
+    #[must_use]
+    pub fn ttl(&self, item: u32) -> u32 {
+        self.ttls.of(item, 2)
     }
 
     /// The value of an item.
@@ -133,7 +148,7 @@ impl Script {
         for (kind, item) in requests {
             items.write_key(item, &mut key);
             let value = if kind == Kind::Set { items.value(item) } else { b"" };
-            protocol.write(&mut bytes, kind, &key, value);
+            protocol.write(&mut bytes, kind, &key, value, items.ttl(item));
             entries.push(Entry { end: bytes.len() as u32, item, kind });
             // One value has up to 1 GiB: lengths fit 32 bits.
             if bytes.len() >= SCRIPT_LEN_MAX {
@@ -205,7 +220,7 @@ mod tests {
             let (mut key, mut expected) = (Vec::new(), Vec::new());
             items.write_key(script.item(request), &mut key);
             let kind = script.kind(request);
-            Protocol::Resp.write(&mut expected, kind, &key, items.value(script.item(request)));
+            Protocol::Resp.write(&mut expected, kind, &key, items.value(script.item(request)), 0);
             assert_eq!(&script.bytes()[script.span(request..request + 1)], &expected);
             sets += u32::from(kind == Kind::Set);
         }
