@@ -70,13 +70,27 @@ impl Person {
     /// Types, and waits for what is to be seen then.
     fn types(&mut self, keys: &str, sees: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
-        while !self.seen.windows(sees.len()).any(|window| window == sees.as_bytes()) {
+        self.sees(sees);
+    }
+
+    /// The same, until the editor listens again: what is typed before that is lost when it takes the terminal over.
+    fn enters(&mut self, keys: &str, sees: &str) {
+        self.types(keys, sees);
+        self.sees("\x1b[?2004h");
+    }
+
+    /// Waits for this, and forgets all up to it.
+    fn sees(&mut self, sees: &str) {
+        loop {
+            if let Some(at) = self.seen.windows(sees.len()).position(|window| window == sees.as_bytes()) {
+                self.seen.drain(..at + sees.len());
+                return;
+            }
             let Ok(more) = self.shown.recv_timeout(Duration::from_secs(30)) else {
                 panic!("{sees:?} was not to be seen in {:?}", String::from_utf8_lossy(&self.seen));
             };
             self.seen.extend_from_slice(&more);
         }
-        self.seen.clear();
     }
 }
 
@@ -91,16 +105,15 @@ fn a_person_has_history_completion_and_hints() {
     let mut child = program.spawn().unwrap();
     drop(program); // which holds the terminal open
 
-    person.types("", "crabcache/");
+    person.enters("", "crabcache/");
     person.types("inc\t", "incr \x1b[2mkey [delta]");
-    person.types("n 41\r", "\r\n41\r\n");
-    person.types("\x1b[A\r", "\r\n82\r\n"); // the last line again
-    person.types("get \"\\x1b[2J\"\r", "(absent)");
-    person.types("put x \"\\x1b[2J\"\r", "OK");
-    person.types("get x\r", r#""\x1b[2J""#);
-    person.types("half a line\x03", "> ");
-    // PONG and its time, then the editor listens: before it does, the terminal keeps \x04 for itself.
-    person.types(" ping\r", " ms\r\n\x1b[?2004h");
+    person.enters("n 41\r", "\r\n41\r\n");
+    person.enters("\x1b[A\r", "\r\n82\r\n"); // the last line again
+    person.enters("get \"\\x1b[2J\"\r", "(absent)");
+    person.enters("put x \"\\x1b[2J\"\r", "OK\r\n");
+    person.enters("get x\r", "\r\n\"\\x1b[2J\"\r\n");
+    person.enters("half a line\x03", "\x1b[?2004l");
+    person.enters(" ping\r", " ms\r\n");
     person.types("\x04", "\n");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 
