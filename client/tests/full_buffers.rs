@@ -86,7 +86,7 @@ fn full_socket_buffers_do_not_deadlock() {
 
 /// `cargo test --release -p crabcache-client --test full_buffers -- --ignored --nocapture a_million`
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: cargo test -p crabcache-client --test full_buffers a_million -- --ignored"]
 fn a_million_commands_through_full_socket_buffers() {
     over_unix(1_000_000);
     // With the least, TCP loses segments for which there is no room: milliseconds for each command.

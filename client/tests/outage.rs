@@ -143,7 +143,7 @@ fn killed_and_restarted() {
 
 /// `cargo test --release -p crabcache-client --test outage -- --ignored --nocapture ten_minutes`
 #[test]
-#[ignore = "takes ten minutes on an idle machine"]
+#[ignore = "takes ten minutes: cargo test -p crabcache-client --test outage ten_minutes -- --ignored"]
 fn killed_and_restarted_for_ten_minutes() {
     let figures = outages(30, Duration::from_secs(19), Duration::from_secs(1), 5 * MS);
     let Figures { longest_call, mut whole_after } = figures;

@@ -171,7 +171,7 @@ impl<'c> Handle<'c> {
     /// once all of it is here, and prove itself in the nursery.
     pub fn admits(&mut self, now: Millis, key: &[u8], value_len: usize) -> bool {
         let shared = self.local.shared;
-        if key.len() > KEY_LEN_MAX || key.len().saturating_add(value_len) > shared.geometry.item_len_max() {
+        if self.check_lens(key, value_len).is_err() {
             return false;
         }
         let new = NewItem { key, value: [&[], &[]], flags: 0, expires: None, mark: None };
@@ -206,13 +206,7 @@ impl<'c> Handle<'c> {
     ) -> Result<Reservation<'c>, StoreError> {
         self.online();
         let shared = self.local.shared;
-        let max = shared.geometry.item_len_max();
-        if key.len() > KEY_LEN_MAX {
-            return Err(StoreError::KeyTooLong { len: key.len(), max: KEY_LEN_MAX });
-        }
-        if key.len().saturating_add(value_len) > max {
-            return Err(StoreError::TooLarge { len: key.len().saturating_add(value_len), max });
-        }
+        self.check_lens(key, value_len)?;
         let new = NewItem { key, value: [&[], &[]], flags, expires, mark: None };
         let (shape, hash) = (new.shape_with(value_len), shared.hash(key));
         let shard = shared.shard(hash.shard(shared.geometry.shards));
@@ -222,6 +216,15 @@ impl<'c> Handle<'c> {
         let header = Header::item(shape, granules);
         new.write_head(shard, at, shape, header);
         Ok(Reservation::new(shared, hash, at, granules, header))
+    }
+
+    /// Whether an item may have a key and a value of such lengths.
+    fn check_lens(&self, key: &[u8], value_len: usize) -> Result<(), StoreError> {
+        let (len, max) = (key.len().saturating_add(value_len), self.local.shared.geometry.item_len_max());
+        if key.len() > KEY_LEN_MAX {
+            return Err(StoreError::KeyTooLong { len: key.len(), max: KEY_LEN_MAX });
+        }
+        if len > max { Err(StoreError::TooLarge { len, max }) } else { Ok(()) }
     }
 
     /// Stores what was reserved, if the condition holds. Under Pressure gives the reservation back: be

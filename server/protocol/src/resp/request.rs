@@ -188,20 +188,11 @@ fn parse_line<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::write;
+    use crate::resp::write::command;
     use alloc::vec::Vec;
 
     const LIMITS: Limits =
         Limits { key_len_max: 250, value_len_max: 1 << 20, args_max: 1024, line_len_max: 64 };
-
-    fn command(words: &[&[u8]]) -> Vec<u8> {
-        let mut out = Vec::new();
-        write::array(&mut out, words.len());
-        for word in words {
-            write::bulk(&mut out, word);
-        }
-        out
-    }
 
     #[test]
     fn incoming_set_is_seen_as_soon_as_its_header_is_here() {

@@ -77,8 +77,8 @@ fn long_bulk(input: &[u8], len_max: usize) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
     use crate::Parsed;
-    use crate::resp::{Progress, Request, parse_other, write};
-    use alloc::vec::Vec;
+    use crate::resp::write::command;
+    use crate::resp::{Progress, Request, parse_other};
     use proptest::prelude::*;
 
     const LIMITS: Limits =
@@ -94,15 +94,6 @@ mod tests {
                 input.escape_ascii()
             );
         }
-    }
-
-    fn command(words: &[&[u8]]) -> Vec<u8> {
-        let mut out = Vec::new();
-        write::array(&mut out, words.len());
-        for word in words {
-            write::bulk(&mut out, word);
-        }
-        out
     }
 
     #[test]

@@ -23,6 +23,17 @@ pub const OK: &[u8] = b"+OK\r\n";
 /// Longest header that [`header`] writes, in bytes.
 const HEADER_LEN_MAX: usize = 23;
 
+/// A command, for tests: an array of bulk strings.
+#[cfg(test)]
+pub(super) fn command(words: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    array(&mut out, words.len());
+    for word in words {
+        bulk(&mut out, word);
+    }
+    out
+}
+
 /// A simple string. Line breaks in `text` become blanks: they would end it.
 pub fn simple(out: &mut Vec<u8>, text: &[u8]) {
     line(out, b'+', text);
