@@ -10,14 +10,14 @@
 //! that a cache can do about its speed (benches/README.md).
 
 use crate::arch::{Kernels, Work, prefetch_read};
-use crate::config::{Config, GRANULE, offset_of};
+use crate::config::{Config, offset_of};
 use crate::error::StoreError;
 use crate::guard::Value;
-use crate::index::{Found, Home, Image, Lookup, Place, Word, image_granules};
+use crate::index::{Found, Home, Image, Lookup, Place, Word};
 use crate::item::Item;
 use crate::local::Local;
 use crate::op::{Action, Op, Outcome};
-use crate::ops::read::{confirm, get, hit};
+use crate::ops::read::{confirm_live, get, hit};
 use crate::ops::store::overwrite;
 use crate::ops::{Target, execute, refuse_key};
 use crate::region::Part;
@@ -44,7 +44,18 @@ struct Slot<'c> {
 
 const _: () = assert!(Config::SHARDS_MAX <= 1 << u8::BITS, "a slot has a byte for the shard's number");
 
-type Slots<'c> = heapless::Vec<Slot<'c>, BATCH>;
+/// Where a handle's batches keep what they know. Stays with the handle: to clear it for each batch would cost as much as a
+/// lookup.
+pub(crate) struct Slots<'c>([Slot<'c>; BATCH]);
+
+impl<'c> Slots<'c> {
+    pub(crate) fn new(shared: &'c Shared) -> Self {
+        let (hash, shard) = (KeyHash(0), shared.shard(0).part);
+        Self(
+            [Slot { hash, shard, word: Word::UNBORN, at: 0, place: Place::HOLE, level: 0, number: 0 }; BATCH],
+        )
+    }
+}
 
 impl<'c> Slot<'c> {
     #[inline(always)]
@@ -100,6 +111,7 @@ impl<F: FnMut(usize, Outcome<'_>)> Sink for Closure<F> {
 /// Executes up to [`BATCH`] operations and reports each outcome, in order; stops before one that meets Pressure.
 pub(crate) struct Execute<'l, 'c, 'o, S> {
     pub(crate) local: &'l mut Local<'c>,
+    pub(crate) slots: &'l mut Slots<'c>,
     pub(crate) now: Millis,
     pub(crate) ops: &'o [Op<'o>],
     /// Number of the first of them, for the sink.
@@ -113,11 +125,11 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
 
     #[inline(always)]
     fn run<K: Kernels>(self) -> usize {
-        let Self { local, now, ops, first, sink } = self;
+        let Self { local, slots, now, ops, first, sink } = self;
         let shared = local.shared;
-        let mut slots = hash::<K>(shared, ops.iter().map(|op| op.key));
+        let slots = hash::<K>(shared, slots, ops.iter().map(|op| op.key));
         if ops.len() > 1 {
-            probe::<K>(shared, &mut slots);
+            probe::<K>(shared, slots);
         }
         let grip = local.grip;
         let mut done = 0;
@@ -133,10 +145,8 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
                         for (op, slot) in ops[done..].iter().zip(&slots[done..]) {
                             let Action::Get = op.action else { break };
                             let Some(found) = slot.found() else { break };
-                            let Some(item) = confirm::<K>(slot.shard(shared), found, op.key) else { break };
-                            if item.is_expired(now) {
-                                break;
-                            }
+                            let item = confirm_live::<K>(slot.shard(shared), found, op.key, now);
+                            let Some(item) = item else { break };
                             sink.hit(first + done, hit(local, item));
                             done += 1;
                         }
@@ -149,7 +159,7 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
                                 break;
                             }
                             let shard = slot.shard(shared);
-                            let Some(item) = confirm::<K>(shard, found, op.key) else { break };
+                            let Some(item) = confirm_live::<K>(shard, found, op.key, now) else { break };
                             let old = overwrite::<K>(local, shard, (found, item), op.key, put, now);
                             let Some(old) = old else { break };
                             sink.replaced(first + done, old);
@@ -182,6 +192,7 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
 /// Reads up to [`BATCH`] keys and reports each answer, in order.
 pub(crate) struct FindAll<'l, 'c, 'k, Q, F> {
     pub(crate) local: &'l mut Local<'c>,
+    pub(crate) slots: &'l mut Slots<'c>,
     pub(crate) now: Millis,
     pub(crate) keys: &'k [Q],
     /// Number of the first of them, for `report`.
@@ -194,35 +205,38 @@ impl<Q: AsRef<[u8]>, F: FnMut(usize, Option<Value<'_>>)> Work for FindAll<'_, '_
 
     #[inline(always)]
     fn run<K: Kernels>(self) {
-        let Self { local, now, keys, first, report } = self;
+        let Self { local, slots, now, keys, first, report } = self;
         let shared = local.shared;
-        let mut slots = hash::<K>(shared, keys.iter().map(AsRef::as_ref));
-        probe::<K>(shared, &mut slots);
-        for (i, (key, slot)) in keys.iter().zip(&slots).enumerate() {
+        let slots = hash::<K>(shared, slots, keys.iter().map(AsRef::as_ref));
+        probe::<K>(shared, slots);
+        for (number, (key, slot)) in (first..).zip(keys.iter().zip(slots)) {
             let (key, shard) = (key.as_ref(), slot.shard(shared));
             // Not by combinators: a closure that is not inlined keeps the kernels from being inlined (`arch`).
-            let value = if let Some(found) = slot.found()
-                && let Some(item) = confirm::<K>(shard, found, key)
-                && !item.is_expired(now)
+            if let Some(found) = slot.found()
+                && let Some(item) = confirm_live::<K>(shard, found, key, now)
             {
-                Some(hit(local, item))
+                report(number, Some(hit(local, item)));
             } else {
-                seek(local, &Target { shard, hash: slot.hash, key, now, hint: slot.hint() })
-            };
-            report(first + i, value);
+                seek(local, &Target { shard, hash: slot.hash, key, now, hint: slot.hint() }, number, report);
+            }
         }
     }
 }
 
 /// Reads a key that the batch did not find, or not any more.
 #[inline(never)]
-fn seek<'c>(local: &mut Local<'c>, target: &Target<'c, '_>) -> Option<Value<'c>> {
+fn seek<'c, F: FnMut(usize, Option<Value<'_>>)>(
+    local: &mut Local<'c>,
+    target: &Target<'c, '_>,
+    number: usize,
+    report: &mut F,
+) {
     if target.key.len() > KEY_LEN_MAX {
-        return None;
+        return report(number, None);
     }
     match execute(local, target, &Op::get(target.key)) {
-        Outcome::Hit(value) => Some(value),
-        _ => None,
+        Outcome::Hit(value) => report(number, Some(value)),
+        _ => report(number, None),
     }
 }
 
@@ -243,7 +257,7 @@ impl<'c> Work for Alone<'_, 'c, '_> {
             return refuse_key(op);
         }
         let hash = KeyHash(K::hash(&local.shared.seed, op.key));
-        let shard = local.shared.shard(hash.shard(local.shared.geometry.shards));
+        let shard = local.shared.shard_of(hash);
         let mut hint = None;
         if let Action::Put(ref put) = op.action {
             let home = shard.home(hash);
@@ -280,33 +294,27 @@ impl<'c> Work for Find<'_, 'c, '_> {
             return None;
         }
         let hash = KeyHash(K::hash(&local.shared.seed, key));
-        let shard = local.shared.shard(hash.shard(local.shared.geometry.shards));
+        let shard = local.shared.shard_of(hash);
         get::<K>(local, &Target { shard, hash, key, now, hint: None })
     }
 }
 
-/// Hashes the keys, and asks for the words of their buckets.
+/// Hashes the keys, and asks for the words of their buckets. Answers the slots of the batch, of which no more is known.
 #[inline(always)]
-fn hash<'c, 'k, K: Kernels>(shared: &'c Shared, keys: impl Iterator<Item = &'k [u8]>) -> Slots<'c> {
-    let mut slots = Slots::new();
-    for key in keys {
-        // A key that is too long lives nowhere; any bucket will do.
-        let key = if key.len() > KEY_LEN_MAX { &[] } else { key };
+fn hash<'s, 'c, 'k, K: Kernels>(
+    shared: &'c Shared,
+    slots: &'s mut Slots<'c>,
+    keys: impl ExactSizeIterator<Item = &'k [u8]>,
+) -> &'s mut [Slot<'c>] {
+    let slots = &mut slots.0[..keys.len()];
+    for (slot, key) in slots.iter_mut().zip(keys) {
         let hash = KeyHash(K::hash(&shared.seed, key));
-        let shard = shared.shard(hash.shard(shared.geometry.shards));
+        let shard = shared.shard_of(hash);
         let (bucket, level) = shard.first_bucket(hash);
         let at = shard.directory_at(bucket);
         prefetch_read(shard.part.hint(at));
-        // There are no more operations than that.
-        let _ = slots.push(Slot {
-            hash,
-            shard: shard.part,
-            word: Word::UNBORN,
-            at,
-            place: Place::HOLE,
-            level: level as u8,
-            number: shard.number as u8,
-        });
+        let (level, number) = (level as u8, shard.number as u8);
+        *slot = Slot { hash, shard: shard.part, word: Word::UNBORN, at, place: Place::HOLE, level, number };
     }
     slots
 }
@@ -317,16 +325,10 @@ fn probe<K: Kernels>(shared: &Shared, slots: &mut [Slot<'_>]) {
     for slot in slots.iter_mut() {
         let shard = slot.shard(shared);
         slot.word = shard.home_from(slot.hash, u32::from(slot.level), shard.load_at(slot.at)).word;
-        let image = slot.shard.hint(offset_of(slot.word.image()));
-        prefetch_read(image);
-        prefetch_read(image.wrapping_add(image_granules(slot.word.len()) as usize * GRANULE - 1));
+        prefetch_56(slot.shard.hint(offset_of(slot.word.image())));
     }
     for slot in slots.iter_mut() {
-        let shard = slot.shard(shared);
-        if slot.word.len() == 0 {
-            continue;
-        }
-        let image = Image::of(shard, slot.word);
+        let image = Image::of(slot.shard(shared), slot.word);
         let candidates = image.candidates::<K>(slot.hash.tag());
         if candidates == 0 {
             continue;
@@ -338,8 +340,13 @@ fn probe<K: Kernels>(shared: &Shared, slots: &mut [Slot<'_>]) {
             (slot.word, slot.place) = (Word::UNBORN, Place::HOLE);
             continue;
         }
-        let item = slot.shard.hint(offset_of(slot.place.item()));
-        prefetch_read(item);
-        prefetch_read(item.wrapping_add(56));
+        prefetch_56(slot.shard.hint(offset_of(slot.place.item())));
     }
+}
+
+/// Asks for the bytes at `p` and the 56 behind it: all of most images and small items, and seldom a line that is not needed.
+#[inline(always)]
+fn prefetch_56(p: *const u8) {
+    prefetch_read(p);
+    prefetch_read(p.wrapping_add(56));
 }

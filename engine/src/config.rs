@@ -83,6 +83,8 @@ pub(crate) struct Geometry {
     pub(crate) limbo_len: u32,
     pub(crate) record_stride: usize,
     pub(crate) shards: u32,
+    /// Which of a hash's highest bits tell its shard.
+    pub(crate) shard_mask: u32,
     pub(crate) shards_at: usize,
     pub(crate) shard_stride: usize,
     /// log2 of the directory words in a chunk.
@@ -137,9 +139,9 @@ impl Geometry {
                 max: shards_at + SHARD_BYTES_MAX * shards as usize,
             });
         }
-        let geometry =
-            Self { len, handles, limbo_len, record_stride, shards, shards_at, ..Self::shard(shard_stride) };
-        Ok(geometry)
+        let shard_mask = shards - 1;
+        let shard = Self::shard(shard_stride);
+        Ok(Self { len, handles, limbo_len, record_stride, shards, shard_mask, shards_at, ..shard })
     }
 
     /// The inside of a shard of this many bytes.
@@ -164,6 +166,7 @@ impl Geometry {
             limbo_len: 0,
             record_stride: 0,
             shards: 0,
+            shard_mask: 0,
             shards_at: 0,
             shard_stride: stride,
             chunk_shift,

@@ -2,7 +2,7 @@
 
 use crate::arena::arena_ref::ArenaRef;
 use crate::arena::block::Header;
-use crate::batch::{Alone, Closure, Execute, Find, FindAll, Sink};
+use crate::batch::{Alone, Closure, Execute, Find, FindAll, Sink, Slots};
 use crate::error::StoreError;
 use crate::evict::nursery::Nursery;
 use crate::evict::{MakeRoom, is_exempt};
@@ -27,13 +27,15 @@ const SCAN_BUCKETS: usize = 2048;
 /// [`quiescent`](Self::quiescent) once per turn of the event loop, and be [`offline`](Self::offline) while asleep.
 pub struct Handle<'c> {
     local: Local<'c>,
+    slots: Slots<'c>,
     /// Its counters and its limbo are its own.
     not_sync: PhantomData<core::cell::Cell<()>>,
 }
 
 impl<'c> Handle<'c> {
     pub(crate) fn new(local: Local<'c>) -> Self {
-        Self { local, not_sync: PhantomData }
+        let slots = Slots::new(local.shared);
+        Self { local, slots, not_sync: PhantomData }
     }
 
     /// From here on `observer` is told of each item that this handle evicts, or finds expired and removes; or nobody is.
@@ -72,8 +74,8 @@ impl<'c> Handle<'c> {
         let level = self.local.shared.level;
         let mut done = 0;
         for ops in ops.chunks(BATCH) {
-            let local = &mut self.local;
-            let executed = level.dispatch(Execute { local, now, ops, first: done, sink });
+            let Self { local, slots, .. } = self;
+            let executed = level.dispatch(Execute { local, slots, now, ops, first: done, sink });
             done += executed;
             if executed < ops.len() {
                 break;
@@ -111,8 +113,8 @@ impl<'c> Handle<'c> {
         let level = self.local.shared.level;
         let mut first = 0;
         for keys in keys.chunks(BATCH) {
-            let local = &mut self.local;
-            level.dispatch(FindAll { local, now, keys, first, report: &mut report });
+            let Self { local, slots, .. } = self;
+            level.dispatch(FindAll { local, slots, now, keys, first, report: &mut report });
             first += keys.len();
         }
         self.local.save_reads();
@@ -176,7 +178,7 @@ impl<'c> Handle<'c> {
         }
         let new = NewItem { key, value: [&[], &[]], flags: 0, expires: None, mark: None };
         let granules = new.shape_with(value_len).granules();
-        let shard = shared.shard(shared.hash(key).shard(shared.geometry.shards));
+        let shard = shared.shard_of(shared.hash(key));
         is_exempt(shard, granules)
             || granules > Nursery::of(shard).len()
             || matches!(self.apply(now, &Op { key, action: Action::Peek }), Outcome::Hit(old) if !old.in_nursery())
@@ -209,7 +211,7 @@ impl<'c> Handle<'c> {
         self.check_lens(key, value_len)?;
         let new = NewItem { key, value: [&[], &[]], flags, expires, mark: None };
         let (shape, hash) = (new.shape_with(value_len), shared.hash(key));
-        let shard = shared.shard(hash.shard(shared.geometry.shards));
+        let shard = shared.shard_of(hash);
         let block = self.local.allocate_insisting(shard, shape.granules(), now);
         self.local.save_counters();
         let (at, granules) = block?;

@@ -80,7 +80,7 @@ impl<'a> Item<'a> {
         let from = GRANULE + self.header.fields_len();
         if self.header.is_long() {
             let at = offset_of(self.at);
-            let (key_word, value_len) = long_lens(self.shard.part, at);
+            let (key_word, value_len) = halves(long_lens(self.shard.part, at));
             let mark = Mark::LEN * usize::from(State::of(key_word).is_marked());
             (State::key_len(key_word), value_len as usize, from + mark)
         } else {
@@ -91,7 +91,7 @@ impl<'a> Item<'a> {
     #[inline(always)]
     fn shape(&self) -> Shape {
         let (key_word, value_len) = if self.header.is_long() {
-            long_lens(self.shard.part, offset_of(self.at))
+            halves(long_lens(self.shard.part, offset_of(self.at)))
         } else {
             (self.header.key_len() as u32, self.header.value_len() as u32)
         };
@@ -108,6 +108,23 @@ impl<'a> Item<'a> {
     pub(crate) fn key(&self) -> &'a [u8] {
         let (key_len, _, from) = self.lens();
         self.bytes(from, key_len)
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_key<K: Kernels>(&self, key: &[u8]) -> bool {
+        let other = self.key();
+        other.len() == key.len() && K::equal(other, key)
+    }
+
+    /// Whether it is what a reader of `key` gets.
+    #[inline(always)]
+    pub(crate) fn answers<K: Kernels>(&self, key: &[u8], now: Millis) -> bool {
+        if self.header.is_plain() {
+            // Not by `has_key`: its key begins at a place that is known, and it has no expiry.
+            let other = self.bytes(GRANULE, self.header.key_len());
+            return other.len() == key.len() && K::equal(other, key);
+        }
+        self.has_key::<K>(key) && !self.is_expired(now)
     }
 
     #[inline(always)]
@@ -163,7 +180,7 @@ impl<'a> Item<'a> {
         if !self.header.is_long() {
             return None;
         }
-        let (key_word, _) = long_lens(self.shard.part, offset_of(self.at));
+        let (key_word, _) = halves(long_lens(self.shard.part, offset_of(self.at)));
         let state = State::of(key_word);
         let from = GRANULE + self.header.fields_len();
         state.is_marked().then(|| Mark::load(state, self.bytes(from, Mark::LEN)))
@@ -292,13 +309,16 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The words that tell lengths of key and value (the first with the item's [`State`]) of a long item in the block at `at`. Out of line, and not a method: whoever looks at items
-/// keeps them in registers.
+/// The words that tell lengths of key (low; with the item's [`State`]) and value (high) of a long item in the block at `at`. Out
+/// of line, and not a method: whoever looks at items keeps them in registers. One number, since who calls what returns a pair is
+/// not inlined into code for other CPU features.
 #[inline(never)]
-fn long_lens(part: Part<'_>, at: usize) -> (u32, u32) {
-    let [key_word, value_len] = [GRANULE, 2 * GRANULE]
-        .map(|from| u32::from_le_bytes(part.bytes(at + from, 4).try_into().expect("four bytes")));
-    (key_word, value_len)
+fn long_lens(part: Part<'_>, at: usize) -> u64 {
+    u64::from_le_bytes(part.bytes(at + GRANULE, 8).try_into().expect("eight bytes"))
+}
+
+fn halves(lens: u64) -> (u32, u32) {
+    (lens as u32, (lens >> 32) as u32)
 }
 
 impl NewItem<'_> {

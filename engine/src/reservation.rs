@@ -42,7 +42,7 @@ impl<'c> Reservation<'c> {
     }
 
     pub(crate) fn shard(&self) -> Shard<'c> {
-        self.shared.shard(self.hash.shard(self.shared.geometry.shards))
+        self.shared.shard_of(self.hash)
     }
 
     pub(crate) fn belongs_to(&self, shared: &Shared) -> bool {

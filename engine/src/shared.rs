@@ -28,11 +28,6 @@ impl KeyHash {
     pub(crate) const BUCKET_BITS: u32 = 40;
 
     #[inline(always)]
-    pub(crate) fn shard(self, shards: u32) -> u32 {
-        (self.0 >> 56) as u32 & (shards - 1)
-    }
-
-    #[inline(always)]
     pub(crate) fn tag(self) -> u16 {
         // In the models all tags are equal, so that every probe reads the item.
         if cfg!(all(test, loom)) { 7 } else { (self.0 >> Self::BUCKET_BITS) as u16 }
@@ -82,6 +77,12 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn shard(&self, shard: u32) -> Shard<'_> {
         Shard { shared: self, number: shard, part: self.region.part(self.geometry.shard_at(shard)) }
+    }
+
+    /// Where a key of this hash lives.
+    #[inline(always)]
+    pub(crate) fn shard_of(&self, hash: KeyHash) -> Shard<'_> {
+        self.shard((hash.0 >> 56) as u32 & self.geometry.shard_mask)
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) fn supported() -> [Option<Kind>; 1] {
 
 /// The levels, worst first.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-pub(super) fn supported() -> [Option<Kind>; 3] {
+pub(super) fn supported() -> [Option<Kind>; 4] {
     use core::arch::x86_64::{__cpuid, __cpuid_count};
 
     let all = |register: u32, bits: &[u32]| bits.iter().all(|bit| register >> bit & 1 == 1);
@@ -33,13 +33,18 @@ pub(super) fn supported() -> [Option<Kind>; 3] {
     };
 
     let sse2 = all(leaf_1.ecx, &[9, 25]); // SSSE3, AES
-    let avx512 = sse2
-        && all(saved, &[1, 2, 5, 6, 7]) // xmm, upper half of ymm, masks, upper half of zmm, zmm16 and up
+    let avx2 = sse2
+        && all(saved, &[1, 2]) // xmm, upper half of ymm
         && all(leaf_1.ecx, &[23]) // POPCNT
         && all(extended, &[5]) // LZCNT
-        && all(leaf_7_ebx, &[3, 5, 8, 16, 30, 31]) // BMI1, AVX2, BMI2, AVX-512 F, BW, VL
+        && all(leaf_7_ebx, &[3, 5, 8]); // BMI1, AVX2, BMI2
+    let avx512 = avx2
+        && all(saved, &[5, 6, 7]) // masks, upper half of zmm, zmm16 and up
+        && all(leaf_7_ebx, &[16, 30, 31]) // AVX-512 F, BW, VL
         && all(leaf_7_ecx, &[9]); // VAES
-    [Some(Kind::Scalar), sse2.then_some(Kind::Sse2), avx512.then_some(Kind::Avx512)]
+    let [sse2, avx2, avx512] = [(sse2, Kind::Sse2), (avx2, Kind::Avx2), (avx512, Kind::Avx512)]
+        .map(|(has, kind)| has.then_some(kind));
+    [Some(Kind::Scalar), sse2, avx2, avx512]
 }
 
 /// Register XCR0.

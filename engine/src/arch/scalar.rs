@@ -72,13 +72,10 @@ fn match_four(four: [u16; 4], tag: u16) -> u64 {
 /// At most 16 bytes, as two overlapping words.
 #[inline(always)]
 pub(super) fn equal_short(a: &[u8], b: &[u8]) -> bool {
-    debug_assert_eq!(a.len(), b.len());
-    if let (Some(a1), Some(b1), Some(a2), Some(b2)) =
-        (a.first_chunk(), b.first_chunk(), a.last_chunk(), b.last_chunk())
-    {
-        let first = u64::from_ne_bytes(*a1) ^ u64::from_ne_bytes(*b1);
-        let last = u64::from_ne_bytes(*a2) ^ u64::from_ne_bytes(*b2);
-        return first | last == 0;
+    debug_assert!(a.len() == b.len() && a.len() <= 16);
+    if a.len() >= 8 {
+        let last = a.len() - 8;
+        return word(a, 0) == word(b, 0) && word(a, last) == word(b, last);
     }
     if let (Some(a1), Some(b1), Some(a2), Some(b2)) =
         (a.first_chunk(), b.first_chunk(), a.last_chunk(), b.last_chunk())
@@ -88,6 +85,12 @@ pub(super) fn equal_short(a: &[u8], b: &[u8]) -> bool {
         return first | last == 0;
     }
     a.iter().zip(b).all(|(a, b)| a == b)
+}
+
+/// Not by `first_chunk` and `last_chunk`: those compare their answers with null.
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
 /// More than 8 bytes, by words and a last word that may overlap.

@@ -59,7 +59,7 @@ impl Work for Copy<'_> {
 /// All levels; those that the CPU lacks are named in the output, so that a green run says what it proved.
 fn levels() -> Vec<Level> {
     let levels: Vec<_> = Level::supported().collect();
-    for name in ["scalar", "sse+aes", "avx512+vaes"] {
+    for name in ["scalar", "sse+aes", "avx2+aes", "avx512+vaes"] {
         if !levels.iter().any(|level| level.name() == name) {
             std::eprintln!("skipped on this CPU: level {name}");
         }
@@ -130,18 +130,26 @@ fn detect_agrees_with_std() {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     {
         let sse = std::is_x86_feature_detected!("aes") && std::is_x86_feature_detected!("ssse3");
-        let avx512 = sse
+        let avx2 = sse
+            && std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("bmi1")
+            && std::is_x86_feature_detected!("bmi2")
+            && std::is_x86_feature_detected!("lzcnt");
+        let avx512 = avx2
             && std::is_x86_feature_detected!("avx512f")
             && std::is_x86_feature_detected!("avx512bw")
             && std::is_x86_feature_detected!("avx512vl")
             && std::is_x86_feature_detected!("vaes");
         let names: Vec<_> = Level::supported().map(Level::name).collect();
         assert_eq!(names.contains(&"sse+aes"), sse);
+        assert_eq!(names.contains(&"avx2+aes"), avx2);
         assert_eq!(names.contains(&"avx512+vaes"), avx512);
     }
     assert_eq!(Some(Level::detect()), Level::supported().last());
     assert_eq!(Level::detect_within(Simd::Scalar).name(), "scalar");
-    let sse = Level::supported().filter(|level| level.name() != "avx512+vaes").last();
+    let avx2 = Level::supported().filter(|level| level.name() != "avx512+vaes").last();
+    assert_eq!(Some(Level::detect_within(Simd::Avx2)), avx2);
+    let sse = Level::supported().filter(|level| !level.name().starts_with("avx")).last();
     assert_eq!(Some(Level::detect_within(Simd::Sse)), sse);
     assert_eq!(Level::supported().next().map(Level::name), Some("scalar"));
 }

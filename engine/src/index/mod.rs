@@ -78,6 +78,15 @@ pub(crate) struct Found {
     pub(crate) place: Place,
 }
 
+impl Found {
+    /// The item, if the place is still what it was, in an image that is still current.
+    #[inline(always)]
+    pub(crate) fn still_there(self, shard: Shard<'_>) -> Option<Item<'_>> {
+        let place = Place::load(shard.part, self.at);
+        (place == self.place && !place.is_frozen()).then(|| Item::load(shard, place.item()))
+    }
+}
+
 /// What a writer knows of a key: its home, and its entry if there is one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lookup {
@@ -178,8 +187,7 @@ impl<'a> Shard<'a> {
             if place.item() == 0 {
                 continue;
             }
-            let found = Item::load(self, place.item()).key();
-            if found.len() == key.len() && K::equal(found, key) {
+            if Item::load(self, place.item()).has_key::<K>(key) {
                 return Some(Found { at, place });
             }
         }

@@ -97,7 +97,9 @@ impl Place {
 /// The level at which a hash is addressed when `born` buckets exist.
 #[inline(always)]
 pub(crate) fn level_of(born: u64, hash: u64) -> u32 {
-    let round = born.ilog2();
+    debug_assert!(born > 0);
+    // Not by `ilog2`, which checks.
+    let round = 63 ^ born.leading_zeros();
     round + u32::from(hash & ((2 << round) - 1) < born)
 }
 

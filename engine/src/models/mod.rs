@@ -72,6 +72,7 @@ fn geometry(directory: u64) -> Geometry {
         limbo_len: LIMBO,
         record_stride: RECORD_RING + LIMBO as usize * 8,
         shards: 1,
+        shard_mask: 0,
         shards_at: SHARD,
         shard_stride: 8192 - SHARD,
         chunk_shift: directory.ilog2(),

@@ -3,24 +3,32 @@
 use super::Target;
 use crate::arch::Kernels;
 use crate::guard::Value;
-use crate::index::{Found, Lookup, Place};
+use crate::index::{Found, Lookup};
 use crate::item::Item;
 use crate::local::Local;
 use crate::shared::Shard;
+use crate::time::Millis;
 
-/// The item that was found before, if it is still there and the key is this one.
+/// The item that was found before, if it is still there and has this key.
 ///
 /// A place that still has the value that was seen and is not frozen belongs to an image that is still current (I1), so
 /// the key's item is this one now.
 #[inline(always)]
 pub(crate) fn confirm<'c, K: Kernels>(shard: Shard<'c>, found: Found, key: &[u8]) -> Option<Item<'c>> {
-    let place = Place::load(shard.part, found.at);
-    if place != found.place || place.is_frozen() {
-        return None;
-    }
-    let item = Item::load(shard, place.item());
-    let other = item.key();
-    (other.len() == key.len() && K::equal(other, key)).then_some(item)
+    let item = found.still_there(shard)?;
+    item.has_key::<K>(key).then_some(item)
+}
+
+/// The same of one that has not expired.
+#[inline(always)]
+pub(crate) fn confirm_live<'c, K: Kernels>(
+    shard: Shard<'c>,
+    found: Found,
+    key: &[u8],
+    now: Millis,
+) -> Option<Item<'c>> {
+    let item = found.still_there(shard)?;
+    item.answers::<K>(key, now).then_some(item)
 }
 
 /// Reads an item that was found.
