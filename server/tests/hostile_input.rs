@@ -289,7 +289,6 @@ fn numbers_at_every_edge_in_every_memcached_command_that_takes_one() {
                 "touch k #",
                 "gat # k",
                 "gats # k",
-                "flush_all #",
                 "verbosity #",
                 "cache_memlimit #",
                 "slabs automove #",
@@ -308,6 +307,18 @@ fn numbers_at_every_edge_in_every_memcached_command_that_takes_one() {
             }
         }
     });
+}
+
+/// Without a bystander, whose item would go, too.
+#[test]
+fn moments_at_every_edge_to_flush_at() {
+    let server = support::start();
+    for edge in EDGES {
+        let mut client = Client::new(&server);
+        client.send(format!("flush_all {edge}\r\nmn\r\nquit\r\n"));
+        let told = support::text(&client.rest());
+        assert!(told.ends_with("MN\r\n"), "{edge}: {told:?}");
+    }
 }
 
 #[test]

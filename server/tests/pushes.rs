@@ -6,7 +6,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use support::siege::{besiege, wait_until};
+use support::siege::{besiege_once, wait_until};
 use support::{Client, config, resp, start, start_with};
 
 /// The number behind `name:` in INFO.
@@ -31,7 +31,7 @@ fn message(channel: &str, text: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_message_that_matches_many_patterns_of_a_client_that_reads_nothing() {
-    besiege(16, &[], |program| {
+    besiege_once(16, &[], |program| {
         // One of them is served by the worker of who publishes, so that it receives nothing before that is done.
         let mut deaf = [Client::to(program.address), Client::to(program.address)];
         for client in &mut deaf {
@@ -49,7 +49,7 @@ fn a_message_that_matches_many_patterns_of_a_client_that_reads_nothing() {
 
 #[test]
 fn many_messages_for_many_clients_that_read_nothing() {
-    besiege(16, &[], |program| {
+    besiege_once(16, &[], |program| {
         let mut deaf: Vec<Client> = (0..200).map(|_| Client::to(program.address)).collect();
         for client in &mut deaf {
             subscribe(client, "subscribe", "c", 1);
@@ -69,7 +69,7 @@ fn many_messages_for_many_clients_that_read_nothing() {
 
 #[test]
 fn invalidations_and_requests_shown_to_clients_that_read_nothing() {
-    besiege(16, &[], |program| {
+    besiege_once(16, &[], |program| {
         let mut deaf: Vec<Client> = (0..20).map(|_| Client::to(program.address)).collect();
         for client in &mut deaf[..10] {
             client.send(resp(&[b"HELLO", b"3"]));
@@ -172,7 +172,7 @@ fn what_a_client_can_ask_to_be_told_of_is_bounded() {
 
 #[test]
 fn patterns_that_take_long_do_not_hold_others_up() {
-    besiege(16, &[], |program| {
+    besiege_once(16, &[], |program| {
         let mut subscribers: Vec<Client> = (0..5).map(|_| Client::to(program.address)).collect();
         for (number, client) in subscribers.iter_mut().enumerate() {
             for count in 0..200 {

@@ -277,6 +277,12 @@ impl Connection<'_> {
         self.input.is_large() && !self.input.is_whole() && self.task.is_none()
     }
 
+    /// Whether many bytes of large values or answers may be moved for it.
+    #[must_use]
+    pub(crate) fn moves_much(&self) -> bool {
+        !self.output.is_empty() || self.arriving.is_some() || self.gathers()
+    }
+
     /// Bytes of memory that it holds.
     #[inline]
     #[must_use]

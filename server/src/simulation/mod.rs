@@ -16,7 +16,7 @@ mod client;
 mod feed;
 #[cfg(test)]
 mod model;
-mod random;
+pub(crate) mod random;
 #[cfg(test)]
 mod script;
 pub(crate) mod setup;

@@ -143,7 +143,7 @@ const SLICES_MAX: u32 = 3;
 /// No more are begun once they took so long. In a simulation they take no time.
 const SLICES_TIME: Duration = Duration::from_micros(500);
 /// The answers of one turn; more and the remaining requests wait for the next.
-const ANSWERS_LEN_MAX: usize = sized(2 << 20);
+const ANSWERS_LEN_MAX: usize = sized(1 << 20);
 /// The same while clients hold so much that memory is short.
 const ANSWERS_LEN_TIGHT: usize = sized(256 << 10);
 /// Work beside operations and slices that a turn may begin with: about a millisecond.

@@ -52,6 +52,13 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         }
     }
 
+    /// Whoever comes next is answered something, however much the others were.
+    pub(crate) fn make_room(&mut self) {
+        self.run();
+        let executor = &mut *self.executor;
+        executor.answers_len_max = executor.answers_len_max.max(executor.answers.len());
+    }
+
     /// The keys of the next requests are those of this database.
     #[inline]
     pub(crate) fn use_database(&mut self, database: u8) {

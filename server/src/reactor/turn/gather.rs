@@ -1,4 +1,8 @@
 //! The first walk of a turn: one `recv` from every client that has something to say.
+//!
+//! Whoever was answered much in its last turn comes behind the others, so that those who ask for little wait for one turn, not for
+//! as many as there are clients with large answers. It is not left out, however much the others ask: some of the buffer is
+//! kept for it, and the first of them is answered whatever came before ([`Turn::process`]).
 
 use std::io::ErrorKind;
 
@@ -13,6 +17,9 @@ use crate::stats::Counters;
 pub(super) const READ_MAX: usize = sized(256 << 10);
 /// With less room than this in the buffer a client waits for the next turn.
 pub(super) const READ_MIN: usize = sized(16 << 10);
+/// Bytes of large values and of answers that had to wait, which a turn moves: about a millisecond. Who comes behind that waits for the
+/// next turn.
+const MOVED_MAX: usize = sized(1 << 20);
 
 impl Turn<'_> {
     /// Reads from every client on the list.
@@ -20,11 +27,28 @@ impl Turn<'_> {
         self.now = now;
         let mut received = 0;
         let mut filled = 0;
+        let mut moved = 0;
         std::mem::swap(&mut self.ready, &mut self.visiting);
-        for at in 0..self.visiting.len() {
-            let key = self.visiting[at];
+        let first = self.visiting.len();
+        self.first_heavy = usize::MAX;
+        let mut at = 0;
+        while let Some(&key) = self.visiting.get(at) {
+            let behind = at >= first;
+            at += 1;
             let Some(connection) = self.connections.get_mut(key) else { continue };
+            if connection.heavy && !behind {
+                self.visiting.push(key);
+                continue;
+            }
+            if behind {
+                self.first_heavy = self.first_heavy.min(self.segments.len());
+            }
             connection.queued = false;
+            if moved > MOVED_MAX && connection.moves_much() {
+                connection.queued = true;
+                self.ready.push(key);
+                continue;
+            }
             if !connection.output.is_empty() {
                 let before = connection.output.len();
                 let flushed = connection.flush();
@@ -33,6 +57,7 @@ impl Turn<'_> {
                     connection.moved = now;
                     self.budget.charge(connection);
                 }
+                moved += taken;
                 counters.bytes_out.add(taken as u64);
                 if flushed.is_err() {
                     self.gone.push(key);
@@ -54,6 +79,7 @@ impl Turn<'_> {
                     let len;
                     (len, filled) = self.gather_value(key, filled);
                     received += len;
+                    moved += len;
                 }
                 continue;
             }
@@ -64,7 +90,9 @@ impl Turn<'_> {
                 if connection.input.is_reserved()
                     || (!self.budget.has_waiting() && self.budget.admit(connection, now))
                 {
-                    received += self.gather_large(key);
+                    let len = self.gather_large(key);
+                    received += len;
+                    moved += len;
                 } else {
                     self.budget.wait(key, connection, now);
                 }
@@ -84,12 +112,13 @@ impl Turn<'_> {
             let kept = connection.input.kept().len();
             let start = filled;
             let fresh = start + kept;
-            if fresh + READ_MIN > GATHER_LEN {
+            let buffer_len = if behind { GATHER_LEN } else { GATHER_LEN - READ_MIN };
+            if fresh + READ_MIN > buffer_len {
                 connection.queued = true;
                 self.ready.push(key);
                 continue;
             }
-            let room = (GATHER_LEN - fresh).min(if self.budget.is_tight() { READ_MIN } else { READ_MAX });
+            let room = (buffer_len - fresh).min(if self.budget.is_tight() { READ_MIN } else { READ_MAX });
             match connection.stream.recv(&mut self.buffer[fresh..fresh + room]) {
                 Ok(0) => self.gone.push(key),
                 Ok(len) => {
@@ -131,7 +160,7 @@ impl Turn<'_> {
                 if connection.input.is_enough() {
                     self.push_own(key);
                 } else if connection.readable {
-                    self.enqueue(key);
+                    self.enqueue_last(key);
                 }
                 return len;
             }
@@ -169,5 +198,103 @@ impl Turn<'_> {
             Err(error) if error.kind() == ErrorKind::Interrupted => self.enqueue(key),
             Err(_) => self.gone.push(key),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Pin};
+    use crate::reactor::service::Service;
+    use crate::simulation::random::Random;
+    use crate::simulation::setup::{moment, newcomer, with_server};
+    use crate::simulation::wire::{self, Peer};
+
+    /// A large value, and clients enough to ask for more of it than a turn answers.
+    const LARGE: usize = 30_000;
+    const GREEDY: usize = 20;
+    /// One for which nobody comes behind the others, and more clients that ask for it than a turn answers.
+    const MIDDLING: usize = 3000;
+    const MODEST: usize = 60;
+    /// Turns after which it is known who is answered much.
+    const LEARNT: u64 = 20;
+
+    fn ask(service: &mut Service<'_>, (key, peer): &(usize, Peer), request: &[u8]) {
+        peer.deliver(request);
+        peer.settle();
+        service.note(*key, peer.poll().expect("something arrived"));
+    }
+
+    /// Lets so many clients come to a server that has a large value, a middling and a small one.
+    fn with_clients(count: usize, work: impl FnOnce(&mut Service<'_>, &[(usize, Peer)])) {
+        with_server(2 << 20, Config::default(), |shared| {
+            let mut service = Service::new(shared, 0, shared.cache.handle().expect("the first"), moment(0));
+            let clients: Vec<(usize, Peer)> = (0..count as u64)
+                .map(|number| {
+                    let (socket, peer) = wire::connect(Random::new(number), 64 << 10, usize::MAX);
+                    let key = service.next_key();
+                    service.admit(newcomer(shared, socket, Pin::Any), moment(0));
+                    (key, peer)
+                })
+                .collect();
+            let set = |key, len| format!("SETRANGE {key} {} v\r\n", len - 1);
+            let sets = [set("large", LARGE), set("middling", MIDDLING), set("small", 1)].concat();
+            ask(&mut service, &clients[0], sets.as_bytes());
+            service.turn(moment(0), false);
+            clients[0].1.take(usize::MAX);
+            work(&mut service, &clients);
+            service.leave();
+        });
+    }
+
+    #[test]
+    fn who_asks_for_little_is_answered_in_the_next_turn_and_the_others_in_theirs() {
+        with_clients(GREEDY + 1, |service, clients| {
+            let (modest, greedy) = clients.split_last().expect("some");
+            let answer_len = format!("${LARGE}\r\n").len() + LARGE + 2;
+            let mut taken = [0; GREEDY];
+            let mut before = taken;
+            for turn in 0..200 {
+                if turn == LEARNT {
+                    before = taken;
+                }
+                for (client, taken) in greedy.iter().zip(&mut taken) {
+                    let more = client.1.take(usize::MAX).len();
+                    *taken += more;
+                    if turn == 0 || (more > 0 && *taken % answer_len == 0) {
+                        ask(service, client, b"GET large\r\n");
+                    }
+                }
+                // Behind all of them.
+                ask(service, modest, b"GET small\r\n");
+                service.turn(moment(turn), false);
+                let answer = modest.1.take(usize::MAX);
+                assert!(turn < LEARNT || answer == b"$1\r\nv\r\n", "turn {turn}: {}", answer.escape_ascii());
+            }
+            let each = taken.iter().zip(before).map(|(taken, before)| taken - before);
+            let (least, most) = (each.clone().min().expect("some"), each.max().expect("some"));
+            // Not the same for all: those who are answered in one turn ask again in the order of their numbers.
+            assert!(least > 20 * answer_len && least * 3 > most * 2, "{least} to {most}");
+        });
+    }
+
+    #[test]
+    fn who_asks_for_much_is_answered_however_many_ask_for_little() {
+        with_clients(MODEST + 1, |service, clients| {
+            let (greedy, modest) = clients.split_last().expect("some");
+            let mut large = 0;
+            for turn in 0..100 {
+                if turn == 0 || greedy.1.take(usize::MAX).ends_with(b"\r\n") {
+                    large += 1;
+                    ask(service, greedy, b"GET large\r\n");
+                }
+                for client in modest {
+                    if turn == 0 || !client.1.take(usize::MAX).is_empty() {
+                        ask(service, client, b"GET middling\r\n");
+                    }
+                }
+                service.turn(moment(turn), false);
+            }
+            assert!(large > 90, "{large}");
+        });
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Turn<'s> {
     /// Of these, who comes behind the others.
     last: Vec<usize>,
     visiting: Vec<usize>,
+    /// The first of the segments of those who come behind the others, since they were answered much.
+    first_heavy: usize,
     buffer: Box<[u8]>,
     segments: Vec<Segment>,
     scratch: Scratch,
@@ -88,6 +90,7 @@ impl<'s> Turn<'s> {
             ready: Vec::new(),
             last: Vec::new(),
             visiting: Vec::new(),
+            first_heavy: usize::MAX,
             buffer: vec![0; GATHER_LEN + SCRATCH_LEN].into_boxed_slice(),
             segments: Vec::new(),
             scratch: Scratch::new(),
@@ -108,6 +111,16 @@ impl<'s> Turn<'s> {
         {
             connection.queued = true;
             self.ready.push(key);
+        }
+    }
+
+    /// Puts a client behind the others on that list.
+    fn enqueue_last(&mut self, key: usize) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !connection.queued
+        {
+            connection.queued = true;
+            self.last.push(key);
         }
     }
 
@@ -155,6 +168,9 @@ impl<'s> Turn<'s> {
                 Source::Buffer { start, end } => &buffer[start..end],
                 Source::Own(index) => &owned[index],
             };
+            if at == self.first_heavy {
+                pass.make_room();
+            }
             pass.enter(at);
             let connection = &mut self.connections[segment.key];
             if pass.executor.short {

@@ -33,7 +33,7 @@ impl Turn<'_> {
                     let source = Source::Buffer { start, end };
                     self.segments.push(Segment { key, source, carries: true, consumed: 0 });
                 } else if connection.readable {
-                    self.enqueue(key);
+                    self.enqueue_last(key);
                 }
                 return (len, end);
             }
