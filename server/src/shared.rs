@@ -1,8 +1,8 @@
 //! What all threads of one server share. Nothing here is locked on the way of a request.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crabcache_engine::{Cache, KEY_LEN_MAX, Millis, Stats};
 use crabcache_protocol::Limits;
@@ -26,6 +26,7 @@ use crate::stats::calls::AllCalls;
 use crate::stats::memcache;
 use crate::stats::rates::Rates;
 use crate::stats::{Codes, Counters, Totals};
+use crate::sys::usage::CpuClock;
 use crate::tracking::Tracking;
 use crate::watch::Watches;
 
@@ -110,6 +111,8 @@ pub(crate) struct Seat {
     pub(crate) counters: Counters,
     /// Clients, those on their way included: the acceptor balances by it.
     pub(crate) load: AtomicUsize,
+    /// Tells the CPU time of the worker's thread, once that runs.
+    pub(crate) cpu_clock: OnceLock<CpuClock>,
     /// Held by the worker while it carries out the requests of a turn (`reactor/access.rs`).
     pub(crate) turn: Mutex<()>,
     /// Bytes of the arena that are reserved for values which its clients are sending.
@@ -140,6 +143,7 @@ impl Seat {
         Self {
             counters: Counters::default(),
             load: AtomicUsize::new(0),
+            cpu_clock: OnceLock::new(),
             turn: Mutex::default(),
             reserved: AtomicUsize::new(0),
             surveyed: AtomicU64::new(0),
@@ -148,6 +152,11 @@ impl Seat {
             inbox: Mutex::default(),
             waker,
         }
+    }
+
+    /// CPU time that its worker has used so far.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        self.cpu_clock.get().map_or(Duration::ZERO, |clock| clock.now())
     }
 
     /// Hands a client over.

@@ -1,6 +1,6 @@
 //! The thread that accepts clients for all workers, and learns of stops.
 //!
-//! Each client goes to the worker that has the fewest. Too many clients are told so and closed; when the process is
+//! `balance.rs` says which worker a client goes to. Too many clients are told so and closed; when the process is
 //! out of file descriptors, accepting pauses instead of spinning, and the kernel keeps who waits.
 
 use std::io::{self, ErrorKind};
@@ -11,11 +11,12 @@ use crabcache_protocol::detect::{Speaker, detect};
 use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
 
+use super::balance::{Balance, Seen};
 use super::listener::Listener;
 use super::stream::Stream;
 use crate::clock;
 use crate::config::Pin;
-use crate::shared::{Newcomer, Shared};
+use crate::shared::{Newcomer, Seat, Shared};
 use crate::shutdown::{Control, Level};
 
 /// Somebody pressed [`Control::request`], or a worker has left.
@@ -32,6 +33,7 @@ pub(crate) struct Acceptor {
     signals: Option<Signals>,
     /// Accepting pauses; whoever waits at these listeners is not reported again.
     paused: Vec<usize>,
+    balance: Balance,
 }
 
 impl Acceptor {
@@ -43,7 +45,7 @@ impl Acceptor {
         for (at, listener) in listeners.iter_mut().enumerate() {
             listener.register(poll.registry(), Token(at))?;
         }
-        Ok(Self { poll, listeners, signals, paused: Vec::new() })
+        Ok(Self { poll, listeners, signals, paused: Vec::new(), balance: Balance::new(clock::monotonic()) })
     }
 
     /// Accepts until a stop is asked for, then waits until `workers_left` says that there are none.
@@ -90,7 +92,7 @@ impl Acceptor {
         let Some(listener) = self.listeners.get(at) else { return };
         loop {
             match listener.accept() {
-                Ok(stream) => welcome(stream, listener.pin(), shared),
+                Ok(stream) => welcome(stream, listener.pin(), shared, &mut self.balance),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // A client that left before it was accepted is no reason to stop.
                 Err(error)
@@ -122,17 +124,18 @@ fn advance(shared: &Shared<'_>) -> Level {
     shared.control.level()
 }
 
-fn welcome(stream: Stream, pin: Pin, shared: &Shared<'_>) {
-    let load = |seat: &crate::shared::Seat| seat.load.load(Ordering::Relaxed);
-    let connected: usize = shared.seats.iter().map(load).sum();
+fn welcome(stream: Stream, pin: Pin, shared: &Shared<'_>, balance: &mut Balance) {
+    let see = |seat: &Seat| Seen { clients: seat.load.load(Ordering::Relaxed), cpu: seat.cpu_time() };
+    let seen: Vec<Seen> = shared.seats.iter().map(see).collect();
+    let connected: usize = seen.iter().map(|seen| seen.clients).sum();
     if connected >= shared.settings.connections_max() {
         shared.rejected.fetch_add(1, Ordering::Relaxed);
         refuse(stream, pin);
         return;
     }
     shared.accepted.fetch_add(1, Ordering::Relaxed);
-    let seats = shared.seats.iter().enumerate();
-    if let Some((number, seat)) = seats.min_by_key(|(_, seat)| load(seat)) {
+    let number = balance.choose(clock::monotonic(), &seen);
+    if let Some(seat) = shared.seats.get(number) {
         let client = shared.clients.add(stream.peer(), stream.local(), clock::now().0, number);
         seat.welcome(Newcomer { stream, client, pin });
     }

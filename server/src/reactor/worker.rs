@@ -13,6 +13,7 @@ use super::service::{Readiness, Service};
 use crate::clock::Moment;
 use crate::mail::Message;
 use crate::shared::{Newcomer, Seat, Shared};
+use crate::sys::usage::CpuClock;
 
 /// The token of the worker's waker; clients have their slab keys.
 pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -38,6 +39,9 @@ impl<'s> Worker<'s> {
 
     /// Serves until the server is stopped and its clients are answered.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        if let Some(clock) = CpuClock::of_this_thread() {
+            self.seat.cpu_clock.get_or_init(|| clock);
+        }
         let mut events = Events::with_capacity(EVENTS);
         loop {
             self.sleep(&mut events)?;

@@ -1,6 +1,7 @@
 //! What this process has used so far, for the reports.
 
 use std::fs;
+use std::time::Duration;
 
 /// CPU time and resident memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,9 +37,51 @@ pub(crate) fn usage() -> Usage {
     }
 }
 
+/// Tells other threads how much CPU time a thread has used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuClock(libc::clockid_t);
+
+impl CpuClock {
+    /// That of the calling thread; none if the system has none.
+    pub(crate) fn of_this_thread() -> Option<Self> {
+        let mut clock = 0;
+        // SAFETY: the thread is alive, since it is the one that calls; the number is written to a place of its type.
+        let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+        (failed == 0).then_some(Self(clock))
+    }
+
+    /// CPU time so far; none once the thread has ended.
+    pub(crate) fn now(self) -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the time is written to a place of its type. A clock of a thread that has ended is refused.
+        let failed = unsafe { libc::clock_gettime(self.0, &raw mut time) };
+        if failed == 0 { Duration::new(time.tv_sec as u64, time.tv_nsec as u32) } else { Duration::ZERO }
+    }
+}
+
 /// The number behind `name` in a file of the kernel's.
 fn kib(file: &str, name: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_time_of_another_thread_grows_while_it_works() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let worker = std::thread::spawn(move || {
+            tell.send(CpuClock::of_this_thread().expect("a clock")).expect("somebody listens");
+            while ended.try_recv().is_err() {}
+        });
+        let clock = told.recv().expect("it runs");
+        let before = clock.now();
+        while clock.now() < before + Duration::from_millis(5) {}
+        end.send(()).expect("it listens");
+        worker.join().expect("it ends");
+    }
 }
