@@ -68,6 +68,11 @@ impl<'c> Slot<'c> {
         (self.place != Place::HOLE).then_some(Found { at: self.at, place: self.place })
     }
 
+    /// Nothing is known of the key.
+    fn forget(&mut self) {
+        (self.word, self.place) = (Word::UNBORN, Place::HOLE);
+    }
+
     /// What the probe saw, for a write to begin with.
     #[inline(always)]
     fn hint(&self) -> Option<Lookup> {
@@ -130,6 +135,8 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
         let slots = hash::<K>(shared, slots, ops.iter().map(|op| op.key));
         if ops.len() > 1 {
             probe::<K>(shared, slots);
+        } else {
+            slots.iter_mut().for_each(Slot::forget);
         }
         let grip = local.grip;
         let mut done = 0;
@@ -137,23 +144,26 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
             // Not if room had to be made meanwhile: what was seen before may be gone.
             let holds = grip == local.grip;
             // Reading and replacing items that are there is done here, all the rest elsewhere. One loop for each, so that
-            // neither has to keep in registers what the other needs.
+            // neither has to keep in registers what the other needs. No `zip`: it counts, and computes both addresses.
             if holds {
-                let before = done;
+                // Counted as the sink does.
+                let mut number = first + done;
                 match op.action {
                     Action::Get => {
-                        for (op, slot) in ops[done..].iter().zip(&slots[done..]) {
-                            let Action::Get = op.action else { break };
+                        let mut slots = slots[done..].iter();
+                        for op in &ops[done..] {
+                            let (Action::Get, Some(slot)) = (&op.action, slots.next()) else { break };
                             let Some(found) = slot.found() else { break };
                             let item = confirm_live::<K>(slot.shard(shared), found, op.key, now);
                             let Some(item) = item else { break };
-                            sink.hit(first + done, hit(local, item));
-                            done += 1;
+                            sink.hit(number, hit(local, item));
+                            number += 1;
                         }
                     }
-                    Action::Put(_) => {
-                        for (op, slot) in ops[done..].iter().zip(&slots[done..]) {
-                            let Action::Put(ref put) = op.action else { break };
+                    Action::Put(_) if local.has_limbo_room_for_batch() => {
+                        let mut slots = slots[done..].iter();
+                        for op in &ops[done..] {
+                            let (Action::Put(put), Some(slot)) = (&op.action, slots.next()) else { break };
                             let Some(found) = slot.found() else { break };
                             if slot.word.is_splitting() {
                                 break;
@@ -162,13 +172,14 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
                             let Some(item) = confirm_live::<K>(shard, found, op.key, now) else { break };
                             let old = overwrite::<K>(local, shard, (found, item), op.key, put, now);
                             let Some(old) = old else { break };
-                            sink.replaced(first + done, old);
-                            done += 1;
+                            sink.replaced(number, old);
+                            number += 1;
                         }
                     }
                     _ => {}
                 }
-                if done > before {
+                if number > first + done {
+                    done = number - first;
                     continue;
                 }
             }
@@ -209,7 +220,9 @@ impl<Q: AsRef<[u8]>, F: FnMut(usize, Option<Value<'_>>)> Work for FindAll<'_, '_
         let shared = local.shared;
         let slots = hash::<K>(shared, slots, keys.iter().map(AsRef::as_ref));
         probe::<K>(shared, slots);
-        for (number, (key, slot)) in (first..).zip(keys.iter().zip(slots)) {
+        let mut slots = slots.iter();
+        for (number, key) in (first..).zip(keys) {
+            let Some(slot) = slots.next() else { break };
             let (key, shard) = (key.as_ref(), slot.shard(shared));
             // Not by combinators: a closure that is not inlined keeps the kernels from being inlined (`arch`).
             if let Some(found) = slot.found()
@@ -267,7 +280,10 @@ impl<'c> Work for Alone<'_, 'c, '_> {
                 && !home.word.is_splitting()
             {
                 let item = Item::load(shard, found.place.item());
-                if let Some(old) = overwrite::<K>(local, shard, (found, item), op.key, put, now) {
+                if !item.is_expired(now)
+                    && local.has_limbo_room()
+                    && let Some(old) = overwrite::<K>(local, shard, (found, item), op.key, put, now)
+                {
                     return Outcome::Stored { old: Some(old) };
                 }
             }
@@ -299,22 +315,24 @@ impl<'c> Work for Find<'_, 'c, '_> {
     }
 }
 
-/// Hashes the keys, and asks for the words of their buckets. Answers the slots of the batch, of which no more is known.
+/// Hashes the keys, and asks for the words of their buckets. Answers the slots of the batch; what a probe finds is still that of
+/// an earlier one.
 #[inline(always)]
 fn hash<'s, 'c, 'k, K: Kernels>(
     shared: &'c Shared,
     slots: &'s mut Slots<'c>,
-    keys: impl ExactSizeIterator<Item = &'k [u8]>,
+    mut keys: impl ExactSizeIterator<Item = &'k [u8]>,
 ) -> &'s mut [Slot<'c>] {
     let slots = &mut slots.0[..keys.len()];
-    for (slot, key) in slots.iter_mut().zip(keys) {
+    for slot in slots.iter_mut() {
+        let Some(key) = keys.next() else { break };
         let hash = KeyHash(K::hash(&shared.seed, key));
         let shard = shared.shard_of(hash);
         let (bucket, level) = shard.first_bucket(hash);
         let at = shard.directory_at(bucket);
         prefetch_read(shard.part.hint(at));
-        let (level, number) = (level as u8, shard.number as u8);
-        *slot = Slot { hash, shard: shard.part, word: Word::UNBORN, at, place: Place::HOLE, level, number };
+        (slot.hash, slot.shard, slot.at) = (hash, shard.part, at);
+        (slot.level, slot.number) = (level as u8, shard.number as u8);
     }
     slots
 }
@@ -331,13 +349,14 @@ fn probe<K: Kernels>(shared: &Shared, slots: &mut [Slot<'_>]) {
         let image = Image::of(slot.shard(shared), slot.word);
         let candidates = image.candidates::<K>(slot.hash.tag());
         if candidates == 0 {
+            slot.place = Place::HOLE;
             continue;
         }
         slot.at = image.place_at(candidates.trailing_zeros() as usize);
         slot.place = Place::load(slot.shard, slot.at);
         if slot.place.item() == 0 {
             // A hole says nothing about the other candidates.
-            (slot.word, slot.place) = (Word::UNBORN, Place::HOLE);
+            slot.forget();
             continue;
         }
         prefetch_56(slot.shard.hint(offset_of(slot.place.item())));

@@ -208,7 +208,7 @@ impl<'a> Item<'a> {
 
     /// Size that its block must have at least.
     #[inline(never)]
-    pub(crate) fn granules_min(&self) -> u32 {
+    pub(crate) fn granules_min(self) -> u32 {
         self.shape().granules()
     }
 
@@ -355,29 +355,34 @@ impl NewItem<'_> {
         if shard.in_nursery(at) && !fault("settled_at_once") {
             header = header.unsettled();
         }
-        self.fill::<K>(shard, at, shape, granules, header);
+        self.fill::<K>(shard, at, granules, header);
     }
 
-    /// The same for a block of main of just the `granules` that the item's shape takes.
+    /// Size and header of the item in a block of main of just its size, as popular as `old` was, which has its key; and the size
+    /// of that. None if it is longer than `len_max`.
     #[inline(always)]
-    pub(crate) fn write_fitting<K: Kernels>(
-        &self,
-        shard: Shard<'_>,
-        at: u32,
-        shape: Shape,
-        granules: u32,
-        uses: u32,
-    ) {
-        debug_assert!(granules == shape.granules() && !shard.in_nursery(at));
-        self.fill::<K>(shard, at, shape, granules, Header::fitting(shape).with_uses(uses));
+    pub(crate) fn in_place_of(&self, old: Item<'_>, len_max: usize) -> Option<(u32, Header, u32)> {
+        let header = old.header;
+        // The usual case, where little has to be computed.
+        if self.flags == 0 && self.expires.is_none() && header.fits_plain(self.value[0].len()) {
+            debug_assert!(self.value[1].is_empty() && self.mark.is_none());
+            let granules = header.plain_granules();
+            return Some((granules, header.elsewhere(), granules));
+        }
+        if self.len() > len_max {
+            return None;
+        }
+        let shape = self.shape();
+        Some((shape.granules(), Header::fitting(shape).with_uses(header.uses()), old.granules()))
     }
 
+    /// Fills a raw block of `granules` that is private to the caller, and turns it into the item of this header.
     #[inline(always)]
-    fn fill<K: Kernels>(&self, shard: Shard<'_>, at: u32, shape: Shape, granules: u32, header: Header) {
+    pub(crate) fn fill<K: Kernels>(&self, shard: Shard<'_>, at: u32, granules: u32, header: Header) {
         let part = shard.part;
         let mut to = offset_of(at) + GRANULE;
         if !header.is_plain() {
-            to = self.write_fields(shard, to, shape);
+            to = self.write_fields(shard, to, self.shape());
         }
         K::copy(part.private(to, self.key.len()), self.key);
         to += self.key.len();

@@ -66,6 +66,12 @@ mod real {
             self.len
         }
 
+        /// Where a part of it begins.
+        #[inline(always)]
+        pub(crate) fn offset_of(&self, part: Part<'_>) -> usize {
+            part.base.as_ptr().addr() - self.base.as_ptr().addr()
+        }
+
         /// What begins at `from`. Offsets in it count from there.
         #[inline(always)]
         pub(crate) fn part(&self, from: usize) -> Part<'_> {
@@ -254,6 +260,10 @@ mod model {
 
         pub(crate) fn len(&self) -> usize {
             self.bytes.len() * 8
+        }
+
+        pub(crate) fn offset_of(&self, part: Part<'_>) -> usize {
+            part.from
         }
 
         pub(crate) fn part(&self, from: usize) -> Part<'_> {

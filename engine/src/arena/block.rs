@@ -124,6 +124,18 @@ impl Header {
         self.0 & (LONG | FLAGS | EXPIRY) == 0
     }
 
+    /// Whether it is that of a plain item with a value of this length, in a block of just its size.
+    #[inline(always)]
+    pub(crate) fn fits_plain(self, value_len: usize) -> bool {
+        self.0 & (LONG | FLAGS | EXPIRY | SLACK) == 0 && self.value_len() == value_len
+    }
+
+    /// The same in a block of its own, whose neighbour is another one.
+    #[inline(always)]
+    pub(crate) fn elsewhere(self) -> Self {
+        Self(self.0 & !PREV_FREE)
+    }
+
     /// The size of the block of a plain item.
     #[inline(always)]
     pub(crate) fn plain_granules(self) -> u32 {
@@ -225,7 +237,8 @@ impl Shape {
 /// The size of the block of an item with so many bytes behind its header.
 #[inline(always)]
 fn granules_of(bytes: usize) -> u32 {
-    ((GRANULE + bytes).div_ceil(GRANULE) as u32).max(BLOCK_GRANULES_MIN)
+    // As `div_ceil`, for lengths that are far from overflow.
+    ((GRANULE + bytes + (GRANULE - 1)) as u32 / GRANULE as u32).max(BLOCK_GRANULES_MIN)
 }
 
 const _: () = assert!(VALUE_SHIFT + 15 == 32 && KEY_SHIFT + 7 == VALUE_SHIFT && SLACK_SHIFT + 2 == KEY_SHIFT);

@@ -5,6 +5,7 @@
 //! before it is ever told that there is no room, unless it is pinned. Where they are is noted in the handle, so that their own memory, which may
 //! be cold, is not touched before it is filled.
 
+use crate::config::GRANULE;
 use crate::shared::Shard;
 
 const SLOTS: usize = 32;
@@ -15,18 +16,38 @@ const GRANULES_MAX: u32 = 256;
 /// Most blocks of one size: two batches of overwrites.
 const COUNT_MAX: usize = 64;
 
-/// Blocks of one size and shard.
+/// Whose blocks a slot holds, and how many.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    shard: u32,
-    granules: u32,
+    kind: Kind,
     count: u32,
-    blocks: [u32; COUNT_MAX],
+}
+
+/// A shard and a size, to be compared at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Kind(u32);
+
+impl Kind {
+    #[inline(always)]
+    fn of(shard: u32, granules: u32) -> Self {
+        debug_assert!(granules <= GRANULES_MAX);
+        Self(shard << 16 | granules)
+    }
+
+    fn shard(self) -> u32 {
+        self.0 >> 16
+    }
+
+    fn granules(self) -> u32 {
+        self.0 & 0xffff
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Spares {
     slots: [Slot; SLOTS],
+    /// Those of each slot. Apart, so that finding them needs no multiplication.
+    blocks: [[u32; COUNT_MAX]; SLOTS],
     /// Granules in all of them, and the most that there may be.
     granules: u32,
     granules_max: u32,
@@ -38,18 +59,17 @@ fn slot_of(shard: u32, granules: u32) -> usize {
     granules.wrapping_add(shard) as usize % SLOTS
 }
 
-impl Slot {
-    const EMPTY: Self = Self { shard: 0, granules: 0, count: 0, blocks: [0; COUNT_MAX] };
-
-    #[inline(always)]
-    fn is_for(&self, shard: u32, granules: u32) -> bool {
-        self.shard == shard && self.granules == granules
-    }
-}
-
 impl Spares {
+    /// An item whose key and value are longer finds no block here.
+    pub(crate) const LEN_MAX: usize = GRANULES_MAX as usize * GRANULE;
+
     pub(crate) fn new(granules_max: u32) -> Self {
-        Self { slots: [Slot::EMPTY; SLOTS], granules: 0, granules_max }
+        Self {
+            slots: [Slot { kind: Kind(0), count: 0 }; SLOTS],
+            blocks: [[0; COUNT_MAX]; SLOTS],
+            granules: 0,
+            granules_max,
+        }
     }
 
     /// Keeps a raw block. False: it is not wanted.
@@ -58,13 +78,14 @@ impl Spares {
         if granules > GRANULES_MAX || self.granules + granules > self.granules_max {
             return false;
         }
-        let slot = &mut self.slots[slot_of(shard.number, granules)];
+        let (number, kind) = (slot_of(shard.number, granules), Kind::of(shard.number, granules));
+        let slot = &mut self.slots[number];
         if slot.count == 0 {
-            (slot.shard, slot.granules) = (shard.number, granules);
-        } else if !slot.is_for(shard.number, granules) {
+            slot.kind = kind;
+        } else if slot.kind != kind {
             return false;
         }
-        let Some(place) = slot.blocks.get_mut(slot.count as usize) else { return false };
+        let Some(place) = self.blocks[number].get_mut(slot.count as usize) else { return false };
         *place = at;
         slot.count += 1;
         self.granules += granules;
@@ -74,12 +95,13 @@ impl Spares {
     /// A raw block of exactly this size.
     #[inline(always)]
     pub(crate) fn pop(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
-        let slot = &mut self.slots[slot_of(shard.number, granules)];
-        if !slot.is_for(shard.number, granules) {
+        let number = slot_of(shard.number, granules);
+        let slot = &mut self.slots[number];
+        if granules > GRANULES_MAX || slot.kind != Kind::of(shard.number, granules) {
             return None;
         }
         let last = slot.count.checked_sub(1)?;
-        let at = *slot.blocks.get(last as usize)?;
+        let at = *self.blocks[number].get(last as usize)?;
         slot.count = last;
         self.granules -= granules;
         Some(at)
@@ -91,6 +113,6 @@ impl Spares {
 
     /// The shard and size of some block that is kept.
     pub(crate) fn any(&self) -> Option<(u32, u32)> {
-        self.slots.iter().find(|slot| slot.count > 0).map(|slot| (slot.shard, slot.granules))
+        self.slots.iter().find(|slot| slot.count > 0).map(|slot| (slot.kind.shard(), slot.kind.granules()))
     }
 }

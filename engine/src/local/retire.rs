@@ -1,9 +1,8 @@
 //! Blocks that were taken out of the index: into limbo, and back once nobody can be reading them.
 
 use super::Local;
-use crate::arena::spare::Spares;
+use crate::BATCH;
 use crate::arena::{Locked, NoBlock};
-use crate::config::Config;
 use crate::index::Memory;
 use crate::reclaim::limbo::Block;
 use crate::reclaim::{GRACE, Participant};
@@ -36,16 +35,28 @@ impl<'c> Local<'c> {
     pub(crate) fn retire_sized(&mut self, shard: Shard<'_>, at: u32, image: bool, granules: u32) {
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_add(u64::from(granules));
         if !image {
-            let expected = &mut self.expected[shard.number as usize];
-            *expected = expected.saturating_add(granules);
+            self.expect(shard.number, granules);
         }
         self.participant.retire(Block { shard: shard.number, image, at, granules });
+    }
+
+    /// So many granules of this shard are in limbo, and as good as free a little later.
+    #[inline(always)]
+    fn expect(&mut self, shard: u32, granules: u32) {
+        // Shards are numbered by a byte. No more than the shard has is in limbo.
+        self.expected[usize::from(shard as u8)] += granules;
     }
 
     /// Whether the limbo has room for what a write may retire.
     #[inline(always)]
     pub(crate) fn has_limbo_room(&self) -> bool {
         self.participant.limbo.room() >= LIMBO_ROOM
+    }
+
+    /// Whether it has room for what a batch of overwrites retires, and a write after it.
+    #[inline(always)]
+    pub(crate) fn has_limbo_room_for_batch(&self) -> bool {
+        self.participant.limbo.room() >= LIMBO_ROOM + BATCH as u32
     }
 
     /// A raw block of exactly this size that an earlier overwrite left to this handle.
@@ -108,8 +119,7 @@ impl<'c> Local<'c> {
                     }
                     // As good as just retired: limbo gives it back later.
                     None if self.participant.limbo.room() > limbo_room => {
-                        let expected = &mut self.expected[shard.number as usize];
-                        *expected = expected.saturating_add(granules);
+                        self.expect(shard.number, granules);
                         self.participant.retire(Block { shard: shard.number, image: false, at, granules });
                     }
                     None => {
@@ -123,8 +133,13 @@ impl<'c> Local<'c> {
 
     /// Takes back what nobody can be reading any more.
     pub(crate) fn drain(&mut self) {
-        let kept = Some((&mut self.spares, &mut self.expected));
-        let freed = drain(self.shared, &mut self.participant, kept);
+        let Self { shared, participant, spares, expected, .. } = self;
+        let freed = drain(shared, participant, |shard, at, granules| {
+            let expected = &mut expected[usize::from(shard.number as u8)];
+            // What an earlier owner of the record left is not in it.
+            *expected = expected.saturating_sub(granules);
+            spares.push(shard, at, granules)
+        });
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
     }
 
@@ -155,19 +170,20 @@ impl<'c> Local<'c> {
     /// Takes back what handles that are gone left in their limbo.
     pub(crate) fn drain_orphan(&mut self) {
         if let Some(mut orphan) = self.participant.adopt() {
-            let freed = drain(self.shared, &mut orphan, None);
+            let freed = drain(self.shared, &mut orphan, |_, _, _| false);
             self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
             orphan.leave();
         }
     }
 }
 
-/// Drains a limbo, one lock for each run of blocks of the same shard; into `spares` what these take. Answers how many
-/// granules came back to the shards.
+/// Drains a limbo, one lock for each run of blocks of the same shard; `keep` may keep an item's block for itself. Answers how
+/// many granules came back to the shards.
+#[inline(always)]
 fn drain(
     shared: &Shared,
     participant: &mut Participant<'_>,
-    mut kept: Option<(&mut Spares, &mut [u32; Config::SHARDS_MAX as usize])>,
+    mut keep: impl FnMut(Shard<'_>, u32, u32) -> bool,
 ) -> u64 {
     let mut freed = 0;
     let mut held: Option<Locked<'_>> = None;
@@ -183,13 +199,8 @@ fn drain(
             locked.release_image(block.at);
         } else {
             locked.set_raw(block.at, granules);
-            if let Some((spares, expected)) = &mut kept {
-                let expected = &mut expected[block.shard as usize];
-                // What an earlier owner of the record left is not in it.
-                *expected = expected.saturating_sub(granules);
-                if spares.push(locked.shard, block.at, granules) {
-                    return true;
-                }
+            if keep(locked.shard, block.at, granules) {
+                return true;
             }
             locked.release(block.at);
         }

@@ -3,6 +3,7 @@
 use super::Target;
 use super::write::{Did, Plan, Step, write};
 use crate::arch::Kernels;
+use crate::arena::spare::Spares;
 use crate::error::StoreError;
 use crate::guard::Value;
 use crate::index::{Change, Found};
@@ -95,8 +96,8 @@ pub(super) fn stored<'c>(
     }
 }
 
-/// Replaces `old`, the item of `key` that was found there, by one for which a block is at hand: the usual write, with nothing
-/// to decide and nothing to wait for. None: nothing was changed, and [`put`] has to do it.
+/// Replaces `old`, the live item of `key` that was found there, by one for which a block is at hand: the usual write, with
+/// nothing to decide and nothing to wait for. None: nothing was changed, and [`put`] has to do it. There is room in limbo.
 #[inline(always)]
 pub(crate) fn overwrite<'c, K: Kernels>(
     local: &mut Local<'c>,
@@ -106,31 +107,24 @@ pub(crate) fn overwrite<'c, K: Kernels>(
     put: &Put<'_>,
     now: Millis,
 ) -> Option<Value<'c>> {
+    debug_assert!(local.has_limbo_room() && !old.is_expired(now));
     let expires = match put.expiry {
         Expiry::Never => None,
         Expiry::At(at) if at > now => Some(at),
         _ => return None,
     };
-    if !matches!(put.condition, Condition::Always | Condition::Present) || !local.has_limbo_room() {
+    if !matches!(put.condition, Condition::Always | Condition::Present) || old.in_nursery() {
         return None;
     }
     let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires, mark: None };
-    // Lengths are 32 bits from here on.
-    if new.len() > shard.shared.geometry.item_len_max() {
-        return None;
-    }
-    if old.is_expired(now) || old.in_nursery() {
-        return None;
-    }
-    let shape = new.shape();
-    let granules = shape.granules();
+    let (granules, header, old_granules) = new.in_place_of(old, Spares::LEN_MAX)?;
     let at = local.take_spare(shard, granules)?;
-    new.write_fitting::<K>(shard, at, shape, granules, old.uses());
+    new.fill::<K>(shard, at, granules, header);
     if shard.change_place(found, Change::Put(at)).is_err() {
         local.discard_item(shard, at);
         return None;
     }
-    local.retire_sized(shard, found.place.item(), false, old.granules());
+    local.retire_sized(shard, found.place.item(), false, old_granules);
     local.counters.stores += 1;
     Some(value(local, &old))
 }

@@ -78,6 +78,7 @@ impl<'c> Limbo<'c> {
         self.shared.root().word32(self.record + at)
     }
 
+    #[inline(always)]
     fn entry(&self, i: u32) -> &'c AtomicU64 {
         let slot = i & (self.shared.geometry.limbo_len - 1);
         self.shared.root().word64(self.record + RECORD_RING + slot as usize * 8)
@@ -109,8 +110,11 @@ impl<'c> Limbo<'c> {
     #[inline]
     pub(crate) fn drain(&mut self, epoch: u64, mut release: impl FnMut(Block) -> bool) {
         let grace = if fault("grace_two") { 2 } else { GRACE };
+        // What the ring is, once for all.
+        let (ring, mask) = (self.record + RECORD_RING, self.shared.geometry.limbo_len - 1);
+        let root = self.shared.root();
         while self.head != self.tail {
-            let entry = self.entry(self.head).load(Relaxed);
+            let entry = root.word64(ring + (self.head & mask) as usize * 8).load(Relaxed);
             // Age in epochs, modulo 2^16. An entry is never from the future.
             let age = (epoch as u16).wrapping_sub((entry >> 48) as u16);
             if u64::from(age) < grace && !fault("free_at_once") {

@@ -16,7 +16,7 @@ pub mod resp;
 pub mod short;
 mod usual;
 
-pub use usual::Usual;
+pub use usual::{Pair, Usual};
 
 /// What became of the bytes that have arrived so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,3 +17,6 @@ pub enum Usual<'a> {
         value: &'a [u8],
     },
 }
+
+/// A key, and the value to store under it.
+pub type Pair<'a> = (&'a [u8], &'a [u8]);

@@ -119,11 +119,16 @@ pub(crate) fn serve<'a, 's>(
 #[inline(never)]
 fn usual<'a>(bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
     let limits = pass.shared().bounds.skipping;
-    let read = |rest| {
-        let (usual, rest) = memcache::usual(rest, &limits)?;
-        Some((usual, Form::Memcache { last: true }, rest))
+    let form = Form::Memcache { last: true };
+    let get = |rest| {
+        let (key, rest) = memcache::usual_get(rest, &limits)?;
+        Some((key, 0, rest))
     };
-    serve_usual(bytes, pass, read).len
+    let set = |rest| {
+        let (pair, rest) = memcache::usual_set(rest, &limits)?;
+        Some((pair, 0, rest))
+    };
+    serve_usual(bytes, pass, get, set, |_| form).len
 }
 
 /// Whether a line begins as those of HTTP do.

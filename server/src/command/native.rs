@@ -153,11 +153,9 @@ fn receive<'s>(bytes: &[u8], connection: &mut Connection<'s>, pass: &mut Pass<'_
 #[inline(never)]
 fn usual<'a>(bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
     let limits = pass.shared().bounds.skipping;
-    let read = |rest| {
-        let (usual, opaque, rest) = wire::usual(rest, &limits)?;
-        Some((usual, batch::Form::Native { opaque }, rest))
-    };
-    serve_usual(bytes, pass, read).len
+    let get = |rest| wire::usual_get(rest, &limits);
+    let set = |rest| wire::usual_put(rest, &limits);
+    serve_usual(bytes, pass, get, set, |opaque| batch::Form::Native { opaque }).len
 }
 
 /// The operation of a command that is one.

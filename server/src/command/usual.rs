@@ -1,7 +1,7 @@
 //! The usual requests, of all protocols: from the bytes to the batch, with nothing between.
 
 use crabcache_engine::Op;
-use crabcache_protocol::Usual;
+use crabcache_protocol::Pair;
 
 use crate::database::begins_escaped;
 use crate::reactor::batch::{Form, Pass};
@@ -18,38 +18,44 @@ pub(super) struct Served {
     pub(super) sets: u64,
 }
 
-/// Makes operations of the requests at the head of `bytes` as long as they are usual ones, which `read` knows, and until
-/// there are enough answers. There must be nothing to be asked about them ([`Pass::is_ordinary`]) but whether their keys are
-/// stored as they are.
+/// Makes operations of the requests at the head of `bytes` as long as they are usual ones, which `get` and `set` know, with the
+/// number that their answer's form is made from, and until there are enough answers. There must be nothing to be asked about
+/// them ([`Pass::is_ordinary`]) but whether their keys are stored as they are.
+///
+/// One loop for reads and one for writes, so that neither has to keep in registers what the other needs.
 #[inline(always)]
 pub(super) fn serve_usual<'a>(
     bytes: &'a [u8],
     pass: &mut Pass<'a, '_, '_>,
-    read: impl Fn(&'a [u8]) -> Option<(Usual<'a>, Form, &'a [u8])>,
+    get: impl Fn(&'a [u8]) -> Option<(&'a [u8], u16, &'a [u8])>,
+    set: impl Fn(&'a [u8]) -> Option<(Pair<'a>, u16, &'a [u8])>,
+    form: impl Fn(u16) -> Form,
 ) -> Served {
     let mut rest = bytes;
     let (mut gets, mut sets) = (0, 0);
-    if pass.is_full() {
-        return Served { len: 0, gets, sets };
-    }
-    while let Some((usual, form, behind)) = read(rest) {
-        // Looked at and pushed apart, so that nothing is done for a read that only a write needs.
-        let ran = match usual {
-            Usual::Get { key } if !begins_escaped(key) => {
-                gets += 1;
-                pass.push_usual(Op::get(key), form)
+    let mut full = pass.is_full();
+    while !full {
+        let before = gets + sets;
+        while !full
+            && let Some((key, opaque, behind)) = get(rest)
+            && !begins_escaped(key)
+        {
+            gets += 1;
+            rest = behind;
+            full = pass.push_usual(Op::get(key), form(opaque)) && pass.is_full();
+        }
+        while !full
+            && let Some(((key, value), opaque, behind)) = set(rest)
+            && !begins_escaped(key)
+        {
+            if value.len() > LargeValues::FROM {
+                pass.note_large(value.len());
             }
-            Usual::Set { key, value } if !begins_escaped(key) => {
-                if value.len() > LargeValues::FROM {
-                    pass.note_large(value.len());
-                }
-                sets += 1;
-                pass.push_usual(Op::put(key, value), form)
-            }
-            _ => break,
-        };
-        rest = behind;
-        if ran && pass.is_full() {
+            sets += 1;
+            rest = behind;
+            full = pass.push_usual(Op::put(key, value), form(opaque)) && pass.is_full();
+        }
+        if gets + sets == before {
             break;
         }
     }

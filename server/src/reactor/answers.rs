@@ -10,7 +10,7 @@ use crabcache_protocol::native::{self, Status};
 use crabcache_protocol::resp::{Version, write};
 use crabcache_protocol::short::{self, Room};
 
-use super::batch::{Form, Plan};
+use super::batch::{Form, Ops, Plan};
 use super::lane::Lane;
 use super::lent::{LENT_FROM, Lent};
 use super::sized;
@@ -133,14 +133,12 @@ impl<'s> Answers<'s> {
 
     /// Writes the answer to a read that found this, operation `at` of `ops`, if it is a short one.
     #[inline(always)]
-    pub(crate) fn short_hit(&mut self, form: Form, ops: &[Op<'_>], at: usize, value: &Value<'_>) -> bool {
-        let bytes = value.bytes();
+    pub(crate) fn short_hit(&mut self, form: Form, ops: &Ops<'_>, at: usize, value: &Value<'_>) -> bool {
         let Some(room) = self.lane.room() else { return false };
-        let len = match form {
-            Form::Resp(_) => write::short_bulk(room, bytes),
-            Form::Native { opaque } => native::reply::short_value(room, opaque, bytes),
-            Form::Memcache { last } if value.flags() == 0 => short_memcache_value(room, ops, at, bytes, last),
-            _ => None,
+        let len = if let Form::Resp(_) = form {
+            write::short_bulk(room, value.bytes())
+        } else {
+            short_other_value(room, form, ops, at, value.bytes(), value.flags())
         };
         len.inspect(|&len| self.lane.add(len)).is_some()
     }
@@ -211,17 +209,25 @@ impl<'s> Answers<'s> {
     }
 }
 
-/// Out of line: whoever carries out a batch has few registers to spare.
+/// Writes a value with these flags in another form than RESP's. Out of line: whoever carries out a batch has few registers to
+/// spare.
 #[inline(never)]
-fn short_memcache_value(
+fn short_other_value(
     room: &mut Room,
-    ops: &[Op<'_>],
+    form: Form,
+    ops: &Ops<'_>,
     at: usize,
     value: &[u8],
-    last: bool,
+    flags: u32,
 ) -> Option<usize> {
-    let key = ops.get(at)?.key;
-    if begins_escaped(key) { None } else { memcache_write::short_value(room, key, value, last) }
+    match form {
+        Form::Native { opaque } => native::reply::short_value(room, opaque, value),
+        Form::Memcache { last } if flags == 0 => {
+            let key = ops.get(at)?.key;
+            if begins_escaped(key) { None } else { memcache_write::short_value(room, key, value, last) }
+        }
+        _ => None,
+    }
 }
 
 /// The length of the value in an outcome; 0 if there is none.

@@ -31,7 +31,7 @@ pub use line::{Keys, KeysIter};
 pub use meta::{Flags, FlagsIter, Meta, Options, Verb};
 pub use request::{Refused, Request, parse, parse_other};
 pub use store::{IncomingStore, Store, StoreMode, incoming_store};
-pub use usual::usual;
+pub use usual::{usual, usual_get, usual_set};
 
 /// Longest key of the protocol, in bytes; [`Limits::key_len_max`](crate::Limits::key_len_max) can only lower it.
 pub const KEY_LEN_MAX: usize = 250;

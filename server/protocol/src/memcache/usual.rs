@@ -3,35 +3,58 @@
 //! Invariant: a guess that succeeds gives what the strict parser gives (tested for all prefixes and mutations).
 
 use super::line;
-use crate::number::{self, two_digits};
-use crate::{Limits, Usual};
+use crate::number::{self, one_digit, two_digits};
+use crate::{Limits, Pair, Usual};
 
 const GET: u32 = u32::from_le_bytes(*b"get ");
 const SET: u32 = u32::from_le_bytes(*b"set ");
 
 /// The request at the head of `input` if it is in one of the usual spellings, and what follows it. What it gives is what
-/// [`parse`](super::parse) gives; `None` means only that `parse` has to look. For loops in which nearly every request is one of
-/// these.
+/// [`parse`](super::parse) gives; `None` means only that `parse` has to look.
 #[inline(always)]
 #[must_use]
 pub fn usual<'a>(input: &'a [u8], limits: &Limits) -> Option<(Usual<'a>, &'a [u8])> {
-    let (verb, rest) = input.split_first_chunk()?;
-    let verb = u32::from_le_bytes(*verb);
-    if verb == GET {
-        let (key, rest) = split_key(rest, limits)?;
-        Some((Usual::Get { key }, rest.strip_prefix(b"\r\n")?))
-    } else if verb == SET {
-        let (key, rest) = split_key(rest, limits)?;
-        let rest = rest.strip_prefix(b" 0 0 ")?;
-        let (value_len, digits) = two_digits(*rest.first_chunk()?).or_else(|| number_line(rest))?;
-        if value_len > limits.value_len_max {
-            return None;
-        }
-        let (value, rest) = rest[digits..].split_at_checked(value_len)?;
-        Some((Usual::Set { key, value }, rest.strip_prefix(b"\r\n")?))
-    } else {
-        None
+    if let Some((key, rest)) = usual_get(input, limits) {
+        return Some((Usual::Get { key }, rest));
     }
+    let ((key, value), rest) = usual_set(input, limits)?;
+    Some((Usual::Set { key, value }, rest))
+}
+
+/// The key of the `get` at the head of `input`, if it is a usual one, and what follows it. For loops in which nearly every
+/// request is one.
+#[inline(always)]
+#[must_use]
+pub fn usual_get<'a>(input: &'a [u8], limits: &Limits) -> Option<(&'a [u8], &'a [u8])> {
+    let (key, rest) = split_key(behind_verb(input, GET)?, limits)?;
+    Some((key, rest.strip_prefix(b"\r\n")?))
+}
+
+/// The same for a `set`.
+#[inline(always)]
+#[must_use]
+pub fn usual_set<'a>(input: &'a [u8], limits: &Limits) -> Option<(Pair<'a>, &'a [u8])> {
+    let (key, rest) = split_key(behind_verb(input, SET)?, limits)?;
+    let rest = rest.strip_prefix(b" 0 0 ")?;
+    let line = *rest.first_chunk()?;
+    let (value_len, digits) = if let Some(len) = two_digits(line) {
+        (len, 4)
+    } else if let Some(len) = one_digit(line) {
+        (len, 3)
+    } else {
+        number_line(rest)?
+    };
+    if value_len > limits.value_len_max {
+        return None;
+    }
+    let (value, rest) = rest[digits..].split_at_checked(value_len)?;
+    Some(((key, value), rest.strip_prefix(b"\r\n")?))
+}
+
+#[inline(always)]
+fn behind_verb(input: &[u8], verb: u32) -> Option<&[u8]> {
+    let (first, rest) = input.split_first_chunk()?;
+    (u32::from_le_bytes(*first) == verb).then_some(rest)
 }
 
 /// A key up to the first blank or control character, and what follows it.

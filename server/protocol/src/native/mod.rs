@@ -30,7 +30,7 @@ pub use header::{REPLY_HEADER_LEN, REQUEST_HEADER_LEN, ReplyHeader, RequestHeade
 pub use list::{Entries, Entry, Keys, List, Pair, Pairs};
 pub use reply::Reply;
 pub use request::{Command, Put, Request};
-pub use usual::usual;
+pub use usual::{usual, usual_get, usual_put};
 
 /// The protocol version that this module speaks.
 pub const VERSION: u8 = 1;

@@ -3,51 +3,71 @@
 //! ```text
 //! 0       4       8           14  18
 //! *2 \r\n $3 \r\n GET \r\n $  32 \r\n ...32 bytes... \r\n
-//! ^--- u64 at 0 --^                       the verb's letters are compared without their case bit
-//!             ^--- u64 at 6 ---^
+//! ^--- u64 at 0 --^
+//!             ^--- u64 at 6 ---^          in capitals, or in small letters
 //! ```
 //! Invariant: a guess that succeeds gives what the strict parser gives (tested for all prefixes and mutations).
 
 use super::frame::{self, Bulk};
-use crate::number::two_digits;
-use crate::{Limits, Usual};
+use crate::number::{one_digit, two_digits};
+use crate::{Limits, Pair, Usual};
 
 const GET_COUNT: u64 = u64::from_le_bytes(*b"*2\r\n$3\r\n");
 const SET_COUNT: u64 = u64::from_le_bytes(*b"*3\r\n$3\r\n");
-const GET_VERB: u64 = u64::from_le_bytes(*b"\r\nGET\r\n$");
-const SET_VERB: u64 = u64::from_le_bytes(*b"\r\nSET\r\n$");
-/// Clears the bit that tells lower case from upper case in the three letters of the verb.
-const VERB_CASE: u64 = !u64::from_le_bytes([0, 0, 0x20, 0x20, 0x20, 0, 0, 0]);
+/// The verbs as clients spell them: one that mixes cases is for the strict parser.
+const GET_VERBS: [u64; 2] = [u64::from_le_bytes(*b"\r\nGET\r\n$"), u64::from_le_bytes(*b"\r\nget\r\n$")];
+const SET_VERBS: [u64; 2] = [u64::from_le_bytes(*b"\r\nSET\r\n$"), u64::from_le_bytes(*b"\r\nset\r\n$")];
 
 /// Where the first argument's length begins.
 const KEY_AT: usize = 14;
 /// A bulk string of two digits is no longer than this; tighter limits are for the strict parser.
-const SHORT_LEN_MAX: usize = 99;
+pub const SHORT_LEN_MAX: usize = 99;
 
 /// The request at the head of `input` if it is a GET or a SET in the usual spelling, and what follows it. What it gives is
-/// what [`parse`](super::parse) gives; `None` means only that `parse` has to look. For loops in which nearly every request is
-/// one of these.
+/// what [`parse`](super::parse) gives; `None` means only that `parse` has to look.
 #[inline(always)]
 #[must_use]
 pub fn usual<'a>(input: &'a [u8], limits: &Limits) -> Option<(Usual<'a>, &'a [u8])> {
-    // The shortest of them is longer than this.
-    let head = input.first_chunk::<18>()?;
     if limits.value_len_max < SHORT_LEN_MAX {
+        None
+    } else if let Some((key, rest)) = usual_get(input) {
+        Some((Usual::Get { key }, rest))
+    } else {
+        let ((key, value), rest) = usual_set(input, limits)?;
+        Some((Usual::Set { key, value }, rest))
+    }
+}
+
+/// The key of the GET at the head of `input`, if it is one in the usual spelling, and what follows it. For loops in which
+/// nearly every request is one, and for limits that allow values of [`SHORT_LEN_MAX`].
+#[inline(always)]
+#[must_use]
+pub fn usual_get(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    if !begins_with(input, GET_COUNT, GET_VERBS) {
         return None;
     }
-    let count = u64::from_le_bytes(*head.first_chunk()?);
-    let verb = u64::from_le_bytes(*head[6..].first_chunk()?) & VERB_CASE;
-    if count == GET_COUNT && verb == GET_VERB {
-        let (key, rest) = short_bulk(input, KEY_AT, b"\r\n")?;
-        Some((Usual::Get { key }, rest))
-    } else if count == SET_COUNT && verb == SET_VERB {
-        let (key, rest) = short_bulk(input, KEY_AT, b"\r\n$")?;
-        let (value, rest) = short_bulk(rest, 0, b"\r\n")
-            .or_else(|| long_bulk(&input[input.len() - rest.len() - 1..], limits.value_len_max))?;
-        Some((Usual::Set { key, value }, rest))
-    } else {
-        None
+    short_bulk(input, KEY_AT, b"\r\n")
+}
+
+/// The same for a SET.
+#[inline(always)]
+#[must_use]
+pub fn usual_set<'a>(input: &'a [u8], limits: &Limits) -> Option<(Pair<'a>, &'a [u8])> {
+    if !begins_with(input, SET_COUNT, SET_VERBS) {
+        return None;
     }
+    let (key, rest) = short_bulk(input, KEY_AT, b"\r\n$")?;
+    let (value, rest) = short_bulk(rest, 0, b"\r\n")
+        .or_else(|| long_bulk(&input[input.len() - rest.len() - 1..], limits.value_len_max))?;
+    Some(((key, value), rest))
+}
+
+#[inline(always)]
+fn begins_with(input: &[u8], count: u64, verbs: [u64; 2]) -> bool {
+    // The shortest of these requests is longer than that.
+    let Some(head) = input.first_chunk::<18>() else { return false };
+    let word = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
+    word(0) == count && (word(6) == verbs[0] || word(6) == verbs[1])
 }
 
 /// A bulk string whose one or two digits start at `at` and which `tail` follows; and what comes behind that.
@@ -57,8 +77,22 @@ fn short_bulk<'a, const N: usize>(
     at: usize,
     tail: &[u8; N],
 ) -> Option<(&'a [u8], &'a [u8])> {
-    let (len, digits) = two_digits(*input.get(at..)?.first_chunk()?)?;
-    let start = at + digits;
+    let digits = *input.get(at..)?.first_chunk()?;
+    // Each with a way of its own, so that the offsets of the usual one are constants.
+    if let Some(len) = two_digits(digits) {
+        return cut(input, at + 4, len, tail);
+    }
+    cut(input, at + 3, one_digit(digits)?, tail)
+}
+
+/// The `len` bytes at `start` if `tail` follows them, and what comes behind that.
+#[inline(always)]
+fn cut<'a, const N: usize>(
+    input: &'a [u8],
+    start: usize,
+    len: usize,
+    tail: &[u8; N],
+) -> Option<(&'a [u8], &'a [u8])> {
     let end = start + len;
     if input.get(end..end + N)? != tail {
         return None;
@@ -98,14 +132,14 @@ mod tests {
 
     #[test]
     fn guess_takes_every_usual_get_and_set() {
-        for verb in [b"GET", b"get", b"gEt"] {
+        for verb in [b"GET", b"get"] {
             for len in 0..100 {
                 let key = &[b'k'; 100][..len];
                 let input = command(&[verb, key]);
                 assert_eq!(usual(&input, &LIMITS), Some((Usual::Get { key }, &b""[..])));
             }
         }
-        for verb in [b"SET", b"set", b"SeT"] {
+        for verb in [b"SET", b"set"] {
             for len in [0, 1, 9, 10, 99, 100, 999, 1000, 65_536, 1 << 20] {
                 let (key, value) = (&b"key:000001"[..], &alloc::vec![b'v'; len][..]);
                 let input = command(&[verb, key, value]);

@@ -81,12 +81,19 @@ pub(crate) fn serve<'a, 's>(
 #[inline(never)]
 fn serve_usual<'a>(connection: &mut Connection, bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
     let limits = pass.shared().bounds.resp;
+    if limits.value_len_max < resp::SHORT_LEN_MAX {
+        return 0;
+    }
     let form = Form::Resp(pass.version);
-    let read = |rest| {
-        let (usual, rest) = resp::usual(rest, &limits)?;
-        Some((usual, form, rest))
+    let get = |rest| {
+        let (key, rest) = resp::usual_get(rest)?;
+        Some((key, 0, rest))
     };
-    let Served { len, gets, sets } = super::usual::serve_usual(bytes, pass, read);
+    let set = |rest| {
+        let (pair, rest) = resp::usual_set(rest, &limits)?;
+        Some((pair, 0, rest))
+    };
+    let Served { len, gets, sets } = super::usual::serve_usual(bytes, pass, get, set, |_| form);
     if len > 0 {
         // What was here was a whole request, however far the parser had come before.
         connection.input.progress = resp::Progress::default();

@@ -40,10 +40,13 @@ struct End {
     segment: usize,
 }
 
+/// As many operations as a batch has room for.
+pub(crate) type Ops<'a> = Fixed<Op<'a>, BATCH>;
+
 /// Operations that will be carried out together.
 #[derive(Debug)]
 pub(crate) struct Batch<'a> {
-    ops: Fixed<Op<'a>, BATCH>,
+    ops: Ops<'a>,
     /// How each of them is answered.
     forms: [Form; BATCH],
     /// What some of the forms name.

@@ -128,7 +128,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         if let Some(place) = forms.get_mut(at) {
             *place = form;
         }
-        let whole = self.batch.ops.len() >= self.executor.batch_len;
+        let whole = at + 1 >= self.executor.batch_len;
         if whole {
             self.run();
         }
