@@ -159,6 +159,7 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
                             sink.hit(number, hit(local, item));
                             number += 1;
                         }
+                        local.counters.hits += (number - first - done) as u64;
                     }
                     Action::Put(_) if local.has_limbo_room_for_batch() => {
                         let mut slots = slots[done..].iter();
@@ -220,7 +221,7 @@ impl<Q: AsRef<[u8]>, F: FnMut(usize, Option<Value<'_>>)> Work for FindAll<'_, '_
         let shared = local.shared;
         let slots = hash::<K>(shared, slots, keys.iter().map(AsRef::as_ref));
         probe::<K>(shared, slots);
-        let mut slots = slots.iter();
+        let (mut slots, mut hits) = (slots.iter(), 0);
         for (number, key) in (first..).zip(keys) {
             let Some(slot) = slots.next() else { break };
             let (key, shard) = (key.as_ref(), slot.shard(shared));
@@ -228,11 +229,13 @@ impl<Q: AsRef<[u8]>, F: FnMut(usize, Option<Value<'_>>)> Work for FindAll<'_, '_
             if let Some(found) = slot.found()
                 && let Some(item) = confirm_live::<K>(shard, found, key, now)
             {
+                hits += 1;
                 report(number, Some(hit(local, item)));
             } else {
                 seek(local, &Target { shard, hash: slot.hash, key, now, hint: slot.hint() }, number, report);
             }
         }
+        local.counters.hits += hits;
     }
 }
 

@@ -31,17 +31,17 @@ pub(crate) fn confirm_live<'c, K: Kernels>(
     item.answers::<K>(key, now).then_some(item)
 }
 
-/// Reads an item that was found.
+/// Reads an item that was found; the caller counts the hit.
 #[inline(always)]
-pub(crate) fn hit<'c>(local: &mut Local<'c>, item: Item<'c>) -> Value<'c> {
+pub(crate) fn hit<'c>(local: &Local<'c>, item: Item<'c>) -> Value<'c> {
     item.mark_used();
-    local.counters.hits += 1;
     Value::of(item, local.participant.announcement())
 }
 
 #[inline(always)]
 pub(crate) fn get<'c, K: Kernels>(local: &mut Local<'c>, target: &Target<'c, '_>) -> Option<Value<'c>> {
     if let Some(item) = find::<K>(target) {
+        local.counters.hits += 1;
         return Some(hit(local, item));
     }
     local.counters.misses += 1;

@@ -15,6 +15,8 @@ use crate::stats::Counters;
 pub(crate) struct Pass<'a, 'e, 's> {
     pub(super) batch: Batch<'a>,
     scratch: &'a Scratch,
+    /// Operations that are carried out together at most.
+    batch_len: usize,
     pub(crate) executor: &'e mut Executor<'s>,
     /// The version of RESP that the client at hand speaks.
     pub(crate) version: Version,
@@ -29,6 +31,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         Self {
             batch: Batch::new(0),
             scratch,
+            batch_len: executor.batch_len,
             executor,
             version: Version::Resp2,
             database: 0,
@@ -128,7 +131,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         if let Some(place) = forms.get_mut(at) {
             *place = form;
         }
-        let whole = at + 1 >= self.executor.batch_len;
+        let whole = at + 1 >= self.batch_len;
         if whole {
             self.run();
         }
@@ -150,6 +153,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         let mut aside = Pass {
             batch: Batch::new(self.batch.segment),
             scratch: self.scratch,
+            batch_len: self.batch_len,
             executor: &mut *self.executor,
             version: self.version,
             database: self.database,
