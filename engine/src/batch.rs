@@ -171,7 +171,7 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
                             }
                             let shard = slot.shard(shared);
                             let Some(item) = confirm_live::<K>(shard, found, op.key, now) else { break };
-                            let old = overwrite::<K>(local, shard, (found, item), op.key, put, now);
+                            let old = overwrite::<K>(local, shard, found, item, op.key, put, now);
                             let Some(old) = old else { break };
                             sink.replaced(number, old);
                             number += 1;
@@ -285,7 +285,7 @@ impl<'c> Work for Alone<'_, 'c, '_> {
                 let item = Item::load(shard, found.place.item());
                 if !item.is_expired(now)
                     && local.has_limbo_room()
-                    && let Some(old) = overwrite::<K>(local, shard, (found, item), op.key, put, now)
+                    && let Some(old) = overwrite::<K>(local, shard, found, item, op.key, put, now)
                 {
                     return Outcome::Stored { old: Some(old) };
                 }

@@ -14,10 +14,11 @@ use crate::arena::block::{Header, Kind, SLACK, Shape, USES_MAX};
 use crate::config::{GRANULE, offset_of};
 use crate::evict::nursery::Nursery;
 use crate::mark::{Mark, State};
+use crate::op::Put;
 use crate::region::Part;
 use crate::shared::Shard;
 use crate::sync::{Acquire, Relaxed, Release, fault};
-use crate::time::Millis;
+use crate::time::{Expiry, Millis};
 
 /// The most that an item needs beyond key and value: header, all optional fields, padding.
 pub(crate) const OVERHEAD_MAX: usize = GRANULE + 8 + 4 + 8 + Mark::LEN + GRANULE;
@@ -221,6 +222,15 @@ impl<'a> Item<'a> {
         self.granules_min() + self.header.slack()
     }
 
+    /// Whether this value under the same key makes an item of the very same shape: then its size, and the header of the new one,
+    /// which is as popular.
+    #[inline(always)]
+    pub(crate) fn like(&self, put: &Put<'_>) -> Option<(u32, Header)> {
+        let header = self.header;
+        (put.flags == 0 && matches!(put.expiry, Expiry::Never) && header.fits_plain(put.value.len()))
+            .then(|| (header.plain_granules(), header.elsewhere()))
+    }
+
     /// Where its value lies: bytes from the start of the block, and length.
     pub(crate) fn value_range(&self) -> (usize, usize) {
         let (key_len, value_len, from) = self.lens();
@@ -356,24 +366,6 @@ impl NewItem<'_> {
             header = header.unsettled();
         }
         self.fill::<K>(shard, at, granules, header);
-    }
-
-    /// Size and header of the item in a block of main of just its size, as popular as `old` was, which has its key; and the size
-    /// of that. None if it is longer than `len_max`.
-    #[inline(always)]
-    pub(crate) fn in_place_of(&self, old: Item<'_>, len_max: usize) -> Option<(u32, Header, u32)> {
-        let header = old.header;
-        // The usual case, where little has to be computed.
-        if self.flags == 0 && self.expires.is_none() && header.fits_plain(self.value[0].len()) {
-            debug_assert!(self.value[1].is_empty() && self.mark.is_none());
-            let granules = header.plain_granules();
-            return Some((granules, header.elsewhere(), granules));
-        }
-        if self.len() > len_max {
-            return None;
-        }
-        let shape = self.shape();
-        Some((shape.granules(), Header::fitting(shape).with_uses(header.uses()), old.granules()))
     }
 
     /// Fills a raw block of `granules` that is private to the caller, and turns it into the item of this header.

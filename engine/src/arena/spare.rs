@@ -10,9 +10,6 @@ use crate::shared::Shard;
 
 const SLOTS: usize = 32;
 
-/// Larger blocks are rare, and worth coalescing.
-const GRANULES_MAX: u32 = 256;
-
 /// Most blocks of one size: two batches of overwrites.
 const COUNT_MAX: usize = 64;
 
@@ -30,7 +27,7 @@ struct Kind(u32);
 impl Kind {
     #[inline(always)]
     fn of(shard: u32, granules: u32) -> Self {
-        debug_assert!(granules <= GRANULES_MAX);
+        debug_assert!(granules < 1 << 16);
         Self(shard << 16 | granules)
     }
 
@@ -60,8 +57,10 @@ fn slot_of(shard: u32, granules: u32) -> usize {
 }
 
 impl Spares {
+    /// Larger blocks are rare, and worth coalescing.
+    pub(crate) const GRANULES_MAX: u32 = 256;
     /// An item whose key and value are longer finds no block here.
-    pub(crate) const LEN_MAX: usize = GRANULES_MAX as usize * GRANULE;
+    pub(crate) const LEN_MAX: usize = Self::GRANULES_MAX as usize * GRANULE;
 
     pub(crate) fn new(granules_max: u32) -> Self {
         Self {
@@ -75,7 +74,7 @@ impl Spares {
     /// Keeps a raw block. False: it is not wanted.
     #[inline]
     pub(crate) fn push(&mut self, shard: Shard<'_>, at: u32, granules: u32) -> bool {
-        if granules > GRANULES_MAX || self.granules + granules > self.granules_max {
+        if granules > Self::GRANULES_MAX || self.granules + granules > self.granules_max {
             return false;
         }
         let (number, kind) = (slot_of(shard.number, granules), Kind::of(shard.number, granules));
@@ -92,12 +91,12 @@ impl Spares {
         true
     }
 
-    /// A raw block of exactly this size.
+    /// A raw block of exactly this size, which is below 2^16.
     #[inline(always)]
     pub(crate) fn pop(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
         let number = slot_of(shard.number, granules);
         let slot = &mut self.slots[number];
-        if granules > GRANULES_MAX || slot.kind != Kind::of(shard.number, granules) {
+        if slot.kind != Kind::of(shard.number, granules) {
             return None;
         }
         let last = slot.count.checked_sub(1)?;

@@ -2,6 +2,7 @@
 
 use super::Local;
 use crate::BATCH;
+use crate::arena::spare::Spares;
 use crate::arena::{Locked, NoBlock};
 use crate::index::Memory;
 use crate::reclaim::limbo::Block;
@@ -62,9 +63,33 @@ impl<'c> Local<'c> {
     /// A raw block of exactly this size that an earlier overwrite left to this handle.
     #[inline(always)]
     pub(crate) fn take_spare(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
+        if granules > Spares::GRANULES_MAX {
+            return None;
+        }
         let at = self.spares.pop(shard, granules)?;
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
         Some(at)
+    }
+
+    /// A spare block for one of the same size that is about to be [retired](Self::retire_exchanged) for it: so that what is in limbo
+    /// stays the same.
+    #[inline(always)]
+    pub(crate) fn exchange(&mut self, shard: Shard<'c>, granules: u32) -> Option<u32> {
+        self.spares.pop(shard, granules)
+    }
+
+    /// There is room for it.
+    #[inline(always)]
+    pub(crate) fn retire_exchanged(&mut self, shard: Shard<'c>, at: u32, granules: u32) {
+        self.expect(shard.number, granules);
+        self.participant.retire_with_room(Block { shard: shard.number, image: false, at, granules });
+    }
+
+    /// The block was not needed.
+    #[cold]
+    pub(crate) fn undo_exchange(&mut self, shard: Shard<'c>, at: u32, granules: u32) {
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
+        self.discard_item(shard, at);
     }
 
     /// Makes sure that a write can retire what it replaces. False: nobody lets go of what this handle retired.
@@ -177,8 +202,10 @@ impl<'c> Local<'c> {
     }
 }
 
-/// Drains a limbo, one lock for each run of blocks of the same shard; `keep` may keep an item's block for itself. Answers how
-/// many granules came back to the shards.
+/// Shards that are locked at a time while a limbo is drained: its blocks are of all shards, one after the other.
+const HELD_MAX: usize = 8;
+
+/// Drains a limbo; `keep` may keep an item's block for itself. Answers how many granules came back to the shards.
 #[inline(always)]
 fn drain(
     shared: &Shared,
@@ -186,13 +213,14 @@ fn drain(
     mut keep: impl FnMut(Shard<'_>, u32, u32) -> bool,
 ) -> u64 {
     let mut freed = 0;
-    let mut held: Option<Locked<'_>> = None;
+    let mut held = [const { None::<Locked<'_>> }; HELD_MAX];
     participant.drain(|block| {
+        let held = &mut held[block.shard as usize % HELD_MAX];
         if held.as_ref().is_none_or(|locked| locked.shard.number != block.shard) {
-            held = None;
-            held = shared.shard(block.shard).try_lock();
+            *held = None;
+            *held = shared.shard(block.shard).try_lock();
         }
-        let Some(locked) = &held else { return false };
+        let Some(locked) = &*held else { return false };
         let granules =
             if block.granules > 0 { block.granules } else { locked.shard.block_granules(block.at) };
         if block.image {

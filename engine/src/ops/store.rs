@@ -3,6 +3,7 @@
 use super::Target;
 use super::write::{Did, Plan, Step, write};
 use crate::arch::Kernels;
+use crate::arena::block::Header;
 use crate::arena::spare::Spares;
 use crate::error::StoreError;
 use crate::guard::Value;
@@ -102,29 +103,61 @@ pub(super) fn stored<'c>(
 pub(crate) fn overwrite<'c, K: Kernels>(
     local: &mut Local<'c>,
     shard: Shard<'c>,
-    (found, old): (Found, Item<'c>),
+    found: Found,
+    old: Item<'c>,
     key: &[u8],
     put: &Put<'_>,
     now: Millis,
 ) -> Option<Value<'c>> {
-    debug_assert!(local.has_limbo_room() && !old.is_expired(now));
+    debug_assert!(!old.is_expired(now));
+    if !matches!(put.condition, Condition::Always | Condition::Present) || old.in_nursery() {
+        return None;
+    }
+    let Some((granules, header)) = old.like(put) else {
+        return overwrite_unlike::<K>(local, shard, found, old, key, put, now);
+    };
+    let at = local.exchange(shard, granules)?;
+    let new = NewItem { key, value: [put.value, &[]], flags: 0, expires: None, mark: None };
+    new.fill::<K>(shard, at, granules, header);
+    if shard.change_place(found, Change::Put(at)).is_err() {
+        local.undo_exchange(shard, at, granules);
+        return None;
+    }
+    local.retire_exchanged(shard, found.place.item(), granules);
+    local.counters.stores += 1;
+    Some(value(local, &old))
+}
+
+/// [`overwrite`] where the new item is of another shape. Out of line: the usual case has few registers to spare.
+#[inline(never)]
+fn overwrite_unlike<'c, K: Kernels>(
+    local: &mut Local<'c>,
+    shard: Shard<'c>,
+    found: Found,
+    old: Item<'c>,
+    key: &[u8],
+    put: &Put<'_>,
+    now: Millis,
+) -> Option<Value<'c>> {
     let expires = match put.expiry {
         Expiry::Never => None,
         Expiry::At(at) if at > now => Some(at),
         _ => return None,
     };
-    if !matches!(put.condition, Condition::Always | Condition::Present) || old.in_nursery() {
+    let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires, mark: None };
+    // So that lengths have 32 bits from here on.
+    if new.len() > Spares::LEN_MAX {
         return None;
     }
-    let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires, mark: None };
-    let (granules, header, old_granules) = new.in_place_of(old, Spares::LEN_MAX)?;
+    let shape = new.shape();
+    let granules = shape.granules();
     let at = local.take_spare(shard, granules)?;
-    new.fill::<K>(shard, at, granules, header);
+    new.fill::<K>(shard, at, granules, Header::fitting(shape).with_uses(old.uses()));
     if shard.change_place(found, Change::Put(at)).is_err() {
         local.discard_item(shard, at);
         return None;
     }
-    local.retire_sized(shard, found.place.item(), false, old_granules);
+    local.retire_sized(shard, found.place.item(), false, old.granules());
     local.counters.stores += 1;
     Some(value(local, &old))
 }

@@ -102,6 +102,12 @@ impl<'c> Limbo<'c> {
             debug_assert!(false, "the limbo ring overflows");
             return;
         }
+        self.push_with_room(block, announcement);
+    }
+
+    #[inline(always)]
+    pub(crate) fn push_with_room(&mut self, block: Block, announcement: u64) {
+        debug_assert!(self.room() > 0);
         self.entry(self.tail).store(block.entry(announcement), Relaxed);
         self.tail = self.tail.wrapping_add(1);
     }

@@ -160,6 +160,13 @@ impl<'c> Participant<'c> {
         self.limbo.push(block, self.announcement);
     }
 
+    /// The same by a caller that has just made sure of room.
+    #[inline(always)]
+    pub(crate) fn retire_with_room(&mut self, block: limbo::Block) {
+        debug_assert!(self.is_online());
+        self.limbo.push_with_room(block, self.announcement);
+    }
+
     /// Hands out the blocks whose grace period is over, oldest first, for as long as `release` takes them.
     #[inline]
     pub(crate) fn drain(&mut self, release: impl FnMut(limbo::Block) -> bool) {

@@ -147,14 +147,12 @@ impl<'s> Answers<'s> {
     #[inline(always)]
     pub(crate) fn short_success(&mut self, form: Form) -> bool {
         let Some(room) = self.lane.room() else { return false };
-        let len = match form {
-            Form::Resp(_) => short::text(room, b"+OK\r\n"),
-            Form::Memcache { .. } => short::text(room, b"STORED\r\n"),
-            Form::Native { opaque } => native::reply::short_status(room, opaque, Status::Ok, 0),
-            Form::Planned(_) => return false,
+        let len = if let Form::Resp(_) = form {
+            Some(short::text(room, b"+OK\r\n"))
+        } else {
+            short_other_success(room, form)
         };
-        self.lane.add(len);
-        true
+        len.inspect(|&len| self.lane.add(len)).is_some()
     }
 
     /// Writes the answer to a read that found nothing, if it is a short one.
@@ -227,6 +225,16 @@ fn short_other_value(
             if begins_escaped(key) { None } else { memcache_write::short_value(room, key, value, last) }
         }
         _ => None,
+    }
+}
+
+/// The same of a success.
+#[inline(never)]
+fn short_other_success(room: &mut Room, form: Form) -> Option<usize> {
+    match form {
+        Form::Memcache { .. } => Some(short::text(room, b"STORED\r\n")),
+        Form::Native { opaque } => Some(native::reply::short_status(room, opaque, Status::Ok, 0)),
+        Form::Resp(_) | Form::Planned(_) => None,
     }
 }
 
