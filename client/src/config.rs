@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
+use crate::lookup::Lookup;
 use crate::pool::Pool;
 use crate::{Client, Error, Result};
 
@@ -50,6 +52,8 @@ impl fmt::Display for Addr {
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) addr: Addr,
+    /// Of that address alone.
+    pub(crate) lookup: Arc<Lookup>,
     pub(crate) connections_max: usize,
     pub(crate) idle_min: usize,
     pub(crate) checkout_timeout: Duration,
@@ -79,6 +83,7 @@ impl Builder {
     pub(crate) fn new() -> Self {
         let config = Config {
             addr: Addr::Tcp(String::new()),
+            lookup: Lookup::by_system(),
             connections_max: 16,
             idle_min: 0,
             checkout_timeout: Duration::from_secs(1),
@@ -122,8 +127,7 @@ impl Builder {
         self
     }
 
-    /// How long connecting may take, HELLO included. Default 1 s. The system's look-up of a host's name is not bounded by
-    /// it, nor by the request timeout; addresses and Unix sockets need none.
+    /// How long connecting may take, the look-up of a host's name and HELLO included. Default 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout = timeout.max(Duration::from_millis(1));
         self
@@ -209,6 +213,7 @@ impl Builder {
     /// [`Error::Address`].
     pub fn build(mut self) -> Result<Client> {
         self.config.addr = self.addr.parse()?;
+        self.config.lookup = Lookup::by_system(); // a clone of this builder may have another address
         self.config.idle_min = self.config.idle_min.min(self.config.connections_max);
         Ok(Client::new(Pool::new(self.config)))
     }

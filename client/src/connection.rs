@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -89,7 +89,7 @@ impl Connection {
     /// Connects, and says HELLO unless that is switched off.
     pub(crate) fn open(config: &Config, timeout: Duration) -> Result<Self, Error> {
         let mut call = Call::begin(Some(timeout));
-        let socket = Socket::connect(&config.addr, call.deadline)?;
+        let socket = Socket::connect(config, call.deadline)?;
         if let Some(bytes) = config.socket_buffer_bytes {
             set_socket_send_buffer_size(&socket, bytes)
                 .and_then(|()| set_socket_recv_buffer_size(&socket, bytes))
@@ -253,14 +253,14 @@ impl Inbox {
 }
 
 impl Socket {
-    fn connect(addr: &Addr, deadline: Moment) -> Result<Self, Error> {
+    fn connect(config: &Config, deadline: Moment) -> Result<Self, Error> {
         let failed = |error: io::Error| Error::Connect(error.kind());
-        let host_port = match addr {
+        let host_port = match &config.addr {
             Addr::Unix(path) => return connect_unix(path, deadline).map(Self::Unix).map_err(failed),
             Addr::Tcp(host_port) => host_port,
         };
         let mut failure = Error::Connect(io::ErrorKind::AddrNotAvailable);
-        for addr in host_port.to_socket_addrs().map_err(|error| Error::Lookup(error.to_string()))? {
+        for addr in config.lookup.addresses(host_port, deadline)? {
             match TcpStream::connect_timeout(&addr, deadline.since(Moment::now()).max(TIMEOUT_MIN)) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(failed)?;

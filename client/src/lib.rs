@@ -44,6 +44,7 @@ mod exchange;
 #[cfg(feature = "serde")]
 mod json;
 mod lease;
+mod lookup;
 mod many;
 mod pipeline;
 mod pool;
