@@ -101,6 +101,23 @@ fn every_command() {
 }
 
 #[test]
+fn statistics_tell_latencies_once_a_turn_was_timed() {
+    let server = start();
+    let mut client = Native::new(&server);
+    let mut latency = |name: &str| {
+        let (_, body) = client.ask(Command::Stats);
+        let text = String::from_utf8(body).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).map(|n| n.parse::<u64>().unwrap());
+        assert_eq!(client.ask(get(b"n")).0, Status::Miss);
+        line
+    };
+    // Each request is a turn; at least one of 64 is timed.
+    let p50 = (0..200).find_map(|_| latency("latency_p50_ns=")).unwrap();
+    let (p99, p999) = (latency("latency_p99_ns=").unwrap(), latency("latency_p99.9_ns=").unwrap());
+    assert!(p50 > 0 && p99 >= p50 && p999 >= p99, "{p50} {p99} {p999}");
+}
+
+#[test]
 fn versions_flags_and_expiry() {
     let server = start();
     let mut client = Native::new(&server);

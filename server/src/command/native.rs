@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::reactor::answers::{Answers, ttl_ms};
 use crate::reactor::batch::{self, Pass};
 use crate::shared::LargeValues;
+use crate::stats::calls::CallTotals;
 
 /// The form of an answer, and the request's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -381,6 +382,12 @@ fn statistics(pass: &Pass<'_, '_, '_>) -> String {
     ] {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name}={number}");
+    }
+    let batched = CallTotals::batched(shared.seats.iter().map(|seat| &seat.counters.calls));
+    for (name, percent) in [("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)] {
+        if let Some(nanos) = batched.percentile(percent) {
+            let _ = writeln!(text, "latency_{name}_ns={nanos}");
+        }
     }
     text
 }

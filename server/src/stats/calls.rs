@@ -101,6 +101,13 @@ pub(crate) struct CallTotals {
 }
 
 impl CallTotals {
+    /// Adds up what the workers have timed of requests that were carried out in batches, in any protocol.
+    pub(crate) fn batched<'a>(workers: impl Iterator<Item = &'a Calls>) -> Self {
+        let mut sum = Self::default();
+        workers.for_each(|worker| sum.add(&worker.batched));
+        sum
+    }
+
     fn add(&mut self, call: &Call) {
         self.calls += call.calls.get();
         self.rejected += call.rejected.get();
