@@ -20,7 +20,7 @@ Examples:
   crabcache-cli --addr redis://127.0.0.1:6379 set greeting hello
 
 An address that begins with redis:// is spoken to in RESP: then commands are the server's own, sent as they are,
-but for stats, top and completions. `crabcache-cli help COMMAND` has examples for each command.
+but for stats, top, bench and completions. `crabcache-cli help COMMAND` has examples for each command.
 
 Exit codes (for commands from standard input, the highest of all):
   0  done
@@ -29,8 +29,9 @@ Exit codes (for commands from standard input, the highest of all):
   3  no connection, or no answer in time
   4  refused by the server, or anything else
 
-With --json each answer is an object on a line of its own. Keys and values that are not UTF-8 are then called
-key_hex and value_hex, and are hexadecimal.";
+With --json each answer is an object on a line of its own, and each failure one on standard error, with error, code and,
+for commands from standard input, line. Keys and values that are not UTF-8 are then called key_hex and value_hex, and are
+hexadecimal.";
 
 /// The whole command line.
 #[derive(Parser)]
@@ -237,6 +238,7 @@ const BENCH_EXAMPLES: &str = "\
 Examples:
   crabcache-cli bench
   crabcache-cli bench --connections 10 --depth 1 --time 10s
+  crabcache-cli --addr redis://127.0.0.1:6379 bench
 
 For other protocols, key distributions and open loops there is crabcache-bench load.";
 

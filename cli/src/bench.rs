@@ -17,6 +17,20 @@ use crate::units::count;
 /// What the keys begin with.
 const PREFIX: &str = "crabcache-cli-bench:";
 
+/// What is asked of a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operation<'v> {
+    Put(&'v [u8]),
+    Get,
+    Delete,
+}
+
+/// A connection under load.
+pub(crate) trait Loaded {
+    /// One round trip: the same of each key. Fails if one request did.
+    fn ask(&mut self, operation: Operation<'_>, keys: &[&str]) -> Result<(), Failure>;
+}
+
 /// What a thread counted.
 struct Tally {
     requests: u64,
@@ -25,43 +39,45 @@ struct Tally {
     trips: Histogram<u64>,
 }
 
+/// Keys that are removed at a time.
+const REMOVED: usize = 1000;
+
 /// Puts, then gets, then removes what it has put.
-pub(crate) fn bench(
-    client: &Client,
+pub(crate) fn bench<L: Loaded>(
+    connect: impl Fn() -> Result<L, Failure> + Sync,
     console: &mut Console,
     arguments: &BenchArguments,
 ) -> Result<bool, Failure> {
     let keys: Vec<String> = (0..arguments.keys).map(|number| format!("{PREFIX}{number:08}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let value = vec![b'x'; arguments.value_len as usize];
-    let put = |key| {
-        Command::Put(Put { key, value: &value, flags: 0, ttl: Ttl::Never, condition: Condition::Always })
-    };
-    let get = |key| Command::Get { key, meta: false };
-    let mut outcome = measure(client, console, arguments, "PUT", &keys, put);
+    let mut outcome = measure(&connect, console, arguments, "PUT", &keys, Operation::Put(&value));
     if outcome.is_ok() {
-        outcome = measure(client, console, arguments, "GET", &keys, get);
+        outcome = measure(&connect, console, arguments, "GET", &keys, Operation::Get);
     }
-    let mut failed = None;
-    let remove = keys.iter().map(|key| Command::Delete { key: key.as_bytes(), version: None });
-    client.run(remove, |_, reply| failed = failed.or(reply.err()))?;
-    outcome?;
-    failed.map_or(Ok(true), |error| Err(error.into()))
+    let removed = connect().and_then(|mut connection| {
+        keys.chunks(REMOVED).try_for_each(|keys| connection.ask(Operation::Delete, keys))
+    });
+    outcome.and(removed)?;
+    Ok(true)
 }
 
-fn measure<'k>(
-    client: &Client,
+fn measure<L: Loaded>(
+    connect: &(impl Fn() -> Result<L, Failure> + Sync),
     console: &mut Console,
     arguments: &BenchArguments,
     name: &str,
-    keys: &'k [String],
-    command: impl Fn(&'k [u8]) -> Command<'k> + Copy + Send,
+    keys: &[&str],
+    operation: Operation<'_>,
 ) -> Result<(), Failure> {
     let interrupt = &console.interrupt;
     let tallies: Vec<Result<Tally, Failure>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..usize::from(arguments.connections))
             .map(|thread| {
                 let first = keys.len() * thread / usize::from(arguments.connections);
-                scope.spawn(move || one_connection(client, arguments, interrupt, keys, first, command))
+                scope.spawn(move || {
+                    one_connection(&mut connect()?, arguments, interrupt, keys, first, operation)
+                })
             })
             .collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
@@ -87,33 +103,54 @@ fn measure<'k>(
 }
 
 /// One round trip after the other, until the time is up.
-fn one_connection<'k>(
-    client: &Client,
+fn one_connection(
+    connection: &mut impl Loaded,
     arguments: &BenchArguments,
     interrupt: &Interrupt,
-    keys: &'k [String],
+    keys: &[&str],
     first: usize,
-    command: impl Fn(&'k [u8]) -> Command<'k>,
+    operation: Operation<'_>,
 ) -> Result<Tally, Failure> {
-    client.ping()?; // connects
     let (begun, mut tally) =
         (Instant::now(), Tally { requests: 0, took: Duration::ZERO, trips: histogram()? });
-    let mut keys = keys.iter().cycle().skip(first).map(|key| command(key.as_bytes()));
-    let mut commands = Vec::with_capacity(arguments.depth as usize);
+    let mut keys = keys.iter().copied().cycle().skip(first);
+    let mut asked = Vec::with_capacity(arguments.depth as usize);
     while tally.took < arguments.time && !interrupt.is_set() {
-        commands.clear();
-        commands.extend(keys.by_ref().take(arguments.depth as usize));
+        asked.clear();
+        asked.extend(keys.by_ref().take(arguments.depth as usize));
         let sent = Instant::now();
-        let mut failed: Option<CommandError> = None;
-        client.run(commands.iter().copied(), |_, reply| failed = failed.or(reply.err()))?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
+        connection.ask(operation, &asked)?;
         tally.trips.saturating_record(sent.elapsed().as_nanos() as u64);
         tally.requests += u64::from(arguments.depth);
         tally.took = begun.elapsed();
     }
     Ok(tally)
+}
+
+impl Loaded for Client {
+    fn ask(&mut self, operation: Operation<'_>, keys: &[&str]) -> Result<(), Failure> {
+        let mut failed: Option<CommandError> = None;
+        self.run(keys.iter().map(|key| command(operation, key)), |_, reply| failed = failed.or(reply.err()))?;
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+fn command<'k>(operation: Operation<'k>, key: &'k str) -> Command<'k> {
+    let key = key.as_bytes();
+    match operation {
+        Operation::Put(value) => {
+            let (ttl, condition) = (Ttl::Never, Condition::Always);
+            Command::Put(Put { key, value, flags: 0, ttl, condition })
+        }
+        Operation::Get => Command::Get { key, meta: false },
+        Operation::Delete => Command::Delete { key, version: None },
+    }
+}
+
+/// Connected, so that this is not measured.
+pub(crate) fn connected(client: &Client) -> Result<Client, Failure> {
+    client.ping()?;
+    Ok(client.clone())
 }
 
 /// Longer trips count as this, in nanoseconds.

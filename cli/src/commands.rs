@@ -12,7 +12,7 @@ use crabcache_client::{Client, CommandError, Condition, Error, PutOptions};
 use serde_json::{Value, json};
 
 use crate::args::{Action, Arguments, PutArguments};
-use crate::bench::bench;
+use crate::bench::{bench, connected};
 use crate::console::{Console, stats_json, with_bytes};
 use crate::failure::Failure;
 use crate::top::{sample, top};
@@ -56,7 +56,7 @@ pub(crate) fn run(client: &Client, console: &mut Console, command: Action) -> An
         }
         Action::Stats { .. } => stats(console, &client.stats()?),
         Action::Top(arguments) => top(console, arguments, |interrupt| sample(client, interrupt)),
-        Action::Bench(arguments) => bench(client, console, &arguments),
+        Action::Bench(arguments) => bench(|| connected(client), console, &arguments),
         Action::Flush => {
             client.flush()?;
             console.answer(|| json!({}), None)?;

@@ -13,28 +13,40 @@ const CURVE_MIN: usize = 8;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const NAME_WIDTH: usize = 13;
 const VALUE_WIDTH: usize = 16;
+/// The figure that a curve's full bar stands for.
+const SCALE_WIDTH: usize = 13;
+/// From this width on there is room for curves.
+const CURVES_FROM: usize = NAME_WIDTH + VALUE_WIDTH + 2 + SCALE_WIDTH + 2 + CURVE_MIN;
 
-/// A row of the table: its name, its text, and what its curve follows.
+/// A row of the table: its name, its text, and what its curve follows, in which unit.
 struct Row {
     name: &'static str,
     text: fn(&Figures) -> Option<String>,
     curve: fn(&Figures) -> Option<f64>,
+    unit: fn(f64) -> String,
+}
+
+/// A row whose text is the figure that its curve follows.
+macro_rules! row {
+    ($name:literal, $figure:ident, $unit:expr) => {
+        Row { name: $name, text: |f| f.$figure.map($unit), curve: |f| f.$figure, unit: $unit }
+    };
 }
 
 const ROWS: [Row; 13] = [
-    Row { name: "requests", text: |f| f.requests.map(per_second), curve: |f| f.requests },
-    Row { name: "hit ratio", text: |f| f.hit_ratio.map(percent), curve: |f| f.hit_ratio },
-    Row { name: "stores", text: |f| f.stores.map(per_second), curve: |f| f.stores },
-    Row { name: "memory", text: memory, curve: |f| f.memory },
-    Row { name: "items", text: |f| f.items.map(count), curve: |f| f.items },
-    Row { name: "evictions", text: |f| f.evictions.map(per_second), curve: |f| f.evictions },
-    Row { name: "expirations", text: |f| f.expirations.map(per_second), curve: |f| f.expirations },
-    Row { name: "connections", text: |f| f.connections.map(count), curve: |f| f.connections },
-    Row { name: "received", text: |f| f.bytes_in.map(bytes_per_second), curve: |f| f.bytes_in },
-    Row { name: "sent", text: |f| f.bytes_out.map(bytes_per_second), curve: |f| f.bytes_out },
-    Row { name: "errors", text: |f| f.errors.map(per_second), curve: |f| f.errors },
-    Row { name: "p99 of GET", text: |f| f.p99_us.map(|us| format!("{us:.1} µs")), curve: |f| f.p99_us },
-    Row { name: "this look", text: |f| Some(format!("{:.2} ms", f.look_ms)), curve: |f| Some(f.look_ms) },
+    row!("requests", requests, per_second),
+    row!("hit ratio", hit_ratio, percent),
+    row!("stores", stores, per_second),
+    Row { name: "memory", text: memory, curve: |f| f.memory, unit: bytes },
+    row!("items", items, count),
+    row!("evictions", evictions, per_second),
+    row!("expirations", expirations, per_second),
+    row!("connections", connections, count),
+    row!("received", bytes_in, bytes_per_second),
+    row!("sent", bytes_out, bytes_per_second),
+    row!("errors", errors, per_second),
+    row!("p99 in server", p99_us, microseconds),
+    Row { name: "this look", text: |f| Some(ms(f.look_ms)), curve: |f| Some(f.look_ms), unit: ms },
 ];
 
 fn per_second(rate: f64) -> String {
@@ -47,6 +59,14 @@ fn bytes_per_second(rate: f64) -> String {
 
 fn percent(ratio: f64) -> String {
     format!("{:.1} %", ratio * 100.0)
+}
+
+fn microseconds(us: f64) -> String {
+    format!("{us:.1} µs")
+}
+
+fn ms(ms: f64) -> String {
+    format!("{ms:.2} ms")
 }
 
 fn memory(figures: &Figures) -> Option<String> {
@@ -75,12 +95,15 @@ impl Dashboard {
     pub(crate) fn table(&self, look: &Look, (width, height): (usize, usize)) -> String {
         let Some(figures) = self.past.back() else { return String::new() };
         let mut lines = vec![title(look)];
+        if width >= CURVES_FROM {
+            lines.push(format!("{:>1$}", "full bar", CURVES_FROM - CURVE_MIN - 2));
+        }
         for row in &ROWS {
             let Some(text) = (row.text)(figures) else { continue };
             let mut line = format!("{:<NAME_WIDTH$}{text:>VALUE_WIDTH$}", row.name);
-            let left = width.saturating_sub(NAME_WIDTH + VALUE_WIDTH + 2);
-            if left >= CURVE_MIN {
-                let _ = write!(line, "  {}", self.curve(row.curve, left));
+            if width >= CURVES_FROM {
+                let (highest, curve) = self.curve(row.curve, width - CURVES_FROM + CURVE_MIN);
+                let _ = write!(line, "  {:>SCALE_WIDTH$}  {curve}", (row.unit)(highest));
             }
             lines.push(line);
         }
@@ -88,8 +111,8 @@ impl Dashboard {
         lines.iter().map(|line| line.chars().take(width).collect::<String>() + "\n").collect()
     }
 
-    /// The last looks, from nothing to the highest of them.
-    fn curve(&self, of: fn(&Figures) -> Option<f64>, width: usize) -> String {
+    /// The highest of the last looks, and a curve of them, from nothing up to that.
+    fn curve(&self, of: fn(&Figures) -> Option<f64>, width: usize) -> (f64, String) {
         let shown = self.past.len().saturating_sub(width);
         let past: Vec<_> = self.past.iter().skip(shown).map(of).collect();
         let highest = past.iter().flatten().fold(0.0, |highest: f64, number| highest.max(*number));
@@ -97,7 +120,7 @@ impl Dashboard {
             Some(number) if *number > 0.0 => BARS[((number / highest * 8.0).ceil() as usize).clamp(1, 8) - 1],
             _ => ' ',
         };
-        past.iter().map(bar).collect()
+        (highest, past.iter().map(bar).collect())
     }
 }
 
@@ -181,8 +204,9 @@ mod tests {
         let wide = dashboard.table(&look, (80, 24));
         let lines: Vec<&str> = wide.lines().collect();
         assert_eq!(lines[0], "version 0.1.0, up 1:01:01; Ctrl-C ends");
-        assert_eq!(lines[1], "requests              2,000/s   ▄█");
-        assert_eq!(lines[2], "memory        1.00 MiB (50 %)  ███");
+        assert_eq!(lines[1], "                                    full bar");
+        assert_eq!(lines[2], "requests              2,000/s        2,000/s   ▄█");
+        assert_eq!(lines[3], "memory        1.00 MiB (50 %)       1.00 MiB  ███");
         let narrow = dashboard.table(&look, (34, 3));
         assert_eq!(
             narrow.lines().collect::<Vec<_>>(),

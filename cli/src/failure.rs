@@ -3,11 +3,23 @@
 use std::io;
 
 use crabcache_client::{CommandError, Error};
+use serde_json::json;
 
 pub(crate) const EXIT_ABSENT: u8 = 1;
 const EXIT_USAGE: u8 = 2; // clap's
 const EXIT_UNREACHABLE: u8 = 3;
 const EXIT_OTHER: u8 = 4;
+
+/// What a failure is told with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Context {
+    /// Whom we talked to.
+    pub(crate) addr: String,
+    /// The line of a script.
+    pub(crate) line: Option<u64>,
+    /// As an object on a line of its own.
+    pub(crate) json: bool,
+}
 
 /// Why a command was not done.
 #[derive(Debug)]
@@ -61,26 +73,43 @@ impl Failure {
         self.exit_code() == EXIT_UNREACHABLE
     }
 
-    /// Tells it on standard error; `addr` is whom we talked to.
-    pub(crate) fn report(&self, addr: &str) {
+    /// Tells it on standard error.
+    pub(crate) fn report(&self, context: &Context) {
+        if self.is_broken_pipe() {
+            return;
+        }
+        if context.json && self.exit_code() != 0 {
+            return eprintln!("{}", self.as_json(context));
+        }
+        if let Some(line) = context.line {
+            eprint!("line {line}: ");
+        }
         let text = match self {
-            Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
             Self::Usage(error) => {
                 let _ = error.print(); // help goes to standard output; if that is gone, nobody wants it
                 return;
             }
             Self::Io(_) | Self::Wrong(_) => self.text(),
-            _ => format!("{addr}: {}", self.text()),
+            _ => format!("{}: {}", context.addr, self.text()),
         };
         eprintln!("crabcache-cli: {text}");
     }
 
     /// Tells it to a person who knows whom we talk to.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn tell(&self, context: &Context) {
         match self {
-            Self::Usage(_) => self.report(""),
+            Self::Usage(_) => self.report(context),
+            _ if context.json => self.report(context),
             _ => eprintln!("(error) {}", self.text()),
         }
+    }
+
+    fn as_json(&self, context: &Context) -> serde_json::Value {
+        let mut object = json!({ "error": self.text().trim_end(), "code": self.exit_code() });
+        if let Some(line) = context.line {
+            object["line"] = line.into();
+        }
+        object
     }
 
     fn text(&self) -> String {

@@ -40,7 +40,7 @@ pub(crate) struct Figures {
     pub(crate) memory: Option<f64>,
     pub(crate) memory_max: Option<f64>,
     pub(crate) connections: Option<f64>,
-    /// Of GET in the server, in microseconds.
+    /// Of GET (natively: of what looks at one key) in the server since its start, in microseconds.
     pub(crate) p99_us: Option<f64>,
     /// Of this look, in milliseconds.
     pub(crate) look_ms: f64,
@@ -70,7 +70,10 @@ impl Figures {
             memory: memory(now),
             memory_max: now.number(["region_bytes", "maxmemory"]).filter(|max| *max > 0.0),
             connections: now.number(["connections", "connected_clients"]),
-            p99_us: now.text(["latency_percentiles_usec_get", ""]).and_then(p99),
+            p99_us: match now.number(["latency_p99_ns", ""]) {
+                Some(ns) => Some(ns / 1e3),
+                None => now.text(["latency_percentiles_usec_get", ""]).and_then(p99),
+            },
             look_ms: now.took.as_secs_f64() * 1e3,
         }
     }
@@ -114,13 +117,14 @@ pub(crate) mod tests {
                     ("index_bytes", "20"),
                     ("limbo_bytes", "5"),
                     ("region_bytes", "40"),
+                    ("latency_p99_ns", "8031"),
                 ],
             )
         };
         let figures = Figures::of(Some(&native(begin, "100", "10")), &native(later, "600", "40"));
         assert_eq!((figures.requests, figures.hit_ratio), (Some(1000.0), Some(1.0)));
         assert_eq!((figures.memory, figures.memory_max, figures.look_ms), (Some(35.0), Some(40.0), 0.5));
-        assert_eq!(figures.stores, None);
+        assert_eq!((figures.stores, figures.p99_us), (None, Some(8.031)));
 
         let info = |at, commands, misses| {
             look(

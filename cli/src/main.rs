@@ -31,23 +31,23 @@ use clap::Parser;
 
 use crate::args::{Action, Arguments, Raw, lower_name};
 use crate::console::Console;
-use crate::failure::{EXIT_ABSENT, Failure};
+use crate::failure::{Context, EXIT_ABSENT, Failure};
 use crate::native::Native;
 use crate::resp::{Address, Resp};
 
 fn main() -> ExitCode {
-    let mut addr = String::new();
-    match run(&mut addr) {
+    let mut context = Context::default();
+    match run(&mut context) {
         Ok(code) => code.into(),
         Err(failure) => {
-            failure.report(&addr);
+            failure.report(&context);
             failure.exit_code().into()
         }
     }
 }
 
-/// Gives the exit code; `addr` becomes the server that failures are about.
-fn run(addr: &mut String) -> Result<u8, Failure> {
+/// Gives the exit code; `context` becomes that of failures.
+fn run(context: &mut Context) -> Result<u8, Failure> {
     let mut line: Vec<OsString> = env::args_os().collect();
     let raw = Raw::try_parse_from(&line);
     if let Ok(Raw { words, .. }) = &raw {
@@ -59,25 +59,29 @@ fn run(addr: &mut String) -> Result<u8, Failure> {
         && let Some(name) = words.first()
         && resp::is_servers(name.as_encoded_bytes())
     {
+        context.json = options.json;
         let (address, mut console) = (address?, Console::new(options.json));
-        *addr = address.to_string();
+        context.addr = address.to_string();
         let words: Vec<_> = words.into_iter().map(OsStringExt::into_vec).collect();
         return exit(Resp::new(address, options.timeout).send(&mut console, &words), &mut console);
     }
-    let Arguments { options, command } = Arguments::parse_from(line); // usage errors exit with 2
+    // For a line that cannot be understood.
+    context.json = line.iter().any(|word| word == "--json");
+    let Arguments { options, command } = Arguments::try_parse_from(line)?;
+    context.json = options.json;
     let mut console = Console::new(options.json);
     if let Some(Action::Completions { shell }) = command {
         return exit(commands::completions(&mut console, shell), &mut console);
     }
     if let Some(address) = Address::parse(&options.addr) {
         let mut resp = Resp::new(address?, options.timeout);
-        *addr = session::Target::addr(&resp);
+        context.addr = session::Target::addr(&resp);
         return match command {
             Some(command) => exit(resp.run_ours(&mut console, command), &mut console),
             None => Ok(session::run(&mut resp, &mut console)?),
         };
     }
-    addr.clone_from(&options.addr);
+    context.addr.clone_from(&options.addr);
     let mut native = Native::new(&options)?;
     match command {
         Some(command) => exit(commands::run(&native.client, &mut console, command), &mut console),

@@ -8,7 +8,7 @@ use rustix::termios::tcgetwinsize;
 use crate::args::Pace;
 use crate::console::{Console, stats_json};
 use crate::dashboard::{Dashboard, header, line};
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 use crate::figures::{Figures, Look};
 
 /// To the first line, and everything below it gone.
@@ -47,7 +47,8 @@ pub(crate) fn watch(
         let stats = match stats() {
             Ok(stats) => stats,
             Err(failure) if failure.is_unreachable() && last.is_some() => {
-                failure.report("server");
+                let context = Context { addr: "server".to_owned(), json: console.json, line: None };
+                failure.report(&context);
                 return Ok(());
             }
             Err(failure) => return Err(failure),

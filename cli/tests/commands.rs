@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use support::cache::Cache;
-use support::cli;
+use support::{cli, outcome};
 
 #[test]
 fn commands_print_and_exit_as_documented() {
@@ -202,4 +202,23 @@ fn errors_have_codes_and_say_why() {
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();
     assert!(help.contains("Examples:") && help.contains("Exit codes (") && help.contains("CRABCACHE_ADDR"));
+}
+
+#[test]
+fn with_json_failures_are_objects_too() {
+    let failure = |addr: &str, args: &[&str], code: i32| -> Value {
+        let (found, out, err) = outcome(addr, args, "");
+        assert_eq!((found, out.as_str()), (code, ""), "{err}");
+        let failure: Value = serde_json::from_str(&err).unwrap();
+        assert_eq!(failure["code"], json!(code));
+        failure
+    };
+    let error = |failure: &Value| failure["error"].as_str().unwrap().to_owned();
+    let nobody = "127.0.0.1:1";
+    assert!(error(&failure(nobody, &["--json", "get", "k"], 3)).contains("refused"));
+    assert!(error(&failure(nobody, &["get", "k", "--json"], 3)).contains("refused"));
+    assert!(error(&failure("redis://127.0.0.1:1", &["--json", "get", "k"], 3)).contains("cannot connect"));
+    assert!(error(&failure(nobody, &["--json", "gte"], 2)).contains("unrecognized subcommand 'gte'"));
+    let (code, out, err) = outcome(nobody, &["--json", "--help"], "");
+    assert!(code == 0 && out.contains("Examples") && err.is_empty(), "help is for people");
 }

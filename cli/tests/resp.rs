@@ -35,6 +35,23 @@ fn commands_are_sent_as_they_are() {
 }
 
 #[test]
+fn bench_puts_gets_and_removes_what_it_has_put() {
+    let cache = Cache::listening("resp://127.0.0.1:0");
+    let addr = format!("redis://{}", cache.addr);
+    // Requests of more than a window, and replies of more than a read.
+    let args = ["--json", "bench", "--time", "10ms", "--depth", "40", "--value-len", "5000", "--keys", "100"];
+    let (code, out, err) = outcome(&addr, &args, "");
+    assert_eq!((code, err.as_str()), (0, ""));
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["command"], &lines[1]["command"]), (&json!("PUT"), &json!("GET")));
+    assert!(lines.iter().all(|line| line["requests"].as_u64() >= Some(160)), "{out}");
+    assert_eq!(outcome(&addr, &["dbsize"], "").1, "0\n");
+    // An error of the server is one of ours.
+    let (code, _, err) = outcome(&saying(b"-ERR no\r\n"), &["bench", "--connections", "1"], "");
+    assert!(code == 4 && err.contains("ERR no"), "{err}");
+}
+
+#[test]
 fn sessions_are_raw() {
     let cache = Cache::start();
     let addr = format!("redis://{}/3", cache.addr);

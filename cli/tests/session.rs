@@ -3,13 +3,15 @@
 mod support;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use support::cache::Cache;
@@ -35,9 +37,13 @@ fn scripts_go_on_after_failures_and_exit_with_the_highest_code() {
     let (code, out, _) = outcome(&addr, &[], "help quit\nHELP Set");
     assert!(code == 0 && out.contains("End the session") && out.contains("Store a value"), "{out}");
 
-    let (code, out, _) = outcome(&addr, &["--json"], "get a\nincr n\n");
+    let (code, out, err) = outcome(&addr, &["--json"], "get a\nincr n\nincr a\nget \"\ngte\n");
     let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((code, &objects[0]["value"], &objects[1]), (0, &json!("text"), &json!({"number": 1})));
+    assert_eq!((code, &objects[0]["value"], &objects[1]), (4, &json!("text"), &json!({"number": 1})));
+    let failures: Vec<Value> = err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let codes: Vec<_> = failures.iter().map(|failure| (&failure["line"], &failure["code"])).collect();
+    assert_eq!(codes, [(&json!(3), &json!(4)), (&json!(4), &json!(2)), (&json!(5), &json!(2))]);
+    assert!(failures[0]["error"].as_str().unwrap().contains("not a number"), "{err}");
 }
 
 /// A person: keys go in, what the terminal shows comes out.
@@ -79,6 +85,12 @@ impl Person {
         self.sees("\x1b[?2004h");
     }
 
+    /// Presses Ctrl-C while a command runs: the terminal, which is not the program's controlling one, sends no signal.
+    fn interrupts(&mut self, child: &Child) {
+        kill_process(Pid::from_child(child), Signal::INT).unwrap();
+        self.sees("\x1b[?2004h");
+    }
+
     /// Waits for this, and forgets all up to it.
     fn sees(&mut self, sees: &str) {
         loop {
@@ -92,6 +104,56 @@ impl Person {
             self.seen.extend_from_slice(&more);
         }
     }
+}
+
+#[test]
+fn ctrl_c_ends_what_runs_and_not_the_session() {
+    let cache = Cache::start();
+    let state = std::env::temp_dir().join(format!("crabcache-cli-{}-ctrl-c", std::process::id()));
+    for addr in [cache.addr.to_string(), format!("redis://{}", cache.addr)] {
+        let (mut person, terminal) = Person::sit_down();
+        let mut program = program(&addr, &[]);
+        program.env("XDG_STATE_HOME", &state).env("TERM", "xterm").stderr(Stdio::null());
+        program.stdin(terminal.try_clone().unwrap()).stdout(terminal);
+        let mut child = program.spawn().unwrap();
+        drop(program); // which holds the terminal open
+
+        person.enters("", "crabcache");
+        person.types("stats --watch --interval 1h\r", "this look");
+        person.interrupts(&child);
+        person.types("top --watch --interval 1h\r", "per second");
+        person.interrupts(&child);
+        person.types("bench --time 1h\r", "\r\n");
+        // It has begun once there are its keys.
+        while outcome(&cache.addr.to_string(), &["scan"], "").1.is_empty() {}
+        person.interrupts(&child);
+        assert_eq!(outcome(&cache.addr.to_string(), &["scan"], "").1, "", "it removes its keys");
+        if addr.starts_with("redis") {
+            person.types("subscribe news\r", "news");
+            person.interrupts(&child);
+        }
+        person.enters("ping\r", "PONG");
+        person.types("\x04", "\n");
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    fs::remove_dir_all(state).unwrap();
+}
+
+#[test]
+fn without_a_session_ctrl_c_ends_the_program() {
+    let cache = Cache::start();
+    // A shell lets what it starts in the background ignore Ctrl-C, and so would the program.
+    let mut child = Command::new("env")
+        .args(["--default-signal=INT", env!("CARGO_BIN_EXE_crabcache-cli")])
+        .args(["stats", "--watch", "--interval", "1h"])
+        .env("CRABCACHE_ADDR", cache.addr.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("req/s"));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
 }
 
 #[test]

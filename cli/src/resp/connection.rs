@@ -1,8 +1,10 @@
 //! One connection of RESP, opened when it is needed and again after it broke.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crabcache_protocol::resp::reply::{self, Progress, Reply};
@@ -42,6 +44,11 @@ impl Connection {
     /// Sends a command and waits for its reply; an error that the server replies is one.
     pub(crate) fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<Reply<'_>, Failure> {
         self.send(words)?;
+        self.answer()
+    }
+
+    /// Waits for the next reply; an error that the server replies is one.
+    pub(crate) fn answer(&mut self) -> Result<Reply<'_>, Failure> {
         let until = Instant::now() + self.timeout;
         while !self.has_reply(until.saturating_duration_since(Instant::now()))? {
             if Instant::now() >= until {
@@ -55,21 +62,28 @@ impl Connection {
         }
     }
 
+    /// Another connection to the same server.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.address.clone(), self.timeout)
+    }
+
     /// Sends a command; replies are to be taken one by one.
     pub(crate) fn send<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<(), Failure> {
+        let mut request = Vec::new();
+        write_command(&mut request, words);
+        self.send_bytes(&request)
+    }
+
+    /// Sends whole commands.
+    pub(crate) fn send_bytes(&mut self, request: &[u8]) -> Result<(), Failure> {
         if self.stream.as_mut().is_some_and(|stream| !stream.is_quiet()) {
             self.close(); // the server was restarted, or closes idle connections
         }
         if self.stream.is_none() {
             self.open()?;
         }
-        let mut request = Vec::new();
-        write::array(&mut request, words.len());
-        for word in words {
-            write::bulk(&mut request, word.as_ref());
-        }
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        stream.write_all(&request).map_err(|error| self.broken(&error))
+        stream.write_all(request).map_err(|error| self.broken(&error))
     }
 
     /// Waits until a whole reply is here, for a moment at most; false if it is not.
@@ -157,6 +171,28 @@ impl Connection {
     }
 }
 
+/// Appends a command.
+pub(crate) fn write_command<W: AsRef<[u8]>>(request: &mut Vec<u8>, words: &[W]) {
+    write::array(request, words.len());
+    for word in words {
+        write::bulk(request, word.as_ref());
+    }
+}
+
+/// The system's look-up of a name has no end of its own: a thread waits for it, and is left behind if that takes too long.
+fn look_up(
+    host_port: &str,
+    timeout: Duration,
+    resolve: impl FnOnce(&str) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host_port.parse() {
+        return Ok(vec![address]);
+    }
+    let ((sender, found), host_port) = (channel(), host_port.to_owned());
+    thread::Builder::new().spawn(move || sender.send(resolve(&host_port)))?;
+    found.recv_timeout(timeout).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
 impl Stream {
     fn connect(place: &Place, timeout: Duration) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::Unreachable(format!("cannot connect: {error}"));
@@ -164,8 +200,8 @@ impl Stream {
             Place::Unix(path) => return UnixStream::connect(path).map(Self::Unix).map_err(failed),
             Place::Tcp(host_port) => host_port,
         };
-        let addresses = host_port
-            .to_socket_addrs()
+        let resolve = |host_port: &str| host_port.to_socket_addrs().map(Iterator::collect);
+        let addresses = look_up(host_port, timeout, resolve)
             .map_err(|error| Failure::Unreachable(format!("cannot look up the host: {error}")))?;
         let mut failure = io::ErrorKind::AddrNotAvailable.into();
         for address in addresses {
@@ -204,5 +240,27 @@ impl Stream {
             Self::Tcp(stream) => stream.write_all(bytes),
             Self::Unix(stream) => stream.write_all(bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_up_ends_in_time() {
+        let (never, forever) = channel::<()>();
+        let hangs = move |_: &str| {
+            let _ = forever.recv();
+            Ok(Vec::new())
+        };
+        let late = look_up("name:1", Duration::from_millis(5), hangs).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        drop(never);
+        let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let found = look_up("name:1", Duration::from_mins(1), move |_| Ok(vec![address])).unwrap();
+        assert_eq!(found, [address]);
+        let unasked = look_up("127.0.0.1:1", Duration::ZERO, |_| Ok(Vec::new())).unwrap();
+        assert_eq!(unasked, [address]);
     }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod connection;
 mod docs;
+mod load;
 mod monitor;
 mod show;
 
@@ -16,6 +17,7 @@ pub(crate) use address::Address;
 use connection::Connection;
 
 use crate::args::Action;
+use crate::bench::bench;
 use crate::commands::{completions, stats};
 use crate::console::Console;
 use crate::failure::Failure;
@@ -26,7 +28,7 @@ use crate::top::top;
 use crate::watch::watch;
 
 /// Commands of ours, which are not sent.
-const OURS: [&[u8]; 4] = [b"stats", b"top", b"completions", b"help"];
+const OURS: [&[u8]; 5] = [b"stats", b"top", b"bench", b"completions", b"help"];
 
 /// Whether the server is to be sent the command.
 pub(crate) fn is_servers(name: &[u8]) -> bool {
@@ -57,6 +59,7 @@ impl Resp {
                     monitor::sample(&mut self.connection, &positions, interrupt)
                 })
             }
+            Action::Bench(arguments) => bench(|| self.connection.connected(), console, &arguments),
             Action::Completions { shell } => completions(console, shell),
             _ => Err(Failure::Wrong(
                 "with redis:// commands are the server's own: --addr has to stand before them".to_owned(),
@@ -172,7 +175,7 @@ impl Target for Resp {
 
 const HELP: &str = "\
 Every line is sent to the server as it is. Words with blanks or any bytes: \"two words\", \"\\x00\\n\", 'as it is'.
-help COMMAND explains a command; stats, stats --watch and top are ours; Tab completes; Ctrl-C ends what runs; quit ends.";
+help COMMAND explains a command; stats, stats --watch, top and bench are ours; Tab completes; Ctrl-C ends what runs; quit ends.";
 
 impl Resp {
     fn explain(&mut self, console: &mut Console, name: &[u8]) -> Result<bool, Failure> {

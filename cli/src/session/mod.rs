@@ -20,7 +20,7 @@ use crabcache_protocol::resp::inline;
 
 use crate::args::{Action, Typed, lower_name, session_command};
 use crate::console::Console;
-use crate::failure::{EXIT_ABSENT, Failure};
+use crate::failure::{Context, EXIT_ABSENT, Failure};
 use crate::interrupt::Interrupt;
 use crate::known::Known;
 
@@ -63,7 +63,7 @@ pub(crate) fn run(target: &mut dyn Target, console: &mut Console) -> io::Result<
     console.interrupt = Interrupt::listen()?;
     match target.greeting() {
         Ok(name) => console.remark(&format!("{name} at {}; help explains, quit ends", target.addr()))?,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.tell(&Context { json: console.json, ..Context::default() }),
     }
     let mut editor = editor::Editor::new(format!("{}> ", target.addr()), target.known())?;
     each(&mut editor, target, console);
@@ -73,6 +73,7 @@ pub(crate) fn run(target: &mut dyn Target, console: &mut Console) -> io::Result<
 /// Gives the highest exit code. Failures of a script come with the number of their line.
 fn each(lines: &mut dyn Lines, target: &mut dyn Target, console: &mut Console) -> u8 {
     let mut highest = 0;
+    let mut context = Context { addr: target.addr(), json: console.json, line: None };
     for number in 1_u64.. {
         let line = match lines.next_line() {
             Ok(Line::Text(line)) => line,
@@ -80,7 +81,7 @@ fn each(lines: &mut dyn Lines, target: &mut dyn Target, console: &mut Console) -
             Ok(Line::End) => break,
             Err(error) => {
                 let failure = Failure::from(error);
-                failure.report(&target.addr());
+                failure.report(&context);
                 return failure.exit_code();
             }
         };
@@ -90,12 +91,12 @@ fn each(lines: &mut dyn Lines, target: &mut dyn Target, console: &mut Console) -
             Ok(Next::End) => break,
             Err(failure) if failure.is_broken_pipe() => return failure.exit_code(),
             Err(failure) if lines.is_typed() => {
-                failure.tell();
+                failure.tell(&context);
                 0
             }
             Err(failure) => {
-                eprint!("line {number}: ");
-                failure.report(&target.addr());
+                context.line = Some(number);
+                failure.report(&context);
                 failure.exit_code()
             }
         };
