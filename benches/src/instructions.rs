@@ -129,7 +129,7 @@ fn load(
 }
 
 /// `==123== Collected : 456`: the last number of this line.
-fn collected(said: &str) -> Option<f64> {
+pub(crate) fn collected(said: &str) -> Option<f64> {
     let line = said.lines().find(|line| line.contains("Collected :"))?;
     line.rsplit(' ').next()?.parse().ok()
 }

@@ -2,10 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
-use crabcache_bench::clients::{Options, measure};
+use clap::{Args, ValueEnum};
+use crabcache_bench::clients::{self, Operation, Options, instructions};
 
 use super::{Failure, print};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Asked {
+    Get,
+    Set,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct Client {
@@ -24,12 +30,40 @@ pub(crate) struct Client {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+
+    /// Count instructions instead of time, with valgrind: at depths 1 and 64.
+    #[arg(long, conflicts_with_all = ["rounds", "json"])]
+    instructions: bool,
+
+    /// Only let this client ask, for whoever watches.
+    #[arg(long, value_name = "CLIENT", conflicts_with_all = ["rounds", "json", "instructions"])]
+    only: Option<String>,
+
+    /// What it asks.
+    #[arg(long, requires = "only", default_value = "get")]
+    operation: Asked,
+
+    /// How many requests at a time.
+    #[arg(long, requires = "only", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    depth: u32,
 }
 
 impl Client {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let options = Options { addr: self.connect, rounds: self.rounds, requests: self.requests };
-        let report = measure(&options)?;
+        let Self { connect: addr, rounds, requests, .. } = self;
+        if let Some(name) = self.only {
+            let operation = match self.operation {
+                Asked::Get => Operation::Get,
+                Asked::Set => Operation::Set,
+            };
+            clients::play(&addr, &name, operation, self.depth as usize, requests)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.instructions {
+            print(instructions::measure(&std::env::current_exe()?, &addr, requests)?.to_string())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let report = clients::measure(&Options { addr, rounds, requests })?;
         print(if self.json { report.to_json().to_string() } else { report.to_string() })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -29,11 +29,13 @@ const INK: &str = "#1f2933";
 const FAINT: &str = "#e4e9ee";
 const SMALL_INK: &str = "#66727f";
 
-/// A bar for the first figure of each row, from 0 on; each panel has its own scale.
+/// A bar for the first figure of each row, from 0 on; the scale is linear, and each panel has its own.
 #[must_use]
 pub fn bars(title: &str, note: &str, panels: &[Panel]) -> String {
     plot(title, note, panels, |svg, panel, left, top| {
         let largest = panel.rows.iter().map(|(_, figures)| figures[0]).fold(0.0, f64::max).max(1e-9);
+        let marks = (0..).map(|number| f64::from(number) * step(largest)).take_while(|&mark| mark <= largest);
+        grid(svg, marks, top, panel.rows.len(), |figure| left + figure / largest * mark_width());
         for (number, (name, figures)) in panel.rows.iter().enumerate() {
             let (y, width) = (top + number as f64 * ROW_HEIGHT, figures[0] / largest * mark_width());
             let color = color(name);
@@ -56,7 +58,9 @@ pub fn spans(title: &str, note: &str, panels: &[Panel]) -> String {
         let all = || panel.rows.iter().flat_map(|(_, figures)| figures).map(|figure| figure.max(1e-6));
         let (least, most) = (all().fold(f64::MAX, f64::min) * 0.8, all().fold(0.0, f64::max) * 1.05);
         let x = |figure: f64| left + (figure.max(1e-6) / least).ln() / (most / least).ln() * mark_width();
-        grid(svg, least, most, top, panel.rows.len(), &x);
+        let powers = (-6..7).flat_map(|power| [1.0, 2.0, 5.0].map(|mark| mark * 10_f64.powi(power)));
+        let marks = powers.filter(|mark| (least..most).contains(mark));
+        grid(svg, marks, top, panel.rows.len(), x);
         for (number, (name, figures)) in panel.rows.iter().enumerate() {
             let (y, color) = (top + (number as f64 + 0.5) * ROW_HEIGHT, color(name));
             let (Some(&first), Some(&last)) = (figures.first(), figures.last()) else { continue };
@@ -79,20 +83,26 @@ pub fn spans(title: &str, note: &str, panels: &[Panel]) -> String {
     })
 }
 
-/// Lines at 1, 2 and 5 times the powers of ten.
-fn grid(svg: &mut String, least: f64, most: f64, top: f64, rows: usize, x: &impl Fn(f64) -> f64) {
+/// 1, 2 or 5 times a power of ten: so far from each other are two to five marks of a scale up to `largest`.
+fn step(largest: f64) -> f64 {
+    let power = 10_f64.powf(largest.log10().floor());
+    match largest / power {
+        5.0.. => power * 2.0,
+        2.0.. => power,
+        _ => power / 2.0,
+    }
+}
+
+/// A line at each mark, and its number below.
+fn grid(svg: &mut String, marks: impl Iterator<Item = f64>, top: f64, rows: usize, x: impl Fn(f64) -> f64) {
     let bottom = top + rows as f64 * ROW_HEIGHT;
-    for power in -6..7 {
-        for line in [1.0, 2.0, 5.0].map(|step| step * 10_f64.powi(power)) {
-            if (least..most).contains(&line) {
-                let x = x(line);
-                let _ = writeln!(
-                    svg,
-                    r#"<line x1="{x:.1}" y1="{top:.1}" x2="{x:.1}" y2="{bottom:.1}" stroke="{FAINT}"/>"#
-                );
-                text(svg, x, bottom + 11.0, "middle", 9.0, SMALL_INK, &short(line));
-            }
-        }
+    for mark in marks {
+        let x = x(mark);
+        let _ = writeln!(
+            svg,
+            r#"<line x1="{x:.1}" y1="{top:.1}" x2="{x:.1}" y2="{bottom:.1}" stroke="{FAINT}"/>"#
+        );
+        text(svg, x, bottom + 11.0, "middle", 9.0, SMALL_INK, &short(mark));
     }
 }
 
@@ -186,6 +196,10 @@ mod tests {
         assert_eq!(widths, [mark_width() / 4.0, mark_width(), 0.0]);
         assert_eq!(svg.matches(OUR_COLOR).count(), 1);
         assert!(svg.contains("GET &amp; &lt;more&gt;") && svg.ends_with("</svg>\n"));
+        let (left, marks) = (MARGIN + NAME_WIDTH, attributes(&svg, "line", "x1"));
+        let of_width = [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| left + part * mark_width());
+        assert_eq!(marks.len(), of_width.len());
+        assert!(marks.iter().zip(of_width).all(|(mark, at)| (mark - at).abs() < 0.1), "{marks:?}");
     }
 
     #[test]
@@ -195,6 +209,14 @@ mod tests {
         assert!((marks[1] - marks[0] - (marks[2] - marks[1])).abs() < 0.2, "{marks:?}");
         let inside = MARGIN + NAME_WIDTH..=MARGIN + NAME_WIDTH + mark_width();
         assert!(marks.iter().all(|mark| inside.contains(mark)), "{marks:?}");
+    }
+
+    #[test]
+    fn scales_have_few_round_marks() {
+        for (largest, step_of) in [(1.0, 0.5), (4999.0, 1000.0), (5000.0, 2000.0), (0.03, 0.01), (19.0, 5.0)]
+        {
+            assert!((step(largest) / step_of - 1.0).abs() < 1e-9, "{largest}: {}", step(largest));
+        }
     }
 
     #[test]
