@@ -82,7 +82,14 @@ impl Connection {
         if self.stream.is_none() {
             self.open()?;
         }
-        let Some(stream) = &mut self.stream else { return Ok(()) };
+        self.write(request)
+    }
+
+    /// Sends whole commands, if it is open, without a look whether it still is.
+    pub(crate) fn write(&mut self, request: &[u8]) -> Result<(), Failure> {
+        let Some(stream) = &mut self.stream else {
+            return Err(Failure::Unreachable("not connected".to_owned()));
+        };
         stream.write_all(request).map_err(|error| self.broken(&error))
     }
 
@@ -219,7 +226,20 @@ impl Stream {
     /// Whether the server has neither closed the connection nor said something that nobody asked for.
     fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
-        matches!(self.read(&mut byte, Duration::from_nanos(1)), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        // The shortest timeout would be a tick of the system's clock.
+        let nothing = self.set_nonblocking(true).and_then(|()| match self {
+            Self::Tcp(stream) => stream.read(&mut byte),
+            Self::Unix(stream) => stream.read(&mut byte),
+        });
+        self.set_nonblocking(false).is_ok()
+            && matches!(nothing, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nonblocking(on),
+            Self::Unix(stream) => stream.set_nonblocking(on),
+        }
     }
 
     fn read(&mut self, into: &mut [u8], wait: Duration) -> io::Result<usize> {

@@ -39,7 +39,7 @@ impl Connection {
 
     fn exchange(&mut self, requests: &[u8], count: u32) -> Result<(), Failure> {
         if count > 0 {
-            self.send_bytes(requests)?;
+            self.write(requests)?;
         }
         for _ in 0..count {
             self.answer()?;
