@@ -26,6 +26,7 @@ fn crowd() {
     let client = Client::builder()
         .addr(addr)
         .connections_max(16)
+        .connect_timeout(PATIENCE)
         .checkout_timeout(PATIENCE)
         .request_timeout(Some(PATIENCE))
         .lease_time(Duration::from_millis(lease_ms.parse().unwrap()))
