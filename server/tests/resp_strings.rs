@@ -4,7 +4,7 @@ mod support;
 
 use std::fmt::Write;
 
-use support::{Client, resp, start};
+use support::{Client, config, resp, start, start_with};
 
 #[test]
 fn set_and_get_with_every_option() {
@@ -260,4 +260,25 @@ fn what_would_be_too_large_is_refused_and_changes_nothing() {
         (&long[..2500], "*4\r\n$7\r\nmatches\r\n*1\r\n*2\r\n*2\r\n:0\r\n:2499\r\n*2\r\n:0\r\n:2499\r\n");
     client.check(resp(&[b"MSET", b"a", half, b"b", half]), "+OK\r\n");
     client.resp("LCS a b IDX", &format!("{half_len}$3\r\nlen\r\n:2500\r\n"));
+}
+
+#[test]
+fn bits_beyond_what_an_item_may_have_are_refused() {
+    let server = start_with(support::Config { memory_bytes: 64 << 20, workers: 1, ..config() });
+    let mut client = Client::new(&server);
+    for request in ["SETBIT k 4294967295 1", "BITFIELD k GET u8 0 INCRBY u8 #536870910 1"] {
+        client.send(resp(&request.split(' ').map(str::as_bytes).collect::<Vec<_>>()));
+        let line = client.line();
+        assert!(line.starts_with("-ERR item is too large: key and value may have "), "{request}: {line}");
+    }
+    client.resp("EXISTS k", ":0\r\n");
+    client.resp("SETBIT k 15999999 1", ":0\r\n");
+    client.resp("STRLEN k", ":2000000\r\n");
+    client.resp("BITCOUNT k", ":1\r\n");
+    client.resp("BITPOS k 1", ":15999999\r\n");
+    client.resp("BITOP OR d k k k k k k k k", ":2000000\r\n");
+    client.resp("GETBIT d 15999999", ":1\r\n");
+    client.send(resp(&[&[b"BITOP".as_slice(), b"OR", b"d"], &[b"k".as_slice(); 9][..]].concat()));
+    let line = client.line();
+    assert!(line.starts_with("-ERR the values are too long for BITOP: "), "{line}");
 }

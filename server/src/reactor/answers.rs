@@ -33,6 +33,8 @@ pub(crate) struct Answers<'s> {
     pub(crate) lends: bool,
     /// The moment of this turn.
     pub(crate) now: Millis,
+    /// Bytes that were copied within the cache in this turn, of values that something was added to.
+    pub(crate) copied: usize,
     /// Errors written in this turn.
     pub(crate) errors: u64,
     /// Their codes, where they have some.
@@ -64,6 +66,7 @@ impl<'s> Answers<'s> {
             lent: Lent::default(),
             lends: false,
             now: Millis::default(),
+            copied: 0,
             errors: 0,
             codes: Codes::default(),
             tally: 0,
@@ -88,6 +91,7 @@ impl<'s> Answers<'s> {
     /// Begins a turn.
     pub(crate) fn begin(&mut self, now: Millis) {
         self.now = now;
+        self.copied = 0;
         self.out.clear();
         self.lent.clear();
         self.notes.clear();
@@ -184,6 +188,9 @@ impl<'s> Answers<'s> {
         let len = value_len(outcome);
         if len > LargeValues::FROM {
             self.large.note(len, self.now);
+        }
+        if let Outcome::Length(len) = outcome {
+            self.copied += len;
         }
         // What was changed or removed is answered in any case; what was only read or touched can be asked for again.
         let read = matches!(op.action, Action::Get | Action::Peek | Action::Lease(_) | Action::Touch(..))

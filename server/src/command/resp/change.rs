@@ -50,6 +50,8 @@ pub(super) fn change<'v>(
                     pass.note_large(new.len());
                 }
                 pass.note_write();
+                // It was copied, and will be.
+                pass.executor.note_work(new.len() / 2);
                 value = new;
                 action = Action::Put(Put { value: &value, flags, expiry, condition });
             }

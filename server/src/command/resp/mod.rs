@@ -9,6 +9,7 @@ mod acl;
 mod admin;
 mod attend;
 mod big;
+mod bits;
 pub(crate) mod calls;
 mod change;
 mod client;

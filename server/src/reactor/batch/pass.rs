@@ -59,7 +59,8 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     pub(crate) fn make_room(&mut self) {
         self.run();
         let executor = &mut *self.executor;
-        executor.answers_len_max = executor.answers_len_max.max(executor.answers.len());
+        let filled = executor.answers.len() + executor.answers.copied;
+        executor.answers_len_max = executor.answers_len_max.max(filled);
     }
 
     /// The keys of the next requests are those of this database.
@@ -264,7 +265,8 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     #[inline]
     #[must_use]
     pub(crate) fn is_full(&self) -> bool {
-        self.executor.answers.len() > self.executor.answers_len_max
+        let answers = &self.executor.answers;
+        answers.len() + answers.copied > self.executor.answers_len_max
     }
 }
 

@@ -1,8 +1,8 @@
 //! The commands, in the order of their names.
 
 use super::super::{
-    admin, change, client, connection, databases, expiry, info, introspection, keyspace, lcs, pubsub, rename,
-    scripts, strings, transaction,
+    admin, bits, change, client, connection, databases, expiry, info, introspection, keyspace, lcs, pubsub,
+    rename, scripts, strings, transaction,
 };
 use super::flags::{
     ADMIN, ADMINISTER, ALLOW_BUSY, ALWAYS, CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE, DENYOOM,
@@ -23,6 +23,29 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::new("auth", -2, GREETING, connection::auth)
         .since("1.0.0", "connection", "O(N)")
         .docs("[username] password", "Says who the client is."),
+    Command::new("bitcount", -2, READ, bits::bitcount)
+        .keys(&[Keys::one(1, "RO access")])
+        .since("2.6.0", "bitmap", "O(N)")
+        .docs("key [start end [BYTE|BIT]]", "Counts the bits of a value that are set."),
+    Command::new("bitfield", -2, WRITE | DENYOOM, bits::bitfield)
+        .keys(&[Keys::one(1, "RW access update variable_flags")])
+        .since("3.2.0", "bitmap", "O(1) for each number")
+        .docs(
+            "key [GET encoding offset|[OVERFLOW WRAP|SAT|FAIL] SET encoding offset value|INCRBY encoding offset increment ...]",
+            "Reads and writes numbers of any width in a value.",
+        ),
+    Command::new("bitfield_ro", -2, READ | FAST, bits::bitfield_ro)
+        .keys(&[Keys::one(1, "RO access")])
+        .since("6.0.0", "bitmap", "O(1) for each number")
+        .docs("key [GET encoding offset ...]", "Reads numbers of any width in a value."),
+    Command::new("bitop", -4, WRITE | DENYOOM, bits::bitop)
+        .keys(&[Keys::one(2, "OW update"), Keys::all(3, "RO access")])
+        .since("2.6.0", "bitmap", "O(N)")
+        .docs("AND|OR|XOR|NOT destkey key...", "Combines the bits of values."),
+    Command::new("bitpos", -3, READ, bits::bitpos)
+        .keys(&[Keys::one(1, "RO access")])
+        .since("2.8.7", "bitmap", "O(N)")
+        .docs("key bit [start [end [BYTE|BIT]]]", "Finds the first bit that is set, or clear."),
     Command::container("client", subcommands::CLIENT)
         .since("2.4.0", "connection", "depends on the subcommand")
         .docs("", "Commands about connections."),
@@ -115,6 +138,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .keys(&[Keys::one(1, "RO access")])
         .since("1.0.0", "string", "O(1)")
         .docs("key", "Reads a value."),
+    Command::new("getbit", 3, READ | FAST, bits::getbit)
+        .keys(&[Keys::one(1, "RO access")])
+        .since("2.2.0", "bitmap", "O(1)")
+        .docs("key offset", "Reads a bit of a value."),
     Command::new("getdel", 2, WRITE | FAST, strings::getdel)
         .keys(&[Keys::one(1, "RW access delete")])
         .since("6.2.0", "string", "O(1)")
@@ -284,6 +311,10 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
         .keys(&[Keys::one(1, "RW access update variable_flags")])
         .since("1.0.0", "string", "O(1)")
         .docs("key value [NX|XX|IFEQ comparison-value] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]", "Writes a value."),
+    Command::new("setbit", 4, WRITE | DENYOOM, bits::setbit)
+        .keys(&[Keys::one(1, "RW access update")])
+        .since("2.2.0", "bitmap", "O(1)")
+        .docs("key offset value", "Writes a bit of a value."),
     Command::new("setex", 4, WRITE | DENYOOM, strings::setex)
         .keys(&[Keys::one(1, "OW update")])
         .since("2.0.0", "string", "O(1)")

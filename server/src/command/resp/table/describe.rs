@@ -40,7 +40,7 @@ impl Command {
                 (*first, if *last < 0 { *last } else { first + last }, *step)
             }
             [Keys { first, .. }, .., Keys { first: next, others: Others::Range { last, .. }, .. }] => {
-                (*first, next + last, 1)
+                (*first, if *last < 0 { *last } else { next + last }, 1)
             }
             _ => (0, 0, 0),
         }

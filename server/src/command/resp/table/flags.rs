@@ -148,6 +148,7 @@ pub(crate) fn categories_of(flags: u32, group: &str) -> u32 {
         categories |= match group {
             "generic" => category("keyspace"),
             "string" => category("string"),
+            "bitmap" => category("bitmap"),
             "connection" => category("connection"),
             "transactions" => category("transaction"),
             "scripting" => category("scripting"),
