@@ -85,8 +85,11 @@ impl<'a> Shard<'a> {
         let mut next = head.load(Relaxed);
         loop {
             link.store(next, Relaxed);
+            if fault("abandon_store") {
+                return head.store(at, Release);
+            }
             // Release: the block with its link. Pairs with the Acquire in `release_abandoned`.
-            match head.compare_exchange(next, at, Release, Relaxed) {
+            match head.compare_exchange(next, at, unless("abandon_relaxed", Release), Relaxed) {
                 Ok(_) => return,
                 Err(now) => next = now,
             }
@@ -206,7 +209,13 @@ impl<'a> Locked<'a> {
         let head = self.shard.word(SHARD_ABANDONED);
         let mut at = head.load(Relaxed);
         while at != 0 {
-            match head.compare_exchange(at, 0, Acquire, Relaxed) {
+            if fault("release_abandoned_store") {
+                head.store(0, Relaxed);
+                break;
+            }
+            // Acquire: the blocks with their links. Pairs with the Release in `abandon`; between that and this there are
+            // only read-modify-writes, which carry on what the first of them released.
+            match head.compare_exchange(at, 0, unless("release_abandoned_relaxed", Acquire), Relaxed) {
                 Ok(_) => break,
                 Err(now) => at = now,
             }

@@ -91,6 +91,10 @@ const FAULTS: &[(&str, &str)] = &[
     ("lock_acquire_relaxed", "lock::try_lock_excludes"),
     ("unlock_relaxed", "lock::try_lock_excludes"),
     ("lock_store", "lock::try_lock_excludes"),
+    ("abandon_store", "lock::abandon_release"),
+    ("abandon_relaxed", "lock::abandon_release"),
+    ("release_abandoned_store", "lock::abandon_release"),
+    ("release_abandoned_relaxed", "lock::abandon_release"),
     ("mark_store", "lock::mark_keeps_the_neighbour_bit"),
 ];
 

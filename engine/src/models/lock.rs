@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::arena::block::{PREV_FREE, USES_MAX};
-use crate::config::SHARD_LOCK;
+use crate::arena::free_list::lists_bytes;
+use crate::config::{SHARD_ABANDONED, SHARD_FREE, SHARD_HAND, SHARD_ITEMS, SHARD_LOCK, SHARD_SWEEP};
+use crate::reservation::Reservation;
 use crate::sync::Witness;
 use loom::thread;
 
@@ -53,5 +55,63 @@ fn mark_keeps_the_neighbour_bit() {
         assert!(header.is_prev_free(), "the neighbour bit was lost");
         assert!(header.uses() >= 1 && header.uses() <= USES_MAX);
         assert_eq!(header.with_uses(0).0 & !PREV_FREE, Header::item(shape, ITEM_STRIDE).0);
+    });
+}
+
+/// An arena with two blocks in it, side by side, each reserved for an item that is still to come.
+fn two_reserved() -> Shared {
+    let mut geometry = geometry(1);
+    let lists = offset_of(ITEMS);
+    (geometry.item_lists_at, geometry.arena_at) = (lists, offset_of(RESERVED[0]));
+    let mut region = Region::empty(geometry.len);
+    [SHARD_LOCK, SHARD_ABANDONED].iter().for_each(|at| region.add32(SHARD + at, 0));
+    // Written under the lock alone.
+    [SHARD_FREE, SHARD_HAND, SHARD_SWEEP].iter().for_each(|at| region.add_settled32(SHARD + at, 0));
+    region.add_settled32(SHARD + SHARD_ITEMS, RESERVED.len() as u32);
+    let lists = lists..lists + lists_bytes(geometry.shard_stride) + GRANULE;
+    lists.step_by(GRANULE).for_each(|at| region.add_settled32(SHARD + at, 0));
+    for at in RESERVED.map(offset_of) {
+        region.add_settled32(SHARD + at, Header::raw(ITEM_STRIDE).0);
+        region.add_bytes(SHARD + at + GRANULE);
+        // Links, and in the last granule what leads to the next one that was left.
+        (1..3).for_each(|i| region.add_settled32(SHARD + at + i * GRANULE, 0));
+        region.add32(SHARD + at + 3 * GRANULE, 0);
+    }
+    region.add_settled32(SHARD + offset_of(RESERVED[1] + ITEM_STRIDE), Header::raw(1).0);
+    let (seed, level) = (Seed::new([1, 2, 3, 4]), Level::detect());
+    Shared { number: 0, region, geometry, seed, level, fences: FenceOrder::default() }
+}
+
+const RESERVED: [u32; 2] = [ITEMS + 400, ITEMS + 400 + ITEM_STRIDE];
+
+/// Two drop what they reserved, beside one that has the lock and gives back what was left to it.
+#[test]
+fn abandon_release() {
+    explore("drop a reservation || drop a reservation || release what was left, allocate", Some(3), || {
+        let shared = Arc::new(two_reserved());
+        let shape = Shape { key_len: 1, value_len: 8, flags: false, expiry: false, mark: false };
+        let joins = RESERVED.map(|at| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let header = Header::fitting(shape);
+                let mut reservation = Reservation::new(&shared, KeyHash(0), at, ITEM_STRIDE, header);
+                reservation.value().fill(0xff);
+            })
+        });
+        // What is free is somebody's at once.
+        let use_again = || {
+            let Some(locked) = shared.shard(0).try_lock() else { return };
+            locked.release_abandoned();
+            if let Some((at, _)) = locked.allocate(ITEM_STRIDE) {
+                shared.shard(0).part.write(offset_of(at) + GRANULE, &[0]);
+                locked.release(at);
+            }
+        };
+        use_again();
+        joins.into_iter().for_each(|join| join.join().unwrap());
+        use_again();
+        let locked = shared.shard(0).try_lock().expect("nobody has it");
+        assert_eq!(locked.items().audit(), (1, 2 * ITEM_STRIDE), "a block was lost");
+        assert_eq!(shared.shard(0).word(SHARD_ITEMS).load(Ordering::Relaxed), 0);
     });
 }
