@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use crabcache_bench::draw::Distribution;
+use crabcache_bench::embed::pages::Pages;
 use crabcache_bench::embed::{self, Question, peers::PeerKind};
 
 use super::{Failure, announce, print};
@@ -49,6 +50,11 @@ pub(crate) struct Embed {
     #[arg(long, default_value_t = 0)]
     pub(crate) shards: u32,
 
+    /// Pages of the engine's memory: huge, as its README advises, or small. The others take theirs from malloc, which
+    /// GLIBC_TUNABLES=glibc.malloc.hugetlb=1 makes ask for huge pages, too.
+    #[arg(long, value_name = "SIZE", default_value = "huge")]
+    pub(crate) pages: Pages,
+
     /// What to measure: get and overwrite in caches with room for all items, new-key in caches that are full.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "get,overwrite,new-key")]
     pub(crate) operations: Vec<Question>,
@@ -70,7 +76,7 @@ pub(crate) struct Embed {
 impl Embed {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let Embed { items, key, value, threads, distribution, rounds, ops, .. } = self;
-        let Embed { shards, operations, only, json, .. } = self;
+        let Embed { shards, pages, operations, only, json, .. } = self;
         let options = embed::Options {
             items,
             key_len: key,
@@ -80,6 +86,7 @@ impl Embed {
             rounds,
             ops,
             shards,
+            pages,
             questions: operations,
             peers: only,
         };

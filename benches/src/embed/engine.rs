@@ -20,7 +20,7 @@ const NAP: Duration = Duration::from_micros(100);
 pub enum Mode {
     /// By `Handle::get` and `Handle::put`.
     OneByOne,
-    /// By `Handle::execute_into`, 32 at a time.
+    /// By `Handle::get_many` and `Handle::execute_into`, 32 at a time.
     Batches,
 }
 
@@ -39,15 +39,10 @@ impl<'r> Engine<'r> {
     pub const BATCHES: &'static str = "engine, batches";
 
     /// An empty cache in this region.
-    pub fn new(
-        region: &'r mut [std::mem::MaybeUninit<u8>],
-        mode: Mode,
-        shards: u32,
-        threads_max: u32,
-    ) -> Result<Self, OpenError> {
+    pub fn new(region: &'r mut [u8], mode: Mode, shards: u32, threads_max: u32) -> Result<Self, OpenError> {
         // One more handle, to look at values with.
         let config = Config { shards, handles_max: threads_max + 1, seed: [2, 3, 5, 7], ..Config::default() };
-        Ok(Self { cache: Cache::new(region, config)?, mode, epoch: Instant::now() })
+        Ok(Self { cache: Cache::in_filled(region, config)?, mode, epoch: Instant::now() })
     }
 
     fn handle(&self) -> Handle<'_> {
@@ -83,17 +78,31 @@ impl<'r> Engine<'r> {
         }
     }
 
-    fn batches(&self, handle: &mut Handle<'_>, work: &Work<'_>, tally: &mut Tally) {
+    fn get_batches(&self, handle: &mut Handle<'_>, work: &Work<'_>, tally: &mut Tally) {
+        let mut batch = [&[][..]; TURN];
+        for turn in work.keys.chunks(TURN * work.key_len) {
+            let keys = turn.chunks_exact(work.key_len);
+            let len = keys.len();
+            batch.iter_mut().zip(keys).for_each(|(place, key)| *place = key);
+            let now = self.now();
+            handle.get_many(now, &batch[..len], |_, value| {
+                if let Some(value) = value {
+                    tally.hits += 1;
+                    tally.sum += first_byte(value.bytes());
+                }
+            });
+            handle.quiescent(now);
+        }
+    }
+
+    fn put_batches(&self, handle: &mut Handle<'_>, work: &Work<'_>, tally: &mut Tally) {
         let mut ops = [Op::get(&[]); TURN];
         let mut number = 0;
         for turn in work.keys.chunks(TURN * work.key_len) {
             let keys = turn.chunks_exact(work.key_len);
             let len = keys.len();
             for (op, key) in ops.iter_mut().zip(keys) {
-                *op = match work.operation {
-                    Operation::Get => Op::get(key),
-                    Operation::Put => Op::put(key, work.value(number)),
-                };
+                *op = Op::put(key, work.value(number));
                 number += 1;
             }
             let now = self.now();
@@ -120,7 +129,8 @@ impl Contender for Engine<'_> {
         let mut tally = Tally { operations: work.len() as u64, ..Tally::default() };
         let start = start();
         match (self.mode, work.operation) {
-            (Mode::Batches, _) => self.batches(&mut handle, work, &mut tally),
+            (Mode::Batches, Operation::Get) => self.get_batches(&mut handle, work, &mut tally),
+            (Mode::Batches, Operation::Put) => self.put_batches(&mut handle, work, &mut tally),
             (Mode::OneByOne, Operation::Get) => self.get_one_by_one(&mut handle, work, &mut tally),
             (Mode::OneByOne, Operation::Put) => self.put_one_by_one(&mut handle, work, &mut tally),
         }
@@ -177,23 +187,15 @@ fn wait(handle: &mut Handle<'_>, now: Millis, tries: u32, tally: &mut Tally) {
     }
 }
 
-/// Looks at what is found.
+/// Looks at what came of puts.
 struct Look<'t>(&'t mut Tally);
 
 impl Sink for Look<'_> {
     #[inline(always)]
     fn take(&mut self, _: usize, outcome: Outcome<'_>) {
-        match outcome {
-            Outcome::Hit(value) => self.hit(0, value),
-            Outcome::Refused(_) => self.0.refused += 1,
-            _ => {}
+        if let Outcome::Refused(_) = outcome {
+            self.0.refused += 1;
         }
-    }
-
-    #[inline(always)]
-    fn hit(&mut self, _: usize, value: Value<'_>) {
-        self.0.hits += 1;
-        self.0.sum += first_byte(value.bytes());
     }
 
     #[inline(always)]

@@ -10,6 +10,7 @@
 
 pub mod engine;
 pub mod measure;
+pub mod pages;
 pub mod peers;
 pub mod report;
 
@@ -17,11 +18,12 @@ use std::str::FromStr;
 
 use crabcache_engine::OpenError;
 
-use crate::bytes::{Filler, Keys, Region};
+use crate::bytes::{Filler, Keys};
 use crate::draw::{Distribution, Random, Sampler, write_keys};
 use crate::process;
 use engine::{Engine, Mode};
 use measure::{Contender, Operation, VALUE_SHIFTS, Work};
+use pages::{Pages, Region};
 use peers::PeerKind;
 use report::{Held, Report, Row, Table};
 
@@ -98,6 +100,8 @@ pub struct Options {
     pub ops: u32,
     /// Shards of the engine; 0 leaves it to the engine.
     pub shards: u32,
+    /// The pages of the engine's memory.
+    pub pages: Pages,
     /// What to ask.
     pub questions: Vec<Question>,
     /// Who takes part beside the engine.
@@ -110,6 +114,9 @@ pub enum EmbedError {
     /// The engine cannot be made.
     #[error("no engine of this size: {0}")]
     Open(#[from] OpenError),
+    /// There is no memory for it.
+    #[error("no memory for an engine of this size: {0}")]
+    Memory(#[from] std::io::Error),
     /// A contender gave something else than what was put into it.
     #[error("{name} has the wrong value for item {item}")]
     WrongValue {
@@ -166,7 +173,7 @@ impl<'o> Bench<'o> {
             return Ok(Vec::new());
         }
         let room = *items as usize + *items as usize / 4;
-        let mut regions = self.regions(room * (self.item_len() + ROOM_OVERHEAD));
+        let mut regions = self.regions(room * (self.item_len() + ROOM_OVERHEAD))?;
         let (contenders, held) = self.build(&mut regions, peers, room, u64::from(*items), progress)?;
         for contender in &contenders {
             self.check(&**contender)?;
@@ -193,7 +200,7 @@ impl<'o> Bench<'o> {
     fn full(&self, tables: &mut Vec<Table>, progress: &mut dyn FnMut(&str)) -> Result<Vec<Held>, EmbedError> {
         let &Options { items, ops, .. } = self.options;
         let peers: Vec<_> = self.options.peers.iter().copied().filter(|peer| peer.evicts()).collect();
-        let mut regions = self.regions(items as usize * (self.item_len() + FULL_OVERHEAD));
+        let mut regions = self.regions(items as usize * (self.item_len() + FULL_OVERHEAD))?;
         let mut next = u64::from(items) * 3 / 2;
         let (contenders, _) = self.build(&mut regions, &peers, items as usize, next, progress)?;
         for &threads in &self.options.threads {
@@ -215,9 +222,10 @@ impl<'o> Bench<'o> {
     }
 
     /// Memory for the engine in its two modes.
-    fn regions(&self, len: usize) -> [Region; 2] {
+    fn regions(&self, len: usize) -> std::io::Result<[Region; 2]> {
         let handles = self.threads_max() as usize + 1;
-        [(); 2].map(|()| Region::new(len + SPARE + handles * SPARE / 2))
+        let region = || Region::new(len + SPARE + handles * SPARE / 2, self.options.pages);
+        Ok([region()?, region()?])
     }
 
     fn threads_max(&self) -> u32 {

@@ -140,7 +140,7 @@ impl Report {
     /// As one JSON object.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let Options { items, key_len, value_len, rounds, ops, shards, .. } = self.options;
+        let Options { items, key_len, value_len, rounds, ops, shards, pages, .. } = self.options;
         let held = |held: &Vec<Held>| {
             let each = held.iter().map(|held| {
                 json!({
@@ -159,6 +159,7 @@ impl Report {
             "rounds": rounds,
             "ops": ops,
             "shards": shards,
+            "pages": pages.name(),
             "memory": held(&self.memory),
             "full": held(&self.full),
             "tables": self.tables.iter().map(Table::to_json).collect::<Vec<_>>(),

@@ -12,6 +12,7 @@ fn options() -> Options {
         rounds: 2,
         ops: 100,
         shards: 1,
+        pages: Pages::Huge,
         questions: Question::ALL.to_vec(),
         peers: PeerKind::ALL.to_vec(),
     }
@@ -50,7 +51,7 @@ fn each_contender_returns_what_was_put() {
 fn full_caches_evict_and_refuse_nothing() {
     let options = Options { items: 3000, ..options() };
     let bench = Bench::new(&options);
-    let mut regions = bench.regions(3000 * (bench.item_len() + FULL_OVERHEAD));
+    let mut regions = bench.regions(3000 * (bench.item_len() + FULL_OVERHEAD)).unwrap();
     let peers: Vec<_> = options.peers.iter().copied().filter(|peer| peer.evicts()).collect();
     let (contenders, _) = bench.build(&mut regions, &peers, 3000, 0, &mut |_| {}).unwrap();
     assert_eq!(contenders.len(), 6);
