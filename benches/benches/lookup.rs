@@ -43,7 +43,7 @@ fn levels(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("levels");
     group.throughput(Throughput::Elements(BATCH as u64));
     let items = 200_000;
-    for simd in [Simd::Scalar, Simd::Sse, Simd::Widest] {
+    for simd in [Simd::Scalar, Simd::Sse, Simd::Avx2, Simd::Widest] {
         let mut table = Table::new(items);
         let cache = table.cache_with(simd);
         let mut handle = cache.handle().expect("the first handle");

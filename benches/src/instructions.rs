@@ -5,7 +5,7 @@
 //! the server under callgrind: start, store all items, end              -> base
 //! the same, and then so many GETs (or SETs) at depth 64, end           -> total      (total - base) / requests
 //! ```
-//! Valgrind knows no AVX-512: what is counted is the SSE2 level.
+//! Valgrind knows no AVX-512: what is counted is the AVX2 level.
 
 use std::path::Path;
 use std::time::Duration;

@@ -202,10 +202,8 @@ impl<'c> Local<'c> {
     }
 }
 
-/// Shards that are locked at a time while a limbo is drained: its blocks are of all shards, one after the other.
-const HELD_MAX: usize = 8;
-
-/// Drains a limbo; `keep` may keep an item's block for itself. Answers how many granules came back to the shards.
+/// Drains a limbo, one lock for each run of blocks of the same shard; `keep` may keep an item's block for itself. Answers how
+/// many granules came back to the shards.
 #[inline(always)]
 fn drain(
     shared: &Shared,
@@ -213,14 +211,13 @@ fn drain(
     mut keep: impl FnMut(Shard<'_>, u32, u32) -> bool,
 ) -> u64 {
     let mut freed = 0;
-    let mut held = [const { None::<Locked<'_>> }; HELD_MAX];
+    let mut held: Option<Locked<'_>> = None;
     participant.drain(|block| {
-        let held = &mut held[block.shard as usize % HELD_MAX];
         if held.as_ref().is_none_or(|locked| locked.shard.number != block.shard) {
-            *held = None;
-            *held = shared.shard(block.shard).try_lock();
+            held = None;
+            held = shared.shard(block.shard).try_lock();
         }
-        let Some(locked) = &*held else { return false };
+        let Some(locked) = &held else { return false };
         let granules =
             if block.granules > 0 { block.granules } else { locked.shard.block_granules(block.at) };
         if block.image {
