@@ -22,7 +22,7 @@ fn options() -> Options {
 fn each_contender_returns_what_was_put() {
     let options = options();
     let bench = Bench::new(&options);
-    let mut regions = bench.regions(1 << 20);
+    let mut regions = bench.regions(1 << 20).unwrap();
     // Caches that consist of shards need room for more, to be sure to lose none.
     let capacity = 4096;
     let (contenders, held) = bench.build(&mut regions, &options.peers, capacity, 300, &mut |_| {}).unwrap();
