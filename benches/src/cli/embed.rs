@@ -50,8 +50,8 @@ pub(crate) struct Embed {
     #[arg(long, default_value_t = 0)]
     pub(crate) shards: u32,
 
-    /// Pages of the engine's memory: huge, as its README advises, or small. The others take theirs from malloc, which
-    /// GLIBC_TUNABLES=glibc.malloc.hugetlb=1 makes ask for huge pages, too.
+    /// Pages of the engine's memory: huge, as its README advises, or small. The others take theirs from malloc, which asks for
+    /// huge pages, too, where the environment has `GLIBC_TUNABLES=glibc.malloc.hugetlb=1`.
     #[arg(long, value_name = "SIZE", default_value = "huge")]
     pub(crate) pages: Pages,
 
