@@ -30,7 +30,7 @@ impl Table {
     /// An empty cache of one shard.
     #[must_use]
     pub fn cache(&mut self) -> Cache<'_> {
-        self.cache_with(Simd::Widest)
+        self.cache_with(Simd::default())
     }
 
     /// One that uses no wider instructions than these.

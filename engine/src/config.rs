@@ -24,7 +24,7 @@ pub struct Config {
     /// Key of the hash. Take it from the system's random source, so that nobody can choose keys that collide.
     /// Default zeros: for tests, where each run should be the same.
     pub seed: [u64; 4],
-    /// The widest instructions to use. Default: the best there are.
+    /// The widest instructions to use. Default: what was measured to be the best there are.
     pub simd: Simd,
 }
 

@@ -70,10 +70,11 @@ pub(crate) trait Work {
 /// The widest instructions that a cache may use. Answers are the same with all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Simd {
-    /// The best that this CPU and its system have.
-    #[default]
+    /// The widest that this CPU and its system have, AVX-512 too. Not the default: on keys of tens of bytes its masked loads cost
+    /// more than the branches that they save.
     Widest,
-    /// At most AVX2 and BMI2 with AES: for CPUs that slow down while AVX-512 is in use.
+    /// At most AVX2 and BMI2 with AES.
+    #[default]
     Avx2,
     /// At most SSE with AES.
     Sse,
@@ -143,7 +144,7 @@ impl Level {
             // SAFETY: `detect` is the only maker of the kind, after cpuid showed AES (SSE2 is in the target's baseline).
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Sse2 => unsafe { sse2::enter(work) },
-            // SAFETY: as above, and both CPU and OS have AVX2, the CPU BMI2.
+            // SAFETY: as above, and the CPU has all that `enter` lists, the OS AVX.
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx2 => unsafe { avx2::enter(work) },
             // SAFETY: as above, and both CPU and OS have AVX-512 and VAES.
