@@ -54,7 +54,7 @@ mod tests {
         assert!(
             large.len() == 1
                 && large[0]
-                    .starts_with("--memory 512 MiB and --client-memory 24 MiB are more than the 512 MiB")
+                    .starts_with("--memory 512 MiB and --client-memory 20 MiB are more than the 512 MiB")
         );
     }
 }
