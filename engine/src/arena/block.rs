@@ -238,7 +238,7 @@ impl Shape {
 #[inline(always)]
 fn granules_of(bytes: usize) -> u32 {
     // As `div_ceil`, for lengths that are far from overflow.
-    ((GRANULE + bytes + (GRANULE - 1)) as u32 / GRANULE as u32).max(BLOCK_GRANULES_MIN)
+    (((GRANULE + bytes + (GRANULE - 1)) / GRANULE) as u32).max(BLOCK_GRANULES_MIN)
 }
 
 const _: () = assert!(VALUE_SHIFT + 15 == 32 && KEY_SHIFT + 7 == VALUE_SHIFT && SLACK_SHIFT + 2 == KEY_SHIFT);

@@ -69,10 +69,12 @@ impl Balance {
             return;
         }
         self.at = now;
+        // What they did before anybody looked says nothing about the time since.
+        let known = self.workers.len() == seen.len();
         self.workers.resize(seen.len(), Worker::default());
         for (worker, seen) in self.workers.iter_mut().zip(seen) {
             let used = seen.cpu.saturating_sub(worker.cpu);
-            worker.busy = (used.as_nanos() * 1000 / elapsed.as_nanos().max(1)) as u64;
+            worker.busy = if known { (used.as_nanos() * 1000 / elapsed.as_nanos().max(1)) as u64 } else { 0 };
             worker.cpu = seen.cpu;
         }
         let clients: usize = seen.iter().map(|seen| seen.clients).sum();
@@ -128,6 +130,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_was_used_before_the_first_look_says_nothing() {
+        let (now, cpu) = (Instant::now(), Duration::from_secs(9));
+        let mut balance = Balance::new(now);
+        let mut seen = [Seen { clients: 0, cpu }, Seen { clients: 1, cpu: Duration::ZERO }];
+        for _ in 0..2 {
+            assert_eq!(balance.choose(now, &seen), 0);
+        }
+        seen[0].clients = 2;
+        assert_eq!(balance.choose(now, &seen), 1);
     }
 
     #[test]
