@@ -55,12 +55,15 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         }
     }
 
-    /// Whoever comes next is answered something, however much the others were.
+    /// Whoever comes next is answered something, however many the others were; not where one of those was answered so much that
+    /// the next large answer of the same turn could be more than the clients' memory holds.
     pub(crate) fn make_room(&mut self) {
         self.run();
         let executor = &mut *self.executor;
         let filled = executor.answers.len() + executor.answers.copied;
-        executor.answers_len_max = executor.answers_len_max.max(filled);
+        if filled <= 2 * executor.answers_len_max {
+            executor.answers_len_max = executor.answers_len_max.max(filled);
+        }
     }
 
     /// The keys of the next requests are those of this database.
