@@ -160,10 +160,11 @@ fn who_leaves_in_the_middle_leaves_nothing_behind() {
     }
     let mut client = Client::new(&server);
     client.resp("EXISTS k", ":0\r\n");
-    for at in 0..40 {
+    // As many as one shard of the two has room for: which one a key belongs to is drawn when a server starts.
+    for at in 0..20 {
         client.check(resp(&[b"SET", format!("k{at}").as_bytes(), &value(at)]), "+OK\r\n");
     }
-    for at in 0..40 {
+    for at in 0..20 {
         client.check(resp(&[b"GET", format!("k{at}").as_bytes()]), bulk(&value(at)));
     }
 }
