@@ -15,7 +15,7 @@ pub struct Stats {
     pub used_bytes: u64,
     /// Bytes free for items.
     pub free_bytes: u64,
-    /// Largest free block, in bytes.
+    /// Largest free block, in bytes; where many are about as large, perhaps one that is up to a 32nd smaller.
     pub largest_free_bytes: u64,
     /// Bytes of removed blocks, items and images, that wait for their readers, or that a handle keeps for its next writes.
     pub limbo_bytes: u64,

@@ -237,8 +237,8 @@ impl Shape {
 /// The size of the block of an item with so many bytes behind its header.
 #[inline(always)]
 fn granules_of(bytes: usize) -> u32 {
-    // As `div_ceil`, for lengths that are far from overflow.
-    (((GRANULE + bytes + (GRANULE - 1)) / GRANULE) as u32).max(BLOCK_GRANULES_MIN)
+    // As `(GRANULE + bytes).div_ceil(GRANULE)`, for lengths that are far from overflow.
+    (((bytes + (2 * GRANULE - 1)) / GRANULE) as u32).max(BLOCK_GRANULES_MIN)
 }
 
 const _: () = assert!(VALUE_SHIFT + 15 == 32 && KEY_SHIFT + 7 == VALUE_SHIFT && SLACK_SHIFT + 2 == KEY_SHIFT);

@@ -48,6 +48,9 @@ fn class_above(granules: u32) -> (u32, u32) {
 /// How many blocks of the class just below are looked at before a larger class is taken: a good fit wastes less.
 const PEEK: usize = 4;
 
+/// How many blocks of the highest class are looked at for the largest one: there may be any number.
+const LARGEST_PEEK: usize = 64;
+
 /// The free blocks of one space (items, or the index) of one shard. Only made under the shard's lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FreeLists<'a> {
@@ -282,7 +285,7 @@ impl<'a> FreeLists<'a> {
         self.word(self.free).load(Relaxed)
     }
 
-    /// The largest free block: looks through one list.
+    /// The largest free block; where many are about as large, perhaps one that is up to a 32nd smaller.
     pub(crate) fn largest(&self) -> u32 {
         let summary = self.summary().load(Relaxed);
         if summary == 0 {
@@ -290,9 +293,16 @@ impl<'a> FreeLists<'a> {
         }
         let level = summary.ilog2();
         let class = self.bitmap(level).load(Relaxed).ilog2();
+        if level == 0 {
+            // All blocks of such a class have the same size.
+            return class;
+        }
         let mut at = self.head(level, class).load(Relaxed);
         let mut largest = 0;
-        while at != 0 {
+        for _ in 0..LARGEST_PEEK {
+            if at == 0 {
+                break;
+            }
             largest = largest.max(self.header(at).granules());
             at = self.block(at, 1).load(Relaxed);
         }
@@ -302,11 +312,14 @@ impl<'a> FreeLists<'a> {
     /// Free blocks in the lists: how many, and granules in all. Panics at a broken link.
     #[cfg(test)]
     pub(crate) fn audit(&self) -> (usize, u32) {
-        let (mut count, mut total) = (0, 0);
+        let (mut count, mut total, mut largest, mut as_large) = (0, 0, 0, 0);
         for level in 0..self.levels {
             for class in 0..CLASSES {
                 let mut at = self.head(level, class).load(Relaxed);
                 assert_eq!(at != 0, self.bitmap(level).load(Relaxed) & 1 << class != 0);
+                if at != 0 {
+                    (largest, as_large) = (0, 0);
+                }
                 let mut prev = 0;
                 while at != 0 {
                     let size = self.header(at).granules();
@@ -316,12 +329,17 @@ impl<'a> FreeLists<'a> {
                     assert_eq!(self.block(at, size - 1).load(Relaxed), size);
                     assert!(Header(self.block(at, size).load(Relaxed)).is_prev_free());
                     (count, total) = (count + 1, total + size);
+                    (largest, as_large) = (largest.max(size), as_large + 1);
                     (prev, at) = (at, self.block(at, 1).load(Relaxed));
                 }
             }
             assert_eq!(self.bitmap(level).load(Relaxed) != 0, self.summary().load(Relaxed) & 1 << level != 0);
         }
         assert_eq!(total, self.free_granules());
+        let told = self.largest();
+        assert!(
+            told == largest || as_large > LARGEST_PEEK && told < largest && told >= largest - largest / 32
+        );
         (count, total)
     }
 }
