@@ -6,7 +6,7 @@ use std::time::Duration;
 use crabcache_engine::Stats;
 use serde_json::{Map, Value, json};
 
-use crate::replay::{Tally, fixed_bytes};
+use crate::replay::{MakingRoom, Tally, fixed_bytes};
 use crate::trace::Trace;
 
 /// The outcome of a replay.
@@ -47,6 +47,8 @@ pub enum TargetReport {
         simd: &'static str,
         /// Figures at the end.
         stats: Box<Stats>,
+        /// Figures on the way.
+        making_room: Box<MakingRoom>,
     },
     /// A cache of another crate, in this process.
     Cache {
@@ -122,8 +124,8 @@ impl Report {
         }
         match &self.target {
             TargetReport::Cache { name, .. } => object["cache"] = json!(name),
-            TargetReport::Engine { shards, simd, stats, .. } => {
-                object["engine"] = engine_json(*shards, simd, stats);
+            TargetReport::Engine { shards, simd, stats, making_room, .. } => {
+                object["engine"] = engine_json(*shards, simd, stats, making_room);
             }
             TargetReport::Server { addr, name, stats } => {
                 let stats: Map<String, Value> =
@@ -135,7 +137,8 @@ impl Report {
     }
 }
 
-fn engine_json(shards: u32, simd: &str, stats: &Stats) -> Value {
+fn engine_json(shards: u32, simd: &str, stats: &Stats, making_room: &MakingRoom) -> Value {
+    let walked = &making_room.walked;
     json!({
         "shards": shards,
         "simd": simd,
@@ -143,6 +146,9 @@ fn engine_json(shards: u32, simd: &str, stats: &Stats) -> Value {
         "evictions": stats.evictions,
         "copies": stats.copies,
         "walked": stats.walked,
+        "walked_mean": walked.mean(),
+        "walked_p999": walked.value_at_quantile(0.999),
+        "walked_max": walked.max(),
         "stores": stats.stores,
         "expirations": stats.expirations,
         "used_bytes": stats.used_bytes,
@@ -151,6 +157,7 @@ fn engine_json(shards: u32, simd: &str, stats: &Stats) -> Value {
         "free_bytes": stats.free_bytes,
         "largest_free_bytes": stats.largest_free_bytes,
         "limbo_bytes": stats.limbo_bytes,
+        "idle_bytes": making_room.idle_bytes(),
         "fixed_bytes": fixed_bytes(stats),
         "fragmentation": stats.fragmentation(),
         "pressure": stats.pressure,
@@ -211,7 +218,7 @@ impl fmt::Display for Report {
         if let Some(grown) = self.grown {
             writeln!(f, "grown            {:.2} MiB of resident memory", mib(grown))?;
         }
-        let TargetReport::Engine { stats, .. } = &self.target else { return Ok(()) };
+        let TargetReport::Engine { stats, making_room, capacity, .. } = &self.target else { return Ok(()) };
         writeln!(
             f,
             "items            {}, {} evicted, {} expired",
@@ -226,10 +233,23 @@ impl fmt::Display for Report {
             mib(stats.limbo_bytes),
             mib(fixed_bytes(stats))
         )?;
-        write!(
+        writeln!(
             f,
             "fragmentation    {:.4} (part of the free bytes outside the largest hole)",
             stats.fragmentation()
+        )?;
+        writeln!(
+            f,
+            "idle             {:.2} % free on average, since something was evicted",
+            making_room.idle_bytes() as f64 * 100.0 / (*capacity).max(1) as f64
+        )?;
+        let walked = &making_room.walked;
+        write!(
+            f,
+            "making room      looked at {:.1} blocks a put, p99.9 {}, at most {}",
+            walked.mean(),
+            walked.value_at_quantile(0.999),
+            walked.max()
         )
     }
 }
@@ -244,7 +264,8 @@ mod tests {
 
     fn report() -> Report {
         let stats = Box::new(Stats { items: 7, region_bytes: 1000, used_bytes: 300, ..Stats::default() });
-        let target = TargetReport::Engine { capacity: 1000, shards: 1, simd: "scalar", stats };
+        let making_room = Box::default();
+        let target = TargetReport::Engine { capacity: 1000, shards: 1, simd: "scalar", stats, making_room };
         let tally =
             Tally { requests: 10, gets: 8, misses: 2, operations: 12, windows: 5, ..Tally::default() };
         let trace = Trace::default();

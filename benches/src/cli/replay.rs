@@ -140,7 +140,8 @@ fn on_engine(
     let timed = time(arguments, trace, &mut target)?;
     let grown = grown_since(before);
     let (simd, stats) = (cache.simd_level(), Box::new(cache.stats()));
-    let target = TargetReport::Engine { capacity, shards, simd, stats };
+    let making_room = Box::new(target.into_making_room());
+    let target = TargetReport::Engine { capacity, shards, simd, stats, making_room };
     Ok(Report { grown, ..timed.report(trace, name, keys, target) })
 }
 

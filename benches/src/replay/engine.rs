@@ -6,19 +6,62 @@ use crabcache_engine::{
     Action as EngineAction, Cache, Condition, Config, Expiry, Handle, Millis, Op, Outcome,
 };
 use crabcache_engine::{Put, Stats, StoreError};
+use hdrhistogram::Histogram;
 
 use super::{Action, Answer, ReplayError, Step, Target};
 use crate::bytes::{Filler, Keys};
 use crate::drive;
 
+/// Most blocks that are told apart.
+const WALKED_MAX: u64 = 1 << 32;
+/// Significant decimal digits of numbers of blocks.
+const DIGITS: u8 = 3;
+
+/// What it took an engine to make room, looked at after every call of [`Target::run`] that puts something.
+#[derive(Clone, Debug)]
+pub struct MakingRoom {
+    /// Blocks that were looked at since the call before, those that were looked at ahead of need included.
+    pub walked: Histogram<u64>,
+    /// Calls since the first eviction, and the bytes that were free after them.
+    full: u64,
+    free_bytes: u64,
+}
+
+impl Default for MakingRoom {
+    fn default() -> Self {
+        let walked = Histogram::new_with_bounds(1, WALKED_MAX, DIGITS).expect("the bounds are good");
+        Self { walked, full: 0, free_bytes: 0 }
+    }
+}
+
+impl MakingRoom {
+    fn note(&mut self, walked: u64, stats: &Stats) {
+        self.walked.saturating_record(walked);
+        if stats.evictions > 0 {
+            self.full += 1;
+            self.free_bytes += stats.free_bytes;
+        }
+    }
+
+    /// Bytes that were free on average since something was evicted for the first time.
+    #[must_use]
+    pub fn idle_bytes(&self) -> u64 {
+        self.free_bytes / self.full.max(1)
+    }
+}
+
 /// An engine, the one handle of which replays.
 #[derive(Debug)]
 pub struct EngineTarget<'c> {
+    cache: &'c Cache<'c>,
     handle: Handle<'c>,
     keys: Keys,
     filler: &'c Filler,
     /// The keys of the steps, one after the other.
     key_bytes: Vec<u8>,
+    making_room: MakingRoom,
+    /// [`Stats::walked`] when it was last looked at.
+    walked: u64,
 }
 
 impl<'c> EngineTarget<'c> {
@@ -34,13 +77,20 @@ impl<'c> EngineTarget<'c> {
     #[must_use]
     pub fn new(cache: &'c Cache<'_>, keys: Keys, filler: &'c Filler) -> Self {
         let handle = cache.handle().expect("a cache that was just made has a handle");
-        Self { handle, keys, filler, key_bytes: Vec::new() }
+        let making_room = MakingRoom::default();
+        Self { cache, handle, keys, filler, key_bytes: Vec::new(), making_room, walked: 0 }
+    }
+
+    /// What it took to make room.
+    #[must_use]
+    pub fn into_making_room(self) -> MakingRoom {
+        self.making_room
     }
 }
 
 impl Target for EngineTarget<'_> {
     fn run(&mut self, now_ms: u64, steps: &[Step], answers: &mut Vec<Answer>) -> Result<(), ReplayError> {
-        let Self { handle, keys, filler, key_bytes } = self;
+        let Self { handle, keys, filler, key_bytes, .. } = self;
         key_bytes.resize(steps.len() * keys.len(), 0);
         for (step, key) in steps.iter().zip(key_bytes.chunks_exact_mut(keys.len())) {
             keys.write(u64::from(step.key), key);
@@ -48,10 +98,17 @@ impl Target for EngineTarget<'_> {
         let op = |(step, key)| op(step, key, filler);
         let now = Millis(now_ms);
         if let [step] = steps {
-            return run(handle, now, steps, &[op((step, key_bytes))], filler, answers);
+            run(handle, now, steps, &[op((step, key_bytes))], filler, answers)?;
+        } else {
+            let ops: Vec<_> = steps.iter().zip(key_bytes.chunks_exact(keys.len())).map(op).collect();
+            run(handle, now, steps, &ops, filler, answers)?;
         }
-        let ops: Vec<_> = steps.iter().zip(key_bytes.chunks_exact(keys.len())).map(op).collect();
-        run(handle, now, steps, &ops, filler, answers)
+        if steps.iter().any(|step| matches!(step.action, Action::Put { .. })) {
+            let stats = self.cache.stats();
+            self.making_room.note(stats.walked - self.walked, &stats);
+            self.walked = stats.walked;
+        }
+        Ok(())
     }
 
     fn is_local(&self) -> bool {

@@ -25,7 +25,7 @@ use crate::trace::{Kind, Request, Trace};
 
 #[cfg(feature = "embed")]
 pub use cache::CacheTarget;
-pub use engine::{EngineTarget, fixed_bytes};
+pub use engine::{EngineTarget, MakingRoom, fixed_bytes};
 pub use server::ServerTarget;
 
 /// So many times a step that finds no room is tried again before it counts as refused.

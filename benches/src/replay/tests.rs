@@ -240,6 +240,36 @@ fn engine_replay_differential() {
     }
 }
 
+/// All blocks that were looked at are in the figures of one put or another.
+#[test]
+fn what_making_room_took_is_noted_put_by_put() {
+    let trace = mixed(2000, 40_000);
+    for (capacity, batch) in [(4 << 20, 1), (64 << 10, 1), (64 << 10, 32)] {
+        let (keys, filler) = (Keys::new(11, u64::from(trace.keys)), Filler::new(trace.value_len_max()));
+        let mut region = Region::new(capacity);
+        let cache = EngineTarget::open(region.bytes(), 1).unwrap();
+        let mut target = EngineTarget::new(&cache, keys, &filler);
+        replay(&trace, &mut target, Options { batch, ttl: false }, &mut |_| ()).unwrap();
+        let (making_room, stats) = (target.into_making_room(), cache.stats());
+        let walked: u64 = making_room
+            .walked
+            .iter_recorded()
+            .map(|bin| bin.value_iterated_to() * bin.count_at_value())
+            .sum();
+        if capacity == 4 << 20 {
+            assert_eq!((walked, making_room.walked.max(), making_room.idle_bytes()), (0, 0, 0));
+            continue;
+        }
+        // What the last calls, which put nothing, looked at is missing.
+        let last = stats.walked - walked;
+        assert!(walked > 0 && last <= making_room.walked.max(), "{last} of {}", stats.walked);
+        assert!(batch > 1 || making_room.walked.len() >= stats.stores);
+        assert!(making_room.walked.mean() >= 1.0 && making_room.walked.max() < 1000);
+        let idle = making_room.idle_bytes();
+        assert!(idle > 0 && idle < capacity as u64 / 8, "{idle}");
+    }
+}
+
 #[test]
 fn engine_replay_of_a_small_cache_is_never_wrong() {
     let trace = mixed(2000, 40_000);
