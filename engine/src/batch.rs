@@ -18,7 +18,7 @@ use crate::item::Item;
 use crate::local::Local;
 use crate::op::{Action, Op, Outcome};
 use crate::ops::read::{confirm_live, get, hit};
-use crate::ops::store::overwrite;
+use crate::ops::store::{overwrite, value};
 use crate::ops::{Target, execute, refuse_key};
 use crate::region::Part;
 use crate::shared::{KeyHash, Shard, Shared};
@@ -60,7 +60,7 @@ impl<'c> Slots<'c> {
 impl<'c> Slot<'c> {
     #[inline(always)]
     fn shard(&self, shared: &'c Shared) -> Shard<'c> {
-        Shard { shared, number: u32::from(self.number), part: self.shard }
+        Shard { shared, number: usize::from(self.number), part: self.shard }
     }
 
     #[inline(always)]
@@ -96,10 +96,10 @@ pub trait Sink {
         self.take(number, Outcome::Hit(value));
     }
 
-    /// Operation `number` has stored a value in the place of this one.
+    /// Operation `number` has stored a value in the place of this one, which is only put together if it is asked for.
     #[inline(always)]
-    fn replaced(&mut self, number: usize, old: Value<'_>) {
-        self.take(number, Outcome::Stored { old: Some(old) });
+    fn replaced<'v>(&mut self, number: usize, old: impl FnOnce() -> Value<'v>) {
+        self.take(number, Outcome::Stored { old: Some(old()) });
     }
 }
 
@@ -143,8 +143,8 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
         while let (Some(op), Some(slot)) = (ops.get(done), slots.get(done)) {
             // Not if room had to be made meanwhile: what was seen before may be gone.
             let holds = grip == local.grip;
-            // Reading and replacing items that are there is done here, all the rest elsewhere. One loop for each, so that
-            // neither has to keep in registers what the other needs. No `zip`: it counts, and computes both addresses.
+            // Reading and replacing items that are there has loops of its own, all the rest is done elsewhere. No `zip`: it counts,
+            // and computes both addresses.
             if holds {
                 // Counted as the sink does.
                 let mut number = first + done;
@@ -162,20 +162,9 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
                         local.counters.hits += (number - first - done) as u64;
                     }
                     Action::Put(_) if local.has_limbo_room_for_batch() => {
-                        let mut slots = slots[done..].iter();
-                        for op in &ops[done..] {
-                            let (Action::Put(put), Some(slot)) = (&op.action, slots.next()) else { break };
-                            let Some(found) = slot.found() else { break };
-                            if slot.word.is_splitting() {
-                                break;
-                            }
-                            let shard = slot.shard(shared);
-                            let Some(item) = confirm_live::<K>(shard, found, op.key, now) else { break };
-                            let old = overwrite::<K>(local, shard, found, item, op.key, put, now);
-                            let Some(old) = old else { break };
-                            sink.replaced(number, old);
-                            number += 1;
-                        }
+                        let (slots, ops) = (&slots[done..], &ops[done..]);
+                        let first = number;
+                        number = shared.level.dispatch(OverwriteAll { local, slots, now, ops, first, sink });
                     }
                     _ => {}
                 }
@@ -198,6 +187,46 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
             done += 1;
         }
         done
+    }
+}
+
+/// Replaces items that are there, up to an operation that is anything else. For itself, so that the loop over reads has the registers
+/// that this needs. There is room in limbo for all of them.
+struct OverwriteAll<'l, 'c, 'o, S> {
+    local: &'l mut Local<'c>,
+    slots: &'l [Slot<'c>],
+    now: Millis,
+    ops: &'o [Op<'o>],
+    /// Number of the first of them, for the sink.
+    first: usize,
+    sink: &'l mut S,
+}
+
+impl<S: Sink> Work for OverwriteAll<'_, '_, '_, S> {
+    /// The number of the operation that has to be done otherwise.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<K: Kernels>(self) -> usize {
+        let Self { local, slots, now, ops, first, sink } = self;
+        let (shared, mut slots, mut number) = (local.shared, slots.iter(), first);
+        for op in ops {
+            let (Action::Put(put), Some(slot)) = (&op.action, slots.next()) else { break };
+            let Some(found) = slot.found() else { break };
+            if slot.word.is_splitting() {
+                break;
+            }
+            let shard = slot.shard(shared);
+            let Some(item) = confirm_live::<K>(shard, found, op.key, now) else { break };
+            if !overwrite::<K>(local, shard, found, item, op.key, put, now) {
+                break;
+            }
+            let local = &*local;
+            sink.replaced(number, move || value(local, &item));
+            number += 1;
+        }
+        local.counters.stores += (number - first) as u64;
+        number
     }
 }
 
@@ -285,9 +314,10 @@ impl<'c> Work for Alone<'_, 'c, '_> {
                 let item = Item::load(shard, found.place.item());
                 if !item.is_expired(now)
                     && local.has_limbo_room()
-                    && let Some(old) = overwrite::<K>(local, shard, found, item, op.key, put, now)
+                    && overwrite::<K>(local, shard, found, item, op.key, put, now)
                 {
-                    return Outcome::Stored { old: Some(old) };
+                    local.counters.stores += 1;
+                    return Outcome::Stored { old: Some(value(local, &item)) };
                 }
             }
             hint = Some(Lookup { home, found });

@@ -99,7 +99,8 @@ pub(crate) struct Geometry {
     pub(crate) ghost_lines: u32,
     /// Nursery: up to where main begins.
     pub(crate) nursery_at: usize,
-    pub(crate) arena_at: usize,
+    /// Where main begins, in granules.
+    pub(crate) first_block: u32,
     /// First granule after the arena; a sentinel block stands there.
     pub(crate) arena_end: u32,
     /// The largest block that an item may have, in granules.
@@ -159,7 +160,8 @@ impl Geometry {
         let nursery_at = ghost_at + ghost_bytes(ghost_lines);
         let arena_at = nursery_at + (stride - 64 - nursery_at) / 9 / 64 * 64;
         let arena_end = ((stride - 64) / GRANULE) as u32;
-        let arena = arena_end - (arena_at / GRANULE) as u32;
+        let first_block = (arena_at / GRANULE) as u32;
+        let arena = arena_end - first_block;
         Self {
             len: 0,
             handles: 0,
@@ -176,7 +178,7 @@ impl Geometry {
             ghost_at,
             ghost_lines,
             nursery_at,
-            arena_at,
+            first_block,
             arena_end,
             item_granules_max: (arena / 4).min(1 << 28),
             reserve: (arena / 256).clamp(64, 1 << 18),
@@ -241,7 +243,7 @@ mod tests {
                 };
                 assert!(g.shard_at(g.shards - 1) + g.shard_stride <= len);
                 assert!(g.shard_stride <= SHARD_BYTES_MAX);
-                assert!(g.arena_at < g.arena_end as usize * GRANULE);
+                assert!(g.first_block < g.arena_end);
                 assert!((g.arena_end as usize + 1) * GRANULE <= g.shard_stride);
                 let overhead = len - g.shards as usize * (g.arena_end as usize * GRANULE - g.nursery_at);
                 assert!(len < 1 << 17 || overhead * 10 < len, "{len}: {overhead} bytes of overhead");

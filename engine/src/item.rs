@@ -10,7 +10,7 @@
 
 use crate::arch::Kernels;
 use crate::arena::arena_ref::ArenaRef;
-use crate::arena::block::{Header, Kind, SLACK, Shape, USES_MAX};
+use crate::arena::block::{Header, Kind, SLACK, Shape, USES_MAX, granules_of};
 use crate::config::{GRANULE, offset_of};
 use crate::evict::nursery::Nursery;
 use crate::mark::{Mark, State};
@@ -222,13 +222,13 @@ impl<'a> Item<'a> {
         self.granules_min() + self.header.slack()
     }
 
-    /// Whether this value under the same key makes an item of the very same shape: then its size, and the header of the new one,
+    /// Whether this value under its own key makes an item of the very same shape: then its size, and the header of the new one,
     /// which is as popular.
     #[inline(always)]
-    pub(crate) fn like(&self, put: &Put<'_>) -> Option<(u32, Header)> {
+    pub(crate) fn like(&self, key: &[u8], put: &Put<'_>) -> Option<(u32, Header)> {
         let header = self.header;
         (put.flags == 0 && matches!(put.expiry, Expiry::Never) && header.fits_plain(put.value.len()))
-            .then(|| (header.plain_granules(), header.elsewhere()))
+            .then(|| (granules_of(key.len() + put.value.len()), header.elsewhere()))
     }
 
     /// Where its value lies: bytes from the start of the block, and length.

@@ -63,6 +63,12 @@ impl Shared {
         self.region.part(0)
     }
 
+    /// The region from some offset on.
+    #[inline(always)]
+    pub(crate) fn part(&self, from: usize) -> Part<'_> {
+        self.region.part(from)
+    }
+
     #[inline(always)]
     pub(crate) fn epoch(&self) -> &AtomicU64 {
         self.root().word64(ROOT_EPOCH)
@@ -76,7 +82,7 @@ impl Shared {
 
     #[inline(always)]
     pub(crate) fn shard(&self, shard: u32) -> Shard<'_> {
-        Shard { shared: self, number: shard, part: self.region.part(self.geometry.shard_at(shard)) }
+        Shard { shared: self, number: shard as usize, part: self.region.part(self.geometry.shard_at(shard)) }
     }
 
     /// Where a key of this hash lives.
@@ -90,7 +96,8 @@ impl Shared {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shard<'a> {
     pub(crate) shared: &'a Shared,
-    pub(crate) number: u32,
+    /// As wide as a pointer: padding would be copied, through memory, wherever an item is.
+    pub(crate) number: usize,
     pub(crate) part: Part<'a>,
 }
 

@@ -199,5 +199,5 @@ impl Sink for Look<'_> {
     }
 
     #[inline(always)]
-    fn replaced(&mut self, _: usize, _: Value<'_>) {}
+    fn replaced<'v>(&mut self, _: usize, _: impl FnOnce() -> Value<'v>) {}
 }

@@ -236,7 +236,7 @@ impl Shape {
 
 /// The size of the block of an item with so many bytes behind its header.
 #[inline(always)]
-fn granules_of(bytes: usize) -> u32 {
+pub(crate) fn granules_of(bytes: usize) -> u32 {
     // As `(GRANULE + bytes).div_ceil(GRANULE)`, for lengths that are far from overflow.
     (((bytes + (2 * GRANULE - 1)) / GRANULE) as u32).max(BLOCK_GRANULES_MIN)
 }

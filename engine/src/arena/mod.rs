@@ -115,7 +115,7 @@ impl<'a> Shard<'a> {
     /// Where main begins.
     #[inline(always)]
     pub(crate) fn first_block(self) -> u32 {
-        (self.shared.geometry.arena_at / GRANULE) as u32
+        self.shared.geometry.first_block
     }
 }
 

@@ -6,6 +6,7 @@
 //! be cold, is not touched before it is filled.
 
 use crate::config::GRANULE;
+use crate::reclaim::limbo;
 use crate::shared::Shard;
 
 const SLOTS: usize = 32;
@@ -26,9 +27,9 @@ struct Kind(u32);
 
 impl Kind {
     #[inline(always)]
-    fn of(shard: u32, granules: u32) -> Self {
+    fn of(shard: usize, granules: u32) -> Self {
         debug_assert!(granules < 1 << 16);
-        Self(shard << 16 | granules)
+        Self((shard as u32) << 16 | granules)
     }
 
     fn shard(self) -> u32 {
@@ -43,8 +44,8 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Spares {
     slots: [Slot; SLOTS],
-    /// Those of each slot. Apart, so that finding them needs no multiplication.
-    blocks: [[u32; COUNT_MAX]; SLOTS],
+    /// Those of each slot, one behind the other. Apart, so that finding them needs no multiplication.
+    blocks: [u32; COUNT_MAX * SLOTS],
     /// Granules in all of them, and the most that there may be.
     granules: u32,
     granules_max: u32,
@@ -52,42 +53,56 @@ pub(crate) struct Spares {
 
 /// Neighbours of either kind, sizes in a shard and shards with items of one size, have slots of their own.
 #[inline(always)]
-fn slot_of(shard: u32, granules: u32) -> usize {
-    granules.wrapping_add(shard) as usize % SLOTS
+fn slot_of(shard: usize, granules: u32) -> usize {
+    (granules as usize).wrapping_add(shard) % SLOTS
 }
 
 impl Spares {
-    /// Larger blocks are rare, and worth coalescing.
-    pub(crate) const GRANULES_MAX: u32 = 256;
+    /// Larger blocks are rare, and worth coalescing. Those that are kept have their size in limbo.
+    pub(crate) const GRANULES_MAX: u32 = limbo::GRANULES_MAX;
     /// An item whose key and value are longer finds no block here.
     pub(crate) const LEN_MAX: usize = Self::GRANULES_MAX as usize * GRANULE;
 
     pub(crate) fn new(granules_max: u32) -> Self {
         Self {
             slots: [Slot { kind: Kind(0), count: 0 }; SLOTS],
-            blocks: [[0; COUNT_MAX]; SLOTS],
+            blocks: [0; COUNT_MAX * SLOTS],
             granules: 0,
             granules_max,
         }
     }
 
-    /// Keeps a raw block. False: it is not wanted.
-    #[inline]
-    pub(crate) fn push(&mut self, shard: Shard<'_>, at: u32, granules: u32) -> bool {
-        if granules > Self::GRANULES_MAX || self.granules + granules > self.granules_max {
-            return false;
+    /// Where raw blocks of this size can be noted: [`keep`](Self::keep) counts those that were.
+    #[inline(always)]
+    pub(crate) fn places(&mut self, shard: Shard<'_>, granules: u32) -> &mut [u32] {
+        let left = self.granules_max - self.granules;
+        if granules > Self::GRANULES_MAX || granules > left {
+            return &mut [];
         }
         let (number, kind) = (slot_of(shard.number, granules), Kind::of(shard.number, granules));
         let slot = &mut self.slots[number];
         if slot.count == 0 {
             slot.kind = kind;
         } else if slot.kind != kind {
-            return false;
+            return &mut [];
         }
-        let Some(place) = self.blocks[number].get_mut(slot.count as usize) else { return false };
+        let count = (COUNT_MAX as u32 - slot.count).min(left / granules);
+        let first = number * COUNT_MAX + slot.count as usize;
+        &mut self.blocks[first..][..count as usize]
+    }
+
+    /// Keeps the blocks that were noted in the first `count` of the places for this size.
+    #[inline(always)]
+    pub(crate) fn keep(&mut self, shard: Shard<'_>, granules: u32, count: usize) {
+        self.slots[slot_of(shard.number, granules)].count += count as u32;
+        self.granules += granules * count as u32;
+    }
+
+    /// Keeps a raw block. False: it is not wanted.
+    pub(crate) fn push(&mut self, shard: Shard<'_>, at: u32, granules: u32) -> bool {
+        let Some(place) = self.places(shard, granules).first_mut() else { return false };
         *place = at;
-        slot.count += 1;
-        self.granules += granules;
+        self.keep(shard, granules, 1);
         true
     }
 
@@ -99,9 +114,9 @@ impl Spares {
         if slot.kind != Kind::of(shard.number, granules) {
             return None;
         }
-        let last = slot.count.checked_sub(1)?;
-        let at = *self.blocks[number].get(last as usize)?;
-        slot.count = last;
+        let last = slot.count.checked_sub(1)? as usize % COUNT_MAX;
+        let at = self.blocks[number * COUNT_MAX + last];
+        slot.count = last as u32;
         self.granules -= granules;
         Some(at)
     }

@@ -43,7 +43,7 @@ impl<'c> Evictor<'_, 'c> {
 
     /// Evicts until the reserve is there, counting what is on its way.
     pub(super) fn refill_reserve(&mut self) -> u32 {
-        let coming = self.local.expected[self.shard().number as usize];
+        let coming = self.local.expected[self.shard().number];
         let there = self.shard().free_word().load(Relaxed) + coming;
         let wanted = self.local.reserve().saturating_sub(there);
         self.walk(STEPS_AHEAD, STEPS_AHEAD, |walk| walk.freed >= wanted)

@@ -91,7 +91,7 @@ impl<'c> Local<'c> {
     }
 
     pub(super) fn want_room(&mut self, shard: Shard<'c>) {
-        self.wants_room[shard.number as usize / 64] |= 1 << (shard.number % 64);
+        self.wants_room[shard.number / 64] |= 1 << (shard.number % 64);
     }
 
     pub(super) fn allocate_from_arena(

@@ -1,9 +1,12 @@
 //! Blocks that were taken out of the index: into limbo, and back once nobody can be reading them.
 
+use core::iter;
+
 use super::Local;
 use crate::BATCH;
 use crate::arena::spare::Spares;
 use crate::arena::{Locked, NoBlock};
+use crate::config::Config;
 use crate::index::Memory;
 use crate::reclaim::limbo::Block;
 use crate::reclaim::{GRACE, Participant};
@@ -38,12 +41,12 @@ impl<'c> Local<'c> {
         if !image {
             self.expect(shard.number, granules);
         }
-        self.participant.retire(Block { shard: shard.number, image, at, granules });
+        self.participant.retire(Block { shard: shard.number as u32, image, at, granules });
     }
 
     /// So many granules of this shard are in limbo, and as good as free a little later.
     #[inline(always)]
-    fn expect(&mut self, shard: u32, granules: u32) {
+    fn expect(&mut self, shard: usize, granules: u32) {
         // Shards are numbered by a byte. No more than the shard has is in limbo.
         self.expected[usize::from(shard as u8)] += granules;
     }
@@ -82,7 +85,7 @@ impl<'c> Local<'c> {
     #[inline(always)]
     pub(crate) fn retire_exchanged(&mut self, shard: Shard<'c>, at: u32, granules: u32) {
         self.expect(shard.number, granules);
-        self.participant.retire_with_room(Block { shard: shard.number, image: false, at, granules });
+        self.participant.retire_alike(Block { shard: shard.number as u32, image: false, at, granules });
     }
 
     /// The block was not needed.
@@ -145,7 +148,12 @@ impl<'c> Local<'c> {
                     // As good as just retired: limbo gives it back later.
                     None if self.participant.limbo.room() > limbo_room => {
                         self.expect(shard.number, granules);
-                        self.participant.retire(Block { shard: shard.number, image: false, at, granules });
+                        self.participant.retire(Block {
+                            shard: shard.number as u32,
+                            image: false,
+                            at,
+                            granules,
+                        });
                     }
                     None => {
                         self.spares.push(shard, at, granules);
@@ -159,12 +167,7 @@ impl<'c> Local<'c> {
     /// Takes back what nobody can be reading any more.
     pub(crate) fn drain(&mut self) {
         let Self { shared, participant, spares, expected, .. } = self;
-        let freed = drain(shared, participant, |shard, at, granules| {
-            let expected = &mut expected[usize::from(shard.number as u8)];
-            // What an earlier owner of the record left is not in it.
-            *expected = expected.saturating_sub(granules);
-            spares.push(shard, at, granules)
-        });
+        let freed = drain(shared, participant, Some(Own { spares, expected }));
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
     }
 
@@ -195,44 +198,79 @@ impl<'c> Local<'c> {
     /// Takes back what handles that are gone left in their limbo.
     pub(crate) fn drain_orphan(&mut self) {
         if let Some(mut orphan) = self.participant.adopt() {
-            let freed = drain(self.shared, &mut orphan, |_, _, _| false);
+            let freed = drain(self.shared, &mut orphan, None);
             self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
             orphan.leave();
         }
     }
 }
 
-/// Drains a limbo, one lock for each run of blocks of the same shard; `keep` may keep an item's block for itself. Answers how
-/// many granules came back to the shards.
+/// What a handle does with the blocks of its own limbo, not with those of an orphan.
+struct Own<'l> {
+    spares: &'l mut Spares,
+    expected: &'l mut [u32; Config::SHARDS_MAX as usize],
+}
+
+/// Drains a limbo, one lock for each run of blocks of the same shard. Answers how many granules came back to the shards: those of
+/// its own blocks that a handle keeps did not.
 #[inline(always)]
-fn drain(
-    shared: &Shared,
-    participant: &mut Participant<'_>,
-    mut keep: impl FnMut(Shard<'_>, u32, u32) -> bool,
-) -> u64 {
+fn drain(shared: &Shared, participant: &mut Participant<'_>, mut own: Option<Own<'_>>) -> u64 {
     let mut freed = 0;
     let mut held: Option<Locked<'_>> = None;
-    participant.drain(|block| {
-        if held.as_ref().is_none_or(|locked| locked.shard.number != block.shard) {
+    participant.drain(|due| {
+        let first = due.first();
+        if held.as_ref().is_none_or(|locked| locked.shard.number != first.shard as usize) {
             held = None;
-            held = shared.shard(block.shard).try_lock();
+            held = shared.shard(first.shard).try_lock();
         }
         let Some(locked) = &held else { return false };
-        let granules =
-            if block.granules > 0 { block.granules } else { locked.shard.block_granules(block.at) };
-        if block.image {
-            locked.release_image(block.at);
-        } else {
-            locked.set_raw(block.at, granules);
-            if keep(locked.shard, block.at, granules) {
-                return true;
+        let shard = locked.shard;
+        if first.image {
+            for at in due {
+                freed += u64::from(shard.block_granules(at));
+                locked.release_image(at);
             }
-            locked.release(block.at);
+        } else if first.granules > 0 {
+            freed += take_back(locked, &mut own, first.granules, due);
+        } else {
+            for at in due {
+                freed += take_back(locked, &mut own, shard.block_granules(at), iter::once(at));
+            }
         }
-        freed += u64::from(granules);
         true
     });
     freed
+}
+
+/// Takes items' blocks of one size back. Answers how many granules came back to the shard.
+#[inline(always)]
+fn take_back(
+    locked: &Locked<'_>,
+    own: &mut Option<Own<'_>>,
+    granules: u32,
+    blocks: impl Iterator<Item = u32>,
+) -> u64 {
+    let shard = locked.shard;
+    let places = own.as_mut().map_or(&mut [][..], |own| own.spares.places(shard, granules));
+    let room = places.len();
+    let mut places = places.iter_mut();
+    let mut count = 0;
+    for at in blocks {
+        locked.set_raw(at, granules);
+        match places.next() {
+            Some(place) => *place = at,
+            None => locked.release(at),
+        }
+        count += 1;
+    }
+    let kept = room - places.len();
+    if let Some(Own { spares, expected }) = own {
+        spares.keep(shard, granules, kept);
+        let expected = &mut expected[shard.number];
+        // What an earlier owner of the record left is not in it.
+        *expected = expected.saturating_sub(count as u32 * granules);
+    }
+    (count - kept) as u64 * u64::from(granules)
 }
 
 impl Memory for Local<'_> {

@@ -62,7 +62,7 @@ fn mark_keeps_the_neighbour_bit() {
 fn two_reserved() -> Shared {
     let mut geometry = geometry(1);
     let lists = offset_of(ITEMS);
-    (geometry.item_lists_at, geometry.arena_at) = (lists, offset_of(RESERVED[0]));
+    (geometry.item_lists_at, geometry.first_block) = (lists, RESERVED[0]);
     let mut region = Region::empty(geometry.len);
     [SHARD_LOCK, SHARD_ABANDONED].iter().for_each(|at| region.add32(SHARD + at, 0));
     // Written under the lock alone.

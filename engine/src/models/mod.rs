@@ -83,7 +83,7 @@ fn geometry(directory: u64) -> Geometry {
         ghost_at: 0,
         ghost_lines: 0,
         nursery_at: ITEMS as usize * GRANULE,
-        arena_at: item_at(4) as usize * GRANULE,
+        first_block: item_at(4),
         arena_end: 1500,
         item_granules_max: 100,
         reserve: 0,

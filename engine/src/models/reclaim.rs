@@ -69,16 +69,19 @@ impl Member {
     /// Blocks whose grace period is over are overwritten at once, so that a late reader is caught.
     fn drain(&mut self) {
         let (shared, images, items) = (&self.shared, &mut self.free_images, &mut self.free_items);
-        self.participant.drain(|block| {
-            let bytes = offset_of(block.at) + GRANULE;
-            if block.image {
-                shared.shard(0).part.write_tags(bytes, &[0; 4]);
-                (0..3)
-                    .for_each(|i| shared.shard(0).part.word32(bytes + 8 + i * 4).store(0, Ordering::Relaxed));
-                images.push(block.at);
-            } else {
-                shared.shard(0).part.write(bytes, &[0xff]);
-                items.push(item_number(block.at));
+        self.participant.drain(|due| {
+            let image = due.first().image;
+            for at in due {
+                let bytes = offset_of(at) + GRANULE;
+                if image {
+                    let part = shared.shard(0).part;
+                    part.write_tags(bytes, &[0; 4]);
+                    (0..3).for_each(|i| part.word32(bytes + 8 + i * 4).store(0, Ordering::Relaxed));
+                    images.push(at);
+                } else {
+                    shared.shard(0).part.write(bytes, &[0xff]);
+                    items.push(item_number(at));
+                }
             }
             true
         });
@@ -283,8 +286,8 @@ fn reclaim_orphan() {
         main.turns(3);
         if let Some(mut orphan) = main.participant.adopt() {
             let shared = Arc::clone(&main.shared);
-            orphan.drain(|block| {
-                shared.shard(0).part.write(offset_of(block.at) + GRANULE, &[0xff]);
+            orphan.drain(|due| {
+                due.for_each(|at| shared.shard(0).part.write(offset_of(at) + GRANULE, &[0xff]));
                 true
             });
             orphan.leave();

@@ -37,7 +37,7 @@ pub(super) fn expires_yet(before: Option<&Item<'_>>, now: Millis) -> Option<Mill
 }
 
 #[inline(always)]
-pub(super) fn value<'c>(local: &Local<'c>, item: &Item<'c>) -> Value<'c> {
+pub(crate) fn value<'c>(local: &Local<'c>, item: &Item<'c>) -> Value<'c> {
     Value::of(*item, local.participant.announcement())
 }
 
@@ -98,7 +98,8 @@ pub(super) fn stored<'c>(
 }
 
 /// Replaces `old`, the live item of `key` that was found there, by one for which a block is at hand: the usual write, with
-/// nothing to decide and nothing to wait for. None: nothing was changed, and [`put`] has to do it. There is room in limbo.
+/// nothing to decide and nothing to wait for. False: nothing was changed, and [`put`] has to do it. There is room in limbo. The
+/// caller counts it.
 #[inline(always)]
 pub(crate) fn overwrite<'c, K: Kernels>(
     local: &mut Local<'c>,
@@ -108,24 +109,23 @@ pub(crate) fn overwrite<'c, K: Kernels>(
     key: &[u8],
     put: &Put<'_>,
     now: Millis,
-) -> Option<Value<'c>> {
+) -> bool {
     debug_assert!(!old.is_expired(now));
     if !matches!(put.condition, Condition::Always | Condition::Present) || old.in_nursery() {
-        return None;
+        return false;
     }
-    let Some((granules, header)) = old.like(put) else {
+    let Some((granules, header)) = old.like(key, put) else {
         return overwrite_unlike::<K>(local, shard, found, old, key, put, now);
     };
-    let at = local.exchange(shard, granules)?;
+    let Some(at) = local.exchange(shard, granules) else { return false };
     let new = NewItem { key, value: [put.value, &[]], flags: 0, expires: None, mark: None };
     new.fill::<K>(shard, at, granules, header);
     if shard.change_place(found, Change::Put(at)).is_err() {
         local.undo_exchange(shard, at, granules);
-        return None;
+        return false;
     }
     local.retire_exchanged(shard, found.place.item(), granules);
-    local.counters.stores += 1;
-    Some(value(local, &old))
+    true
 }
 
 /// [`overwrite`] where the new item is of another shape. Out of line: the usual case has few registers to spare.
@@ -138,28 +138,27 @@ fn overwrite_unlike<'c, K: Kernels>(
     key: &[u8],
     put: &Put<'_>,
     now: Millis,
-) -> Option<Value<'c>> {
+) -> bool {
     let expires = match put.expiry {
         Expiry::Never => None,
         Expiry::At(at) if at > now => Some(at),
-        _ => return None,
+        _ => return false,
     };
     let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires, mark: None };
     // So that lengths have 32 bits from here on.
     if new.len() > Spares::LEN_MAX {
-        return None;
+        return false;
     }
     let shape = new.shape();
     let granules = shape.granules();
-    let at = local.take_spare(shard, granules)?;
+    let Some(at) = local.take_spare(shard, granules) else { return false };
     new.fill::<K>(shard, at, granules, Header::fitting(shape).with_uses(old.uses()));
     if shard.change_place(found, Change::Put(at)).is_err() {
         local.discard_item(shard, at);
-        return None;
+        return false;
     }
     local.retire_sized(shard, found.place.item(), false, old.granules());
-    local.counters.stores += 1;
-    Some(value(local, &old))
+    true
 }
 
 struct DeletePlan(Condition);

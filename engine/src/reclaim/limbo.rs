@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! ring in the handle's record | entry u64 | entry u64 | ...
-//! entry   63..48 announcement, low bits | 47..40 shard | 39..33 size | 32 image | 29..0 granule
+//! entry   63..48 announcement, low bits | 47..40 shard | 39..32 size | 31 image | 29..0 granule
 //! ```
+//! The upper half is the same in a row of overwrites of one size: what is done with blocks that are due is found out once for
+//! all that follow each other so.
+//!
 //! Oldest first: announcements never fall along the ring. Only their low 16 bits are kept. That is safe: an entry's age
 //! modulo 2^16 is at least the grace only if its age is, so at worst a block waits three epochs longer than it must.
 
 use super::{GRACE, fault};
 use crate::config::{RECORD_HEAD, RECORD_RING, RECORD_TAIL};
+use crate::region::Part;
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, AtomicU64, Relaxed};
 
@@ -24,17 +28,20 @@ pub(crate) struct Block {
 }
 
 const SHARD_SHIFT: u32 = 40;
-const GRANULES_SHIFT: u32 = 33;
-const GRANULES_MAX: u32 = (1 << (SHARD_SHIFT - GRANULES_SHIFT)) - 1;
-const IMAGE_SHIFT: u32 = 32;
+const GRANULES_SHIFT: u32 = 32;
+/// The largest size that fits into an entry.
+pub(crate) const GRANULES_MAX: u32 = (1 << (SHARD_SHIFT - GRANULES_SHIFT)) - 1;
+const IMAGE_SHIFT: u32 = 31;
+/// Granules have fewer bits than a word.
+const AT: u32 = (1 << 30) - 1;
 
 impl Block {
     #[inline(always)]
     fn entry(self, announcement: u64) -> u64 {
-        let granules = if self.granules <= GRANULES_MAX { self.granules } else { 0 };
+        debug_assert!(self.granules <= GRANULES_MAX && self.at <= AT);
         announcement << 48
             | u64::from(self.shard) << SHARD_SHIFT
-            | u64::from(granules) << GRANULES_SHIFT
+            | u64::from(self.granules) << GRANULES_SHIFT
             | u64::from(self.image) << IMAGE_SHIFT
             | u64::from(self.at)
     }
@@ -44,7 +51,7 @@ impl Block {
         Self {
             shard: (entry >> SHARD_SHIFT) as u32 & 0xff,
             image: entry >> IMAGE_SHIFT & 1 == 1,
-            at: entry as u32,
+            at: entry as u32 & AT,
             granules: (entry >> GRANULES_SHIFT) as u32 & GRANULES_MAX,
         }
     }
@@ -55,6 +62,9 @@ impl Block {
 pub(crate) struct Limbo<'c> {
     shared: &'c Shared,
     record: usize,
+    ring: Part<'c>,
+    /// Its length less one.
+    mask: u32,
     /// Entries ever taken out, and ever put in.
     head: u32,
     tail: u32,
@@ -65,7 +75,9 @@ impl<'c> Limbo<'c> {
     pub(crate) fn open(shared: &'c Shared, record: u32) -> Self {
         let record = shared.geometry.record_at(record);
         let load = |at| shared.root().word32(record + at).load(Relaxed);
-        Self { shared, record, head: load(RECORD_HEAD), tail: load(RECORD_TAIL) }
+        let ring = shared.part(record + RECORD_RING);
+        let mask = shared.geometry.limbo_len - 1;
+        Self { shared, record, ring, mask, head: load(RECORD_HEAD), tail: load(RECORD_TAIL) }
     }
 
     /// Leaves the ring to whoever takes the record next.
@@ -80,8 +92,7 @@ impl<'c> Limbo<'c> {
 
     #[inline(always)]
     fn entry(&self, i: u32) -> &'c AtomicU64 {
-        let slot = i & (self.shared.geometry.limbo_len - 1);
-        self.shared.root().word64(self.record + RECORD_RING + slot as usize * 8)
+        entry(self.ring, self.mask, i)
     }
 
     #[inline]
@@ -92,7 +103,7 @@ impl<'c> Limbo<'c> {
     /// How many more blocks it takes.
     #[inline]
     pub(crate) fn room(&self) -> u32 {
-        self.shared.geometry.limbo_len - self.tail.wrapping_sub(self.head)
+        self.mask + 1 - self.tail.wrapping_sub(self.head)
     }
 
     #[inline]
@@ -102,34 +113,85 @@ impl<'c> Limbo<'c> {
             debug_assert!(false, "the limbo ring overflows");
             return;
         }
-        self.push_with_room(block, announcement);
+        let granules = if block.granules <= GRANULES_MAX { block.granules } else { 0 };
+        self.push_alike(Block { granules, ..block }, announcement);
     }
 
+    /// There is room, and its size fits into an entry.
     #[inline(always)]
-    pub(crate) fn push_with_room(&mut self, block: Block, announcement: u64) {
+    pub(crate) fn push_alike(&mut self, block: Block, announcement: u64) {
         debug_assert!(self.room() > 0);
         self.entry(self.tail).store(block.entry(announcement), Relaxed);
         self.tail = self.tail.wrapping_add(1);
     }
 
     /// Hands out what is due at `epoch`, for as long as `release` takes it.
-    #[inline]
-    pub(crate) fn drain(&mut self, epoch: u64, mut release: impl FnMut(Block) -> bool) {
+    #[inline(always)]
+    pub(crate) fn drain(&mut self, epoch: u64, mut release: impl FnMut(Due<'_, 'c>) -> bool) {
         let grace = if fault("grace_two") { 2 } else { GRACE };
-        // What the ring is, once for all.
-        let (ring, mask) = (self.record + RECORD_RING, self.shared.geometry.limbo_len - 1);
-        let root = self.shared.root();
         while self.head != self.tail {
-            let entry = root.word64(ring + (self.head & mask) as usize * 8).load(Relaxed);
+            let entry = self.entry(self.head).load(Relaxed);
             // Age in epochs, modulo 2^16. An entry is never from the future.
             let age = (epoch as u16).wrapping_sub((entry >> 48) as u16);
             if u64::from(age) < grace && !fault("free_at_once") {
                 return;
             }
-            if !release(Block::of(entry)) {
+            let (ring, mask, next, end) = (self.ring, self.mask, self.head, self.tail);
+            if !release(Due { head: &mut self.head, ring, mask, next, end, entry }) {
                 return;
             }
-            self.head = self.head.wrapping_add(1);
         }
+    }
+}
+
+#[inline(always)]
+fn entry(ring: Part<'_>, mask: u32, i: u32) -> &AtomicU64 {
+    ring.word64((i & mask) as usize * 8)
+}
+
+/// Blocks that are due and differ in nothing but their place. As an iterator it takes them out of limbo.
+///
+/// It has copies of what does not change meanwhile, which then need not be loaded again after each store into the region.
+#[derive(Debug)]
+pub(crate) struct Due<'l, 'c> {
+    head: &'l mut u32,
+    ring: Part<'c>,
+    mask: u32,
+    next: u32,
+    end: u32,
+    /// The first of them.
+    entry: u64,
+}
+
+impl Drop for Due<'_, '_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.head = self.next;
+    }
+}
+
+impl Due<'_, '_> {
+    /// The first of them, which the others are like.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> Block {
+        Block::of(self.entry)
+    }
+}
+
+impl Iterator for Due<'_, '_> {
+    /// Where it lies.
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        if self.next == self.end {
+            return None;
+        }
+        let entry = entry(self.ring, self.mask, self.next).load(Relaxed);
+        if entry >> IMAGE_SHIFT != self.entry >> IMAGE_SHIFT {
+            return None;
+        }
+        self.next = self.next.wrapping_add(1);
+        Some(entry as u32 & AT)
     }
 }

@@ -160,16 +160,16 @@ impl<'c> Participant<'c> {
         self.limbo.push(block, self.announcement);
     }
 
-    /// The same by a caller that has just made sure of room.
+    /// The same by a caller that has just made sure of room, of a block whose size fits into an entry.
     #[inline(always)]
-    pub(crate) fn retire_with_room(&mut self, block: limbo::Block) {
+    pub(crate) fn retire_alike(&mut self, block: limbo::Block) {
         debug_assert!(self.is_online());
-        self.limbo.push_with_room(block, self.announcement);
+        self.limbo.push_alike(block, self.announcement);
     }
 
     /// Hands out the blocks whose grace period is over, oldest first, for as long as `release` takes them.
-    #[inline]
-    pub(crate) fn drain(&mut self, release: impl FnMut(limbo::Block) -> bool) {
+    #[inline(always)]
+    pub(crate) fn drain(&mut self, release: impl FnMut(limbo::Due<'_, 'c>) -> bool) {
         let epoch = self.shared.epoch().load(unless("drain_relaxed", Acquire));
         self.limbo.drain(epoch, release);
     }

@@ -90,12 +90,12 @@ impl Sink for Answering<'_, '_> {
     }
 
     #[inline(always)]
-    fn replaced(&mut self, number: usize, old: Value<'_>) {
+    fn replaced<'v>(&mut self, number: usize, old: impl FnOnce() -> Value<'v>) {
         let at = self.before + number;
         if self.answers.short_success(self.batch.forms[at % BATCH]) {
             self.end(at);
         } else {
-            self.answer(at, Outcome::Stored { old: Some(old) });
+            self.answer(at, Outcome::Stored { old: Some(old()) });
         }
     }
 }
