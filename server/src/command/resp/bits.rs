@@ -105,14 +105,20 @@ impl Span {
             return Err("ERR syntax error");
         }
         let number = |at: usize| args.get(at).map(|word| parse_i64(word).ok_or(NO_NUMBER)).transpose();
-        let (start, end) = (number(at)?.unwrap_or(0), number(at + 1)?);
+        let unit = match args.get(at + 2) {
+            Some(unit) if is(unit, "BIT") => Some(true),
+            Some(unit) if !is(unit, "BYTE") => None,
+            _ => Some(false),
+        };
+        let start = number(at)?.unwrap_or(0);
+        // BITPOS reads the unit before the end.
+        if !ends && unit.is_none() {
+            return Err("ERR syntax error");
+        }
+        let end = number(at + 1)?;
         // Where BITCOUNT has nothing to count, Redis 7 does not read on.
         let nothing = ends && start < 0 && end.is_some_and(|end| end < start);
-        let in_bits = match args.get(at + 2) {
-            Some(unit) if is(unit, "BIT") => true,
-            Some(unit) if !is(unit, "BYTE") && !nothing => return Err("ERR syntax error"),
-            _ => false,
-        };
+        let Some(in_bits) = unit.or(nothing.then_some(false)) else { return Err("ERR syntax error") };
         let (start, end) = if nothing { (1, Some(0)) } else { (start, end) };
         Ok(Some(Self { start, end, in_bits }))
     }
