@@ -134,6 +134,36 @@ fn an_answer_that_is_too_long_is_dropped_and_the_transaction_is_not() {
     client.resp("EXISTS k", ":0\r\n");
 }
 
+/// What is answered before a request that takes several turns waits for that.
+#[test]
+fn an_answer_that_waits_has_no_more_memory_than_a_workers_clients() {
+    let server = start_with(support::Config {
+        memory_bytes: 64 << 20,
+        client_memory_bytes: 8 << 20,
+        workers: 1,
+        ..config()
+    });
+    let mut client = Client::new(&server);
+    let keys: Vec<String> = (0..20_000).map(|at| format!("k{at}")).collect();
+    let pairs = keys.iter().flat_map(|key| [key.as_bytes(), b"v"]);
+    client.check(resp(&[&b"MSET"[..]].into_iter().chain(pairs).collect::<Vec<_>>()), "+OK\r\n");
+    client.check(resp(&[b"SET", b"large", &vec![b'v'; 1_000_000]]), "+OK\r\n");
+    for (times, fits) in [(3, true), (10, false)] {
+        let requests =
+            [resp(&[b"MULTI"]), resp(&[b"GET", b"large"]).repeat(times), resp(&[b"KEYS", b"none"])].concat();
+        client.check(requests, ["+OK\r\n", &"+QUEUED\r\n".repeat(times + 1)].concat());
+        if fits {
+            client.send(resp(&[b"EXEC"]));
+            client.expect(format!("*{}\r\n", times + 1));
+            (0..times).for_each(|_| assert_eq!(client.bulk().len(), 1_000_000));
+            client.expect("*0\r\n");
+        } else {
+            let error = "-ERR the transaction was carried out, but its answer is too long to be given\r\n";
+            client.resp("EXEC", error);
+        }
+    }
+}
+
 #[test]
 fn what_is_taken_out_and_cannot_be_answered_is_not_taken_out() {
     let server = start_with(support::Config { memory_bytes: 128 << 20, ..config() });

@@ -109,6 +109,8 @@ pub(crate) struct Connection<'s> {
     pub(crate) queued: bool,
     /// Its requests have to be looked at one by one before they are carried out.
     pub(crate) attended: bool,
+    /// A request of its transaction is at hand, which was accepted when it was queued.
+    pub(crate) executes: bool,
     /// Which requests are answered.
     pub(crate) replies: Replies,
     /// What it subscribed to.
@@ -160,6 +162,7 @@ impl Connection<'_> {
             stepped: false,
             queued: false,
             attended: false,
+            executes: false,
             replies: Replies::On,
             subscriptions: None,
             tracked: None,

@@ -6,7 +6,7 @@ use crabcache_protocol::resp::{Args, Request, Version};
 
 use super::table::flags::{ADMIN, READ, WRITE};
 use super::table::{self, Found};
-use super::{calls, is};
+use super::{calls, is, transaction};
 use crate::connection::{Connection, Replies};
 use crate::monitor;
 use crate::pause::Paused;
@@ -62,13 +62,19 @@ fn look<'w>(
     connection: &mut Connection,
     pass: &mut Pass<'_, '_, '_>,
 ) -> bool {
-    if connection.subscriptions.is_some() && pass.version == Version::Resp2 && !is_for_subscribers(found) {
+    let only_listens = connection.subscriptions.is_some() && pass.version == Version::Resp2;
+    if only_listens && !connection.executes && !is_for_subscribers(found) {
         calls::reject(found, pass);
         let name = found.command.name;
-        pass.error(&format!(
-            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
-             this context"
-        ));
+        let why = format!(
+            "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context"
+        );
+        if name == "exec" {
+            transaction::abort(connection, pass, &format!("of: {why}"));
+        } else {
+            pass.error(&format!("ERR {why}"));
+        }
         return false;
     }
     if connection.monitoring.is_some() && found.command.is(READ | WRITE) {

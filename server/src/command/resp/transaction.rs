@@ -6,7 +6,7 @@
 //! ```
 //! Who is alone is told in `reactor/access.rs`, who watches what in `watch.rs`. A request that walks through all keys
 //! (KEYS, FLUSHDB) goes on in slices within a transaction, too, and lets others in between: a transaction that holds one
-//! is isolated before it and behind it only.
+//! is isolated before it and behind it only. Its answer is sent when it is whole.
 
 use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, write};
@@ -178,7 +178,7 @@ pub(super) fn exec<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
         at: 0,
         task: None,
         name: args.name().into(),
-        begun: false,
+        answer: Vec::new(),
         too_long: false,
     })));
 }
@@ -198,8 +198,8 @@ pub(crate) struct Exec {
     task: Option<Box<Task>>,
     /// How it was asked for.
     name: Box<[u8]>,
-    /// A part of the answer is on its way.
-    begun: bool,
+    /// What was answered in earlier turns: sent in parts, it would have others' messages between them.
+    answer: Vec<u8>,
     /// What it answers is dropped.
     too_long: bool,
 }
@@ -208,6 +208,7 @@ impl Exec {
     /// Bytes of memory that it takes.
     pub(crate) fn held(&self) -> usize {
         self.queue.bytes.capacity()
+            + self.answer.capacity()
             + self.watching.as_ref().map_or(0, Watching::held)
             + self.task.as_ref().map_or(0, |task| task.held())
     }
@@ -228,6 +229,7 @@ impl Exec {
             let done = task.step(connection, pass);
             self.bound_answer(start, pass);
             if !done {
+                self.keep_answer(start, pass);
                 return false;
             }
             self.task = None;
@@ -243,19 +245,17 @@ impl Exec {
             connection.pause();
             return false;
         }
-        let done = self.task.is_none();
-        if done {
-            attend::executed(&self.name, connection, pass);
-            match (self.too_long, self.begun) {
-                (false, _) => {}
-                (true, false) => pass.error(TOO_LONG),
-                // Half an array is no answer.
-                (true, true) => connection.close(),
-            }
-        } else if !self.too_long {
-            self.begun = true;
+        if self.task.is_some() {
+            self.keep_answer(start, pass);
+            return false;
         }
-        done
+        attend::executed(&self.name, connection, pass);
+        if self.too_long {
+            pass.error(TOO_LONG);
+        } else if !self.answer.is_empty() {
+            pass.settled().splice(start..start, std::mem::take(&mut self.answer));
+        }
+        true
     }
 
     fn go_on(&mut self, start: usize, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
@@ -272,6 +272,7 @@ impl Exec {
             write::array(pass.direct(), self.queue.count);
         }
         let queue = std::mem::take(&mut self.queue);
+        connection.executes = true;
         pass.aside(|pass| {
             for (request, consumed) in requests(&queue.bytes[self.at..], pass) {
                 self.at += consumed;
@@ -289,15 +290,35 @@ impl Exec {
                 }
             }
         });
+        connection.executes = false;
         self.queue = queue;
     }
 
-    /// Drops the answer, which begins at `start`, if it is too long, and what more is answered.
+    /// Drops the answer, of which this turn's part begins at `start`, if it is too long, and what more is answered.
     fn bound_answer(&mut self, start: usize, pass: &mut Pass<'_, '_, '_>) {
-        self.too_long |= pass.executor.answers.len() - start > ANSWER_LEN_MAX;
+        self.too_long |= self.answer.len() + pass.executor.answers.len() - start > ANSWER_LEN_MAX;
         if self.too_long {
+            self.answer = Vec::new();
             pass.settled().truncate(start);
         }
+    }
+
+    /// Keeps what this turn has answered, from `start` on, for the last one.
+    fn keep_answer(&mut self, start: usize, pass: &mut Pass<'_, '_, '_>) {
+        let max = pass.shared().client_memory_each();
+        let out = pass.settled();
+        let part = &out[start..];
+        let len = self.answer.len() + part.len();
+        self.too_long |= len > max;
+        if self.too_long {
+            self.answer = Vec::new();
+        } else {
+            if len > self.answer.capacity() {
+                self.answer.reserve_exact((2 * len).min(max) - self.answer.len());
+            }
+            self.answer.extend_from_slice(part);
+        }
+        out.truncate(start);
     }
 
     /// Whether its answer has to wait for memory.
@@ -341,4 +362,58 @@ fn requests<'q>(
         // The queue holds whole requests only.
         Ok(Parsed::Incomplete { .. }) | Err(_) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Pin};
+    use crate::reactor::service::Service;
+    use crate::simulation::random::Random;
+    use crate::simulation::setup::{moment, newcomer, read_mail, with_server};
+    use crate::simulation::wire::{self, Peer};
+
+    /// Keys, so many that a walk over them takes several turns.
+    const KEYS: u32 = 20_000;
+
+    #[test]
+    fn messages_come_before_or_behind_the_answer_to_exec() {
+        with_server(4 << 20, Config::default(), |shared| {
+            let mut handle = shared.cache.handle().expect("the first");
+            for key in 0..KEYS {
+                handle.put(moment(0).wall, &key.to_le_bytes(), b"v").expect("there is room");
+            }
+            let mut service = Service::new(shared, 0, handle, moment(0));
+            let mut clients = [1, 2].map(|number| {
+                let (socket, peer) = wire::connect(Random::new(number), 64 << 10, usize::MAX);
+                let key = service.next_key();
+                service.admit(newcomer(shared, socket, Pin::Any), moment(0));
+                (key, peer)
+            });
+            let [listens, publishes] = &mut clients;
+            let ask = |service: &mut Service<'_>, (key, peer): &(usize, Peer), request: &[u8]| {
+                peer.deliver(request);
+                peer.settle();
+                service.note(*key, peer.poll().expect("something arrived"));
+            };
+            ask(&mut service, listens, b"HELLO 3\r\nSUBSCRIBE c\r\n");
+            service.turn(moment(0), false);
+            listens.1.take(usize::MAX);
+            ask(&mut service, listens, b"MULTI\r\nSET n 1\r\nKEYS nothing\r\nINCR n\r\nFLUSHDB\r\nEXEC\r\n");
+            let (mut answers, mut turns) = (Vec::new(), 0);
+            let end = b":2\r\n+OK\r\n";
+            while !answers.windows(end.len()).any(|part| part == end) {
+                ask(&mut service, publishes, b"PUBLISH c m\r\n");
+                service.turn(moment(turns), false);
+                read_mail(shared, &mut service);
+                answers.extend(listens.1.take(usize::MAX));
+                turns += 1;
+                assert!(turns < 1000, "{}", answers.escape_ascii());
+            }
+            assert!(turns > 5, "{turns}: it was to take several");
+            let answer = b"*4\r\n+OK\r\n*0\r\n:2\r\n+OK\r\n";
+            let whole = answers.windows(answer.len()).filter(|part| part == answer).count();
+            assert_eq!(whole, 1, "{}", answers.escape_ascii());
+            service.leave();
+        });
+    }
 }
