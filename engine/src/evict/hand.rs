@@ -83,7 +83,7 @@ impl<'c> Evictor<'_, 'c> {
             self.step_aside(at, &item, walk);
             return size;
         }
-        match self.remove(at, &item) {
+        match self.remove(at, &item, self.hash(&item)) {
             // Or somebody else took it out of the index: then it is on its way back as well.
             Ok(_) => {
                 walk.run += size;
@@ -103,7 +103,7 @@ impl<'c> Evictor<'_, 'c> {
         if run == 0 || walk.moved + size > MOVED_MAX || self.local.limbo_is_tight() {
             return;
         }
-        let (hash, key) = (self.shard().shared.hash(item.key()), item.key());
+        let (hash, key) = (self.hash(item), item.key());
         let Ok(lookup) = self.shard().shared.level.dispatch(LookUp { evictor: self, hash, key }) else {
             return;
         };

@@ -8,6 +8,7 @@ use crate::arena::NoBlock;
 use crate::arena::block::BLOCK_GRANULES_MIN;
 use crate::index::{Change, Failed};
 use crate::item::Item;
+use crate::shared::KeyHash;
 use crate::sync::Acquire;
 
 /// Blocks that leave the nursery in one call at most, beyond those that make up the room asked for.
@@ -52,24 +53,23 @@ impl<'c> Evictor<'_, 'c> {
 
     /// Decides about the oldest item of the nursery: true if it was evicted, an error if there is no place for it now.
     fn leave(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
-        let expired = item.is_over(self.now);
+        let (hash, expired) = (self.hash(item), item.is_over(self.now));
         if !expired && (item.uses() > 0 || is_exempt(self.shard(), item.granules())) {
-            match self.move_to_main(at, item) {
+            match self.move_to_main(at, item, hash) {
                 Err(Failed::NoMemory(_)) if item.uses() == 0 => {}
                 done => return done.map(|()| false),
             }
         }
-        let gone = self.remove(at, item)?;
+        let gone = self.remove(at, item, hash)?;
         if gone && !expired {
-            Ghost::of(self.shard()).put(self.shard().shared.hash(item.key()));
+            Ghost::of(self.shard()).put(hash);
         }
         Ok(gone)
     }
 
     /// Copies an item into main and lets its place point there; nothing if it is not in the index any more.
-    fn move_to_main(&mut self, at: u32, item: &Item<'c>) -> Result<(), Failed> {
-        let shard = self.shard();
-        let (hash, key) = (shard.shared.hash(item.key()), item.key());
+    fn move_to_main(&mut self, at: u32, item: &Item<'c>, hash: KeyHash) -> Result<(), Failed> {
+        let (shard, key) = (self.shard(), item.key());
         loop {
             let lookup = shard.shared.level.dispatch(LookUp { evictor: self, hash, key })?;
             if lookup.found.is_none_or(|found| found.place.item() != at) {

@@ -124,9 +124,13 @@ impl<'c> Evictor<'_, 'c> {
         self.locked.shard
     }
 
-    /// Takes an item out of the index for good. False: somebody else did.
-    fn remove(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
-        if !self.evict(at, item)? {
+    fn hash(&self, item: &Item<'c>) -> KeyHash {
+        self.shard().shared.hash(item.key())
+    }
+
+    /// Takes an item, whose key has this hash, out of the index for good. False: somebody else did.
+    fn remove(&mut self, at: u32, item: &Item<'c>, hash: KeyHash) -> Result<bool, Failed> {
+        if !self.evict(at, item, hash)? {
             return Ok(false);
         }
         let counters = &mut self.local.counters;
@@ -145,9 +149,8 @@ impl<'c> Evictor<'_, 'c> {
     }
 
     /// Takes exactly this item out of the index. False: it is not in it.
-    fn evict(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
-        let shard = self.shard();
-        let (hash, key) = (shard.shared.hash(item.key()), item.key());
+    fn evict(&mut self, at: u32, item: &Item<'c>, hash: KeyHash) -> Result<bool, Failed> {
+        let (shard, key) = (self.shard(), item.key());
         loop {
             let lookup = shard.shared.level.dispatch(LookUp { evictor: self, hash, key })?;
             if lookup.found.is_none_or(|found| found.place.item() != at) {

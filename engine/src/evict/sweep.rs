@@ -23,7 +23,7 @@ impl Evictor<'_, '_> {
                 Err(header) => header.granules(),
                 Ok(item) => {
                     if item.is_over(self.now) {
-                        evicted += u32::from(matches!(self.remove(at, &item), Ok(true)));
+                        evicted += u32::from(matches!(self.remove(at, &item, self.hash(&item)), Ok(true)));
                     }
                     item.granules()
                 }
@@ -44,7 +44,7 @@ impl Evictor<'_, '_> {
             match Nursery::meet(shard, at) {
                 Oldest::Filler(size) => self.locked.leave_nursery(size, false),
                 Oldest::Item(item) if item.is_over(self.now) && !self.local.limbo_is_tight() => {
-                    let Ok(gone) = self.remove(at, &item) else { break };
+                    let Ok(gone) = self.remove(at, &item, self.hash(&item)) else { break };
                     evicted += u32::from(gone);
                     self.locked.leave_nursery(item.granules(), true);
                 }
