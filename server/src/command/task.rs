@@ -9,6 +9,7 @@ use super::memcache_dump::Dumping;
 use super::resp::{ClientList, Exec, Lcs};
 use super::walk::Walk;
 use crate::connection::Connection;
+use crate::database::Place;
 use crate::reactor::batch::Pass;
 
 /// A request under way.
@@ -18,6 +19,8 @@ pub(crate) enum Task {
     Flush {
         /// Where it has come to.
         cursor: u64,
+        /// Only the keys of this place are to go: all there are, as long as nothing is stored elsewhere.
+        only: Option<Place>,
         /// What to answer at the end.
         done: Done,
     },
@@ -58,7 +61,12 @@ pub(crate) const FLUSH_BUCKETS: usize = 128;
 impl Task {
     /// A flush that has just begun.
     pub(crate) fn flush(done: Done) -> Self {
-        Self::Flush { cursor: 0, done }
+        Self::Flush { cursor: 0, only: None, done }
+    }
+
+    /// The same of a place that has all keys.
+    pub(crate) fn flush_only(place: Place, done: Done) -> Self {
+        Self::Flush { cursor: 0, only: Some(place), done }
     }
 
     /// Bytes of memory that it holds.
@@ -88,7 +96,14 @@ impl Task {
             Self::Exec(exec) => exec.step(connection, pass),
             Self::Walk(walk) => walk.step(pass),
             Self::Lcs(lcs) => lcs.step(pass),
-            Self::Flush { cursor, done } => {
+            Self::Flush { only: Some(place), .. } if !pass.shared().databases.only_first() => {
+                // From here on only its keys may go. What has gone so far nobody was told of.
+                let place = *place;
+                pass.shared().tracking.flushed(pass.shared());
+                *self = Self::Walk(Walk::clear(place));
+                false
+            }
+            Self::Flush { cursor, done, .. } => {
                 pass.executor.will_remove_all();
                 if let Some(next) = pass.executor.handle().flush(now, *cursor, FLUSH_BUCKETS) {
                     *cursor = next;

@@ -84,7 +84,7 @@ pub(super) fn flushdb<'a>(args: Args<'a>, connection: &mut Connection, pass: &mu
             return pass.direct().extend_from_slice(write::OK);
         }
         let is_all = place.index() == 0 && databases.only_first();
-        let task = if is_all { Task::flush(Done::Resp) } else { Task::Walk(Walk::clear(place)) };
+        let task = if is_all { Task::flush_only(place, Done::Resp) } else { Task::Walk(Walk::clear(place)) };
         connection.task = Some(Box::new(task));
     }
 }
@@ -109,4 +109,55 @@ pub(super) fn dbsize<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pa
     pass.run();
     let items = if place.index() == 0 { pass.shared().cache.stats().items } else { 0 };
     write::integer(pass.direct(), items as i64);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Pin};
+    use crate::reactor::service::Service;
+    use crate::simulation::random::Random;
+    use crate::simulation::setup::{moment, newcomer, with_server};
+    use crate::simulation::wire;
+
+    /// So many that FLUSHDB takes several turns.
+    const KEYS: u32 = 20_000;
+
+    #[test]
+    fn what_is_stored_in_another_database_meanwhile_outlives_a_flush() {
+        with_server(4 << 20, Config::default(), |shared| {
+            let mut handle = shared.cache.handle().expect("the first");
+            for key in 0..KEYS {
+                handle.put(moment(0).wall, &key.to_le_bytes(), b"v").expect("there is room");
+            }
+            let mut service = Service::new(shared, 0, handle, moment(0));
+            let clients = [1, 2].map(|number| {
+                let (socket, peer) = wire::connect(Random::new(number), 64 << 10, usize::MAX);
+                let key = service.next_key();
+                service.admit(newcomer(shared, socket, Pin::Any), moment(0));
+                (key, peer)
+            });
+            let ask = |service: &mut Service<'_>, at: usize, request: &[u8]| {
+                let (key, peer): &(usize, wire::Peer) = &clients[at];
+                peer.deliver(request);
+                peer.settle();
+                service.note(*key, peer.poll().expect("something arrived"));
+                service.turn(moment(0), false);
+                peer.take(usize::MAX)
+            };
+            assert_eq!(ask(&mut service, 0, b"FLUSHDB\r\n"), b"");
+            let sets = (0..100).map(|at| format!("SET k{at} v\r\n")).collect::<Vec<_>>().concat();
+            let stored = ask(&mut service, 1, format!("SELECT 1\r\n{sets}").as_bytes());
+            assert_eq!(stored, b"+OK\r\n".repeat(101));
+            let mut flushed = Vec::new();
+            for _ in 0..1000 {
+                service.turn(moment(0), false);
+                flushed.extend(clients[0].1.take(usize::MAX));
+            }
+            assert_eq!(flushed, b"+OK\r\n");
+            let gets = (0..100).map(|at| format!("GET k{at}\r\n")).collect::<Vec<_>>().concat();
+            assert_eq!(ask(&mut service, 1, gets.as_bytes()), b"$1\r\nv\r\n".repeat(100));
+            assert_eq!(ask(&mut service, 1, b"SELECT 0\r\nKEYS *\r\n"), b"+OK\r\n*0\r\n");
+            service.leave();
+        });
+    }
 }
