@@ -227,6 +227,13 @@ impl<'a> Locked<'a> {
         }
     }
 
+    /// Whether a 64th of main or more is free, but nowhere so many granules in a row.
+    pub(crate) fn is_crumbled(&self, granules: u32) -> bool {
+        let free = self.shard.free_word().load(Relaxed);
+        4 * u64::from(free) >= u64::from(self.shard.shared.geometry.plenty)
+            && self.items().find(granules).is_none()
+    }
+
     /// The free block just before this one, and its size.
     pub(crate) fn hole_before(&self, at: u32) -> Option<(u32, u32)> {
         self.items().hole_before(at)

@@ -14,7 +14,8 @@
 //!
 //! The parts are those of S3-FIFO (Yang and others, SOSP 2023), with a CLOCK in place of its main queue. What goes is taken
 //! out of the index at once and given back after its grace period; so room is made a little ahead of need, whenever a handle
-//! is quiescent and main or the ring has less free than is made ahead (`Local::ahead`).
+//! is quiescent and main or the ring has less free than is made ahead (`Local::ahead`), or main has it in crumbs
+//! (`Locked::is_crumbled`).
 
 pub(crate) mod ghost;
 pub(crate) mod nursery;
@@ -100,7 +101,8 @@ impl MakeRoom<'_, '_> {
         match self.goal {
             Goal::Block(granules) => evictor.make_run(granules),
             Goal::Nursery(granules) => {
-                let goal = evictor.local.nursery_goal(&Nursery::of(self.shard)).max(2 * granules);
+                let nursery = Nursery::of(self.shard);
+                let goal = evictor.local.nursery_goal(&nursery).max(nursery.needed(granules));
                 evictor.clear_nursery(goal, granules)
             }
             Goal::Reserve => {

@@ -98,10 +98,9 @@ impl<'a> Nursery<'a> {
             self.set(HEAD, 0);
             self.set(TAIL, 0);
         }
-        let head = self.get(HEAD);
-        let rest = self.len - head;
-        let filler = if granules > rest { rest } else { 0 };
-        if self.free() < granules + filler {
+        let (head, needed) = (self.get(HEAD), self.needed(granules));
+        let filler = needed - granules;
+        if self.free() < needed {
             return None;
         }
         let head = if filler > 0 {
@@ -113,8 +112,14 @@ impl<'a> Nursery<'a> {
         let at = self.first + head;
         self.header(at).store(Header::raw(granules).0, Relaxed);
         self.set(HEAD, if head + granules == self.len { 0 } else { head + granules });
-        self.set(USED, self.get(USED) + granules + filler);
+        self.set(USED, self.get(USED) + needed);
         Some(at)
+    }
+
+    /// Granules that have to be free for a block of so many: with the filler, if it does not fit before the end of the ring.
+    pub(crate) fn needed(&self, granules: u32) -> u32 {
+        let rest = self.len - self.get(HEAD);
+        if granules > rest { granules + rest } else { granules }
     }
 
     fn header(&self, at: u32) -> &'a AtomicU32 {

@@ -2,7 +2,7 @@
 
 use super::Local;
 use super::room::Next;
-use crate::arena::NoBlock;
+use crate::arena::{Locked, NoBlock};
 use crate::error::StoreError;
 use crate::evict::is_exempt;
 use crate::evict::nursery::Nursery;
@@ -55,7 +55,7 @@ impl<'c> Local<'c> {
         let nursery = Nursery::of(shard);
         let got = locked.allocate_newcomer(granules, hash);
         self.count_taken(granules);
-        let low = nursery.free() + nursery.waiting() < self.nursery_goal(&nursery) || self.is_low(shard);
+        let low = nursery.free() + nursery.waiting() < self.nursery_goal(&nursery) || self.is_low(&locked);
         drop(locked);
         if low {
             self.want_room(shard);
@@ -86,8 +86,9 @@ impl<'c> Local<'c> {
         self.ahead(nursery.len() / 16)
     }
 
-    pub(super) fn is_low(&self, shard: Shard<'_>) -> bool {
-        shard.free_word().load(Relaxed) < self.reserve()
+    fn is_low(&self, locked: &Locked<'_>) -> bool {
+        let reserve = self.reserve();
+        locked.shard.free_word().load(Relaxed) < reserve || locked.is_crumbled(reserve)
     }
 
     pub(super) fn want_room(&mut self, shard: Shard<'c>) {
@@ -102,7 +103,7 @@ impl<'c> Local<'c> {
         let locked = shard.try_lock().ok_or(NoBlock::Busy)?;
         let got = locked.allocate(granules);
         self.count_taken(granules);
-        let low = self.is_low(shard);
+        let low = self.is_low(&locked);
         drop(locked);
         if low {
             self.want_room(shard);
