@@ -3,10 +3,12 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::net::{RecvFlags, SendFlags};
 
 use crate::connection::client::UNIX;
 
@@ -27,8 +29,8 @@ impl Stream {
     #[inline]
     pub(crate) fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.read(into),
-            Self::Unix(stream) => stream.read(into),
+            Self::Tcp(stream) => recv(stream, into),
+            Self::Unix(stream) => recv(stream, into),
             #[cfg(any(test, fuzzing))]
             Self::Simulated(socket) => socket.recv(into),
         }
@@ -48,8 +50,8 @@ impl Stream {
     #[inline]
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
+            Self::Tcp(stream) => send(stream, bytes),
+            Self::Unix(stream) => send(stream, bytes),
             #[cfg(any(test, fuzzing))]
             Self::Simulated(socket) => socket.send(bytes),
         }
@@ -106,6 +108,18 @@ impl Stream {
             Self::Simulated(_) => "simulated:0".to_owned(),
         }
     }
+}
+
+/// The system call itself. The C library's lets a thread be cancelled meanwhile, by a locked instruction before and after
+/// it: with `send`, a hundred instructions of a request without pipelining.
+#[inline]
+fn recv(socket: &impl AsFd, into: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(socket, into, RecvFlags::empty())?.1)
+}
+
+#[inline]
+fn send(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)?)
 }
 
 impl Source for Stream {
