@@ -337,6 +337,12 @@ impl fmt::Display for ServerError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Memory { len, error } => write!(f, "--memory {}: {error}", size::Human(*len)),
+            Self::Bind { listen, error } if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(
+                    f,
+                    "{listen}: another process listens there already; choose another address by --listen"
+                )
+            }
             Self::Bind { listen, error } => write!(f, "--listen {listen}: {error}"),
             Self::System(error) => error.fmt(f),
             Self::Panicked => write!(f, "a thread of the server panicked"),

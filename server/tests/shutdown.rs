@@ -3,10 +3,13 @@
 mod support;
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use support::program::{Program, program};
+use support::siege::wait_until;
 use support::{Client, resp};
 
 fn start() -> Program {
@@ -42,7 +45,10 @@ fn exit_codes() {
     assert!(code == Some(78) && text.contains("--memory") && text.contains("smallest"), "{text}");
     let taken = start();
     let (code, text) = run(&["--listen", &taken.address.to_string()]);
-    assert!(code == Some(1) && text.contains("--listen"), "{text}");
+    let address = taken.address;
+    let line =
+        format!("{address}: another process listens there already; choose another address by --listen");
+    assert_eq!((code, text), (Some(1), format!("crabcache-server: {line}\n")));
     let mut taken = taken;
     taken.signal("-TERM");
     assert_eq!(taken.code(), Some(0));
@@ -69,8 +75,10 @@ fn a_command_stops_it_only_where_that_is_allowed() {
 fn sigterm_under_load_loses_no_answer() {
     let mut program = start();
     let address = program.address;
+    let begun = Arc::new(AtomicU32::new(0));
     let clients: Vec<_> = (0..8)
         .map(|number| {
+            let begun = Arc::clone(&begun);
             thread::spawn(move || {
                 let mut client = Client::to(address);
                 let mut done = 0;
@@ -92,11 +100,12 @@ fn sigterm_under_load_loses_no_answer() {
                     }
                     assert_eq!(got, answers.as_bytes());
                     done += 1;
+                    begun.fetch_add(u32::from(done == 1), Ordering::Relaxed);
                 }
             })
         })
         .collect();
-    thread::sleep(Duration::from_millis(500));
+    wait_until("all are served", || begun.load(Ordering::Relaxed) == 8);
     let begun = Instant::now();
     program.signal("-TERM");
     for client in clients {
