@@ -5,13 +5,13 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 
-use support::cache::Cache;
+use support::cache::{Cache, own_address};
 use support::program;
 
 #[test]
 fn sessions_outlive_the_server() {
     for scheme in ["", "redis://"] {
-        let mut cache = Cache::start();
+        let mut cache = Cache::start_at(own_address());
         let addr = cache.addr;
         let mut child = program(&format!("{scheme}{addr}"), &[]).spawn().unwrap();
         let (mut input, mut output) =

@@ -5,7 +5,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -180,12 +180,12 @@ fn unasked_answers_cost_the_connection_but_not_the_results() {
 #[test]
 fn silence_ends_at_the_deadline() {
     let server = Server::script(|stream, _| wait_for_the_end(&stream));
-    let client = server.builder().hello(false).request_timeout(Some(80 * MS)).build().unwrap();
+    let client = server.builder().hello(false).request_timeout(Some(300 * MS)).build().unwrap();
     let start = Instant::now();
     let error = client.get("k").unwrap_err();
     let took = start.elapsed();
     assert_eq!(error, Error::Timeout);
-    assert!(took >= 75 * MS && took < 400 * MS, "{took:?}");
+    assert!(took >= 295 * MS && took < 2000 * MS, "{took:?}");
     assert!(error.is_retryable() && error.may_have_executed() && !error.keeps_connection());
     assert_eq!(
         (client.pool_stats().idle, client.pool_stats().broken, client.pool_stats().retries),
@@ -193,8 +193,9 @@ fn silence_ends_at_the_deadline() {
     );
 
     let start = Instant::now();
-    assert_eq!(client.with_timeout(Some(20 * MS)).ping(), Err(Error::Timeout));
-    assert!(start.elapsed() < 75 * MS);
+    let patient = client.with_timeout(Some(Duration::from_mins(1)));
+    assert_eq!(patient.with_timeout(Some(20 * MS)).ping(), Err(Error::Timeout));
+    assert!(start.elapsed() < Duration::from_secs(10));
     let connecting = server.builder().connect_timeout(50 * MS).connect();
     assert_eq!(connecting.unwrap_err(), Error::Timeout, "HELLO has a deadline too");
 }
@@ -204,11 +205,11 @@ fn silence_ends_at_the_deadline() {
 fn the_last_part_of_the_time_counts_too() {
     let server = Server::script(|stream, _| {
         for opaque in read_requests(&stream, 1) {
-            thread::sleep(1600 * MS);
+            thread::sleep(4000 * MS);
             send(&stream, &reply::head(Status::Ok, opaque, 0));
         }
     });
-    let client = server.builder().hello(false).request_timeout(Some(2000 * MS)).build().unwrap();
+    let client = server.builder().hello(false).request_timeout(Some(5000 * MS)).build().unwrap();
     client.ping().unwrap();
 }
 
@@ -227,21 +228,21 @@ fn trickling_answers_end_at_the_deadline() {
     let client = server.builder().hello(false).request_timeout(Some(100 * MS)).build().unwrap();
     let start = Instant::now();
     assert_eq!(client.get("k"), Err(Error::Timeout));
-    assert!(start.elapsed() >= 95 * MS && start.elapsed() < 500 * MS, "{:?}", start.elapsed());
+    assert!(start.elapsed() >= 95 * MS && start.elapsed() < 5000 * MS, "{:?}", start.elapsed());
 }
 
 /// Each answer of a pipeline begins a new deadline: slow is not dead.
 #[test]
 fn slow_pipelines_do_not_time_out() {
     let server = Server::script(|stream, _| {
-        for opaque in read_requests(&stream, 10) {
-            thread::sleep(20 * MS);
+        for opaque in read_requests(&stream, 6) {
+            thread::sleep(500 * MS);
             send(&stream, &reply::head(Status::Ok, opaque, 0));
         }
     });
-    let client = server.builder().hello(false).request_timeout(Some(100 * MS)).build().unwrap();
+    let client = server.builder().hello(false).request_timeout(Some(2000 * MS)).build().unwrap();
     let mut pipeline = client.pipeline();
-    for _ in 0..10 {
+    for _ in 0..6 {
         pipeline.ping();
     }
     let results = pipeline.execute().unwrap();
@@ -251,8 +252,10 @@ fn slow_pipelines_do_not_time_out() {
 /// A server that reads nothing: the commands that never left are told from those that may have been carried out.
 #[test]
 fn a_server_that_does_not_read_ends_at_the_deadline() {
-    let server = Server::script(|stream, _| {
-        thread::sleep(600 * MS);
+    let (over, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let server = Server::script(move |stream, _| {
+        let _ = wait.lock().unwrap().recv();
         drop(stream);
     });
     let client = server.builder().hello(false).request_timeout(Some(100 * MS)).build().unwrap();
@@ -268,6 +271,7 @@ fn a_server_that_does_not_read_ends_at_the_deadline() {
     let sent = results.iter().take_while(|result| unanswered(result)).count();
     assert!(sent > 0 && sent < 1000);
     assert!(results[sent..].iter().all(not_sent));
+    drop(over);
 }
 
 #[test]

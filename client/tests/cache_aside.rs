@@ -15,8 +15,9 @@ const MS: Duration = Duration::from_millis(1);
 #[test]
 fn a_crowd_computes_once() {
     let cache = Cache::start();
-    let clients: Vec<Client> =
-        (0..4).map(|_| cache.builder().connections_max(16).connect().unwrap()).collect();
+    let clients: Vec<Client> = (0..4)
+        .map(|_| cache.builder().connections_max(16).lease_time(Duration::from_mins(1)).connect().unwrap())
+        .collect();
     let (computed, barrier) = (AtomicUsize::new(0), Barrier::new(64));
     thread::scope(|scope| {
         for t in 0..64 {
@@ -113,7 +114,7 @@ fn waiting_ends_at_the_deadline() {
     assert_eq!(error, Error::Leased { waited: 200 * MS });
     assert!(error.is_retryable() && !error.may_have_executed());
     assert!(error.keeps_connection() && client.pool_stats().idle == 1);
-    assert!(start.elapsed() >= 200 * MS && start.elapsed() < 2000 * MS, "{:?}", start.elapsed());
+    assert!(start.elapsed() >= 200 * MS && start.elapsed() < 9000 * MS, "{:?}", start.elapsed());
 }
 
 /// What was computed from data that changed meanwhile must not be stored.

@@ -52,9 +52,9 @@ fn a_failing_node_does_not_slow_the_others() {
     let names = [&well, &gone, &silent].map(|server| server.addr.to_string());
     let settings = Client::builder()
         .hello(false)
-        .request_timeout(Some(200 * MS))
+        .request_timeout(Some(1000 * MS))
         .timeouts_max(3)
-        .backoff(Duration::from_secs(20), Duration::from_secs(20));
+        .backoff(Duration::from_mins(2), Duration::from_mins(2));
     let cluster = Cluster::new(&settings, names.iter().map(|name| (name.as_str(), 1.0))).unwrap();
     gone.stop();
     let keys: Vec<String> = (0..300).map(|i| format!("key{i}")).collect();
@@ -79,5 +79,9 @@ fn a_failing_node_does_not_slow_the_others() {
             }
         }
     }
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}: no timeout was waited for", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}: a timeout was waited for each time",
+        start.elapsed()
+    );
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crabcache_client::{Client, Command, ReplyRef};
 use crabcache_server::{Config, Server};
+use support::cache::own_address;
 use support::process::Killable;
 
 const MS: Duration = Duration::from_millis(1);
@@ -82,7 +83,7 @@ fn call(client: &Client, thread: u64, n: u64, stored: &mut Stored) -> (bool, Dur
 
 /// Runs the threads, each of which pauses between its calls; kills the server so often, and starts it again after a while.
 fn outages(count: usize, up: Duration, down: Duration, pause: Duration) -> Figures {
-    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let addr = TcpListener::bind(own_address()).unwrap().local_addr().unwrap();
     let builder = Client::builder().addr(addr.to_string()).connections_max(CONNECTIONS).idle_min(CONNECTIONS);
     let client = builder.request_timeout(Some(DEADLINE)).build().unwrap();
     let (calls, answered, longest_us) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));

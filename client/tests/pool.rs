@@ -5,12 +5,13 @@ mod support;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crabcache_client::{Client, Error, PoolStats, Reply};
 use crabcache_protocol::native::reply::{self, Hello};
+use support::cache::own_address;
 use support::{Server, read_requests};
 
 const MS: Duration = Duration::from_millis(1);
@@ -30,13 +31,12 @@ fn connections_are_reused() {
 
 #[test]
 fn exhausted_pool_waits_then_fails() {
-    // Answers HELLO at once, and each PING after 150 ms.
-    let server = Server::script(|stream, _| {
-        answer_slowly(&stream, 150 * MS);
-    });
-    let builder = server.builder().connections_max(1);
+    let (tell, told) = mpsc::channel();
+    let told = Mutex::new(told);
+    let server = Server::script(move |stream, _| answer_when_told(&stream, &told));
+    let builder = server.builder().connections_max(1).request_timeout(None);
     let client = builder.clone().checkout_timeout(50 * MS).connect().unwrap();
-    let patient = builder.checkout_timeout(5000 * MS).connect().unwrap();
+    let patient = builder.checkout_timeout(Duration::from_mins(1)).connect().unwrap();
     for (client, outcome) in [(client, false), (patient, true)] {
         let (started, wait) = mpsc::channel();
         let busy = client.clone();
@@ -48,6 +48,15 @@ fn exhausted_pool_waits_then_fails() {
         while client.pool_stats().active == 0 {
             thread::yield_now();
         }
+        let (waiting, answer) = (client.clone(), tell.clone());
+        let answers = thread::spawn(move || {
+            while outcome && waiting.pool_stats().waits == 0 {
+                thread::yield_now();
+            }
+            for _ in 0..if outcome { 2 } else { 0 } {
+                answer.send(()).unwrap();
+            }
+        });
         let start = Instant::now();
         match client.ping() {
             Ok(()) => assert!(outcome),
@@ -55,8 +64,10 @@ fn exhausted_pool_waits_then_fails() {
                 assert_eq!(error, Error::PoolExhausted { waited: 50 * MS });
                 assert!(error.is_retryable() && !error.may_have_executed());
                 assert!(!outcome && start.elapsed() >= 50 * MS);
+                tell.send(()).unwrap();
             }
         }
+        answers.join().unwrap();
         user.join().unwrap().unwrap();
         let stats = client.pool_stats();
         assert_eq!((stats.waits, stats.exhausted), (1, u64::from(!outcome)));
@@ -111,12 +122,12 @@ fn limits_close_and_minimum_opens() {
 #[test]
 fn old_connections_are_replaced() {
     let server = Server::start();
-    let client = server.builder().age_limit(300 * MS).idle_min(1).connect().unwrap();
+    let client = server.builder().age_limit(1000 * MS).idle_min(1).connect().unwrap();
     client.ping().unwrap();
-    thread::sleep(310 * MS);
+    thread::sleep(1010 * MS);
     client.ping().unwrap();
     assert_eq!(client.pool_stats().retired, 1);
-    thread::sleep(310 * MS);
+    thread::sleep(1010 * MS);
     client.maintain().unwrap();
     let stats = client.pool_stats();
     assert_eq!((stats.retired, stats.idle), (2, 1), "too old, and replaced to the minimum");
@@ -124,34 +135,35 @@ fn old_connections_are_replaced() {
 
 #[test]
 fn down_fails_fast_and_comes_back() {
-    let mut server = Server::start();
+    let mut server = Server::start_at(own_address());
     let addr = server.addr;
     let client = server.client();
     client.ping().unwrap();
     server.stop();
     drop(server);
-    let mut seen_down = false;
-    for _ in 0..50 {
+    // It goes on trying, and most calls fail without that.
+    let (begun, mut quickest, mut stats) = (Instant::now(), Duration::MAX, client.pool_stats());
+    while stats.connect_failures < 2 || stats.failed_fast <= stats.connect_failures {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{stats:?}");
         let start = Instant::now();
         match client.ping() {
             Err(Error::Down { retry_in }) => {
-                seen_down = true;
-                assert!(retry_in <= 80 * MS && start.elapsed() < 20 * MS);
+                quickest = quickest.min(start.elapsed());
+                assert!(retry_in <= 80 * MS);
             }
             Err(Error::Connect(_) | Error::Closed | Error::Io(_)) => {}
             other => panic!("{other:?}"),
         }
         thread::sleep(3 * MS);
+        stats = client.pool_stats();
     }
-    let stats = client.pool_stats();
-    assert!(seen_down && stats.failed_fast > stats.connect_failures, "{stats:?}");
-    assert!(stats.connect_failures >= 2, "it goes on trying: {stats:?}");
+    assert!(quickest < 20 * MS, "{quickest:?}");
     assert_eq!((stats.active, stats.idle), (0, 0));
 
     let server = Server::start_at(addr);
     let start = Instant::now();
     while client.ping().is_err() {
-        assert!(start.elapsed() < Duration::from_secs(2));
+        assert!(start.elapsed() < Duration::from_secs(20));
         thread::sleep(5 * MS);
     }
     assert_eq!(client.pool_stats().reconnects, 1);
@@ -162,10 +174,11 @@ fn down_fails_fast_and_comes_back() {
 /// do not wait for the one in use, nor for an answer to the first of them.
 #[test]
 fn those_who_wait_connect_when_the_server_is_back() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind(own_address()).unwrap();
     let addr = listener.local_addr().unwrap();
-    let builder = Client::builder().addr(addr.to_string()).backoff(1000 * MS, 1000 * MS).connections_max(3);
-    let client = builder.checkout_timeout(5000 * MS).request_timeout(None).build().unwrap();
+    // Those who wait have begun, and the server is back, before it is tried again.
+    let builder = Client::builder().addr(addr.to_string()).backoff(4000 * MS, 4000 * MS).connections_max(3);
+    let client = builder.checkout_timeout(Duration::from_mins(1)).request_timeout(None).build().unwrap();
     let ping = |client: &Client| {
         let client = client.clone();
         thread::spawn(move || client.ping())
@@ -188,7 +201,7 @@ fn those_who_wait_connect_when_the_server_is_back() {
     let also_unanswered = read_requests(&back, 1);
     let (third, accepted) = mpsc::channel();
     thread::spawn(move || third.send(listener.accept().unwrap().0));
-    let third = accepted.recv_timeout(4000 * MS).expect("the second opens one, too");
+    let third = accepted.recv_timeout(Duration::from_secs(20)).expect("the second opens one, too");
     answer_hello(&third);
     answer_empty(&third, &read_requests(&third, 1));
     answer_empty(&back, &also_unanswered);
@@ -265,6 +278,18 @@ fn answer_slowly(stream: &TcpStream, delay: Duration) {
     }
 }
 
+/// HELLO at once, then each request with an empty Ok, once that is told.
+fn answer_when_told(stream: &TcpStream, told: &Mutex<mpsc::Receiver<()>>) {
+    answer_hello(stream);
+    loop {
+        let opaques = read_requests(stream, 1);
+        if opaques.is_empty() || told.lock().unwrap().recv().is_err() {
+            return;
+        }
+        answer_empty(stream, &opaques);
+    }
+}
+
 /// HELLO, then so many reads are answered; the next request is the end.
 fn answer_some(stream: &TcpStream, count: usize) {
     answer_hello(stream);
@@ -298,10 +323,11 @@ fn answer_empty(mut stream: &TcpStream, opaques: &[u16]) {
 #[test]
 fn maintenance_asks_idle_connections_and_exports() {
     let server = Server::start();
-    let builder = server.builder().idle_min(3).health_check_after(50 * MS).hello(false);
-    let client = builder.connect().unwrap();
+    let builder = server.builder().idle_min(3).hello(false);
+    let client = builder.clone().health_check_after(Duration::from_hours(1)).connect().unwrap();
     client.maintain().unwrap();
     assert_eq!(client.pool_stats().bytes_in, 0, "not due yet");
+    let client = builder.health_check_after(50 * MS).connect().unwrap();
     thread::sleep(60 * MS);
     client.maintain().unwrap();
     let stats = client.pool_stats();
@@ -314,32 +340,41 @@ fn maintenance_asks_idle_connections_and_exports() {
         let _ = figures.send(*stats);
     });
     let whole_again = |stats: &PoolStats| (stats.health_check_failures, stats.idle) == (3, 3);
-    let patience = Instant::now() + Duration::from_secs(5);
-    while !whole_again(&exported.recv_timeout(Duration::from_secs(5)).unwrap()) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !whole_again(&exported.recv_timeout(Duration::from_secs(20)).unwrap()) {
         assert!(Instant::now() < patience, "{:?}", client.pool_stats());
     }
     let stats = client.pool_stats();
     assert_eq!((stats.opened, stats.hits, stats.misses), (6, 0, 3), "no call was needed");
     drop(maintenance);
-    assert!(exported.iter().count() < 100, "the thread ends");
+    exported.iter().for_each(drop); // comes to an end, since the thread does
 }
 
 /// The time that waiting for a connection takes is part of the time that a call may take.
 #[test]
 fn waiting_counts_against_the_deadline() {
-    let server = Server::script(|stream, _| answer_slowly(&stream, 300 * MS));
-    let builder = server.builder().connections_max(1).request_timeout(Some(400 * MS));
-    let client = builder.checkout_timeout(Duration::from_secs(10)).connect().unwrap();
-    let busy = client.clone();
+    let (tell, told) = mpsc::channel();
+    let told = Mutex::new(told);
+    let server = Server::script(move |stream, _| answer_when_told(&stream, &told));
+    let builder = server.builder().connections_max(1).request_timeout(Some(3000 * MS));
+    let client = builder.checkout_timeout(Duration::from_mins(1)).connect().unwrap();
+    let busy = client.with_timeout(None);
     let user = thread::spawn(move || busy.ping());
     while client.pool_stats().active == 0 {
         thread::yield_now();
     }
-    let start = Instant::now();
     let waited = client.with_timeout(Some(100 * MS)).ping().unwrap_err();
     assert_eq!(waited, Error::PoolExhausted { waited: 100 * MS });
-    assert_eq!(client.ping(), Err(Error::Timeout), "what is left is too short for an answer");
-    assert!(start.elapsed() < 700 * MS, "{:?}", start.elapsed());
+    // The next one gets the connection when half of its time is over, and no answer.
+    let start = Instant::now();
+    let answer = tell.clone(); // if the last one went, the server would hang up
+    let answered = thread::spawn(move || {
+        thread::sleep(1500 * MS);
+        answer.send(()).unwrap();
+    });
+    assert_eq!(client.ping(), Err(Error::Timeout));
+    assert!(start.elapsed() < 4300 * MS, "{:?}: its time began anew", start.elapsed());
+    answered.join().unwrap();
     user.join().unwrap().unwrap();
 }
 
@@ -375,13 +410,13 @@ fn a_silent_server_counts_as_down_until_it_answers() {
             answer_empty(&stream, &opaques);
         }
     });
-    let builder = server.builder().hello(false).request_timeout(Some(100 * MS)).timeouts_max(2);
-    let client = builder.backoff(400 * MS, 400 * MS).connections_max(1).connect().unwrap();
+    let builder = server.builder().hello(false).request_timeout(Some(500 * MS)).timeouts_max(2);
+    let client = builder.backoff(4000 * MS, 4000 * MS).connections_max(1).connect().unwrap();
     client.ping().unwrap();
     silent.store(true, Ordering::SeqCst);
     assert_eq!(client.ping(), Err(Error::Timeout));
     // One that waits for the only connection fails as soon as the server is found to be down.
-    let patient = client.with_timeout(Some(Duration::from_secs(10)));
+    let patient = client.with_timeout(Some(Duration::from_mins(1)));
     let waiting = thread::spawn(move || {
         while patient.pool_stats().active == 0 {
             thread::yield_now();
@@ -391,14 +426,14 @@ fn a_silent_server_counts_as_down_until_it_answers() {
     assert_eq!(client.ping(), Err(Error::Timeout));
     let start = Instant::now();
     assert!(matches!(waiting.join().unwrap(), Err(Error::Down { .. })));
-    assert!(matches!(client.ping(), Err(Error::Down { retry_in }) if retry_in <= 400 * MS));
-    assert!(start.elapsed() < 100 * MS);
+    assert!(matches!(client.ping(), Err(Error::Down { retry_in }) if retry_in <= 4000 * MS));
+    assert!(start.elapsed() < 2000 * MS, "not before it may be tried again");
     assert_eq!((client.pool_stats().failed_fast, client.pool_stats().broken), (2, 2));
 
     silent.store(false, Ordering::SeqCst);
     let start = Instant::now();
     while client.ping().is_err() {
-        assert!(start.elapsed() < Duration::from_secs(3));
+        assert!(start.elapsed() < Duration::from_secs(20));
         thread::sleep(MS);
     }
     assert_eq!(client.pool_stats().reconnects, 1);

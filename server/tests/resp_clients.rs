@@ -35,7 +35,7 @@ fn lists_tell_how_clients_of_all_workers_are() {
     two.send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100\r\nxyz");
     let mut lines = Vec::new();
     // The unfinished request is seen once it has arrived.
-    for _ in 0..100 {
+    for _ in 0..1000 {
         lines = list(&mut one, "");
         if lines.iter().any(|line| line.contains("name=two") && line.contains(" qbuf=29 ")) {
             break;

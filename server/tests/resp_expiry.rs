@@ -11,11 +11,11 @@ use support::{Client, start};
 fn expired_items_are_gone() {
     let server = start();
     let mut client = Client::new(&server);
-    client.resp("SET short v PX 60", "+OK\r\n");
-    client.resp("PSETEX shorter 60 v", "+OK\r\n");
+    client.resp("SET short v PX 1000", "+OK\r\n");
+    client.resp("PSETEX shorter 1000 v", "+OK\r\n");
     client.resp("SETEX long 100 v", "+OK\r\n");
     client.resp("GET short", "$1\r\nv\r\n");
-    sleep(Duration::from_millis(100));
+    sleep(Duration::from_millis(1050));
     client.resp("GET short", "$-1\r\n");
     client.resp("EXISTS short shorter long", ":1\r\n");
     client.resp("TTL shorter", ":-2\r\n");

@@ -1,10 +1,17 @@
 //! The real server, in this process.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crabcache_client::{Builder, Client};
 use crabcache_server::{Config, Endpoint, Running, Server};
+
+/// An address of loopback that no other process of the tests listens on, so that a port which a server leaves is still free
+/// when it comes back.
+pub(crate) fn own_address() -> SocketAddr {
+    let own = Ipv4Addr::from_bits(0x7f40_0000 | std::process::id() & 0x3f_ffff);
+    (if cfg!(target_os = "linux") { own } else { Ipv4Addr::LOCALHOST }, 0).into()
+}
 
 /// A server that stops when the test ends.
 pub(crate) struct Cache {
