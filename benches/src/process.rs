@@ -8,13 +8,19 @@ use rustix::time::{ClockId, clock_gettime};
 /// Resident memory of this process, in bytes; none where the system does not tell.
 #[must_use]
 pub fn rss() -> Option<u64> {
-    rss_in("self")
+    memory_in("self", "VmRSS:")
 }
 
 /// Resident memory of a process, in bytes; none once it is gone.
 #[must_use]
 pub fn rss_of(pid: u32) -> Option<u64> {
-    rss_in(&pid.to_string())
+    memory_in(&pid.to_string(), "VmRSS:")
+}
+
+/// The most memory that a process has had resident so far, in bytes; none once it is gone.
+#[must_use]
+pub fn rss_max_of(pid: u32) -> Option<u64> {
+    memory_in(&pid.to_string(), "VmHWM:")
 }
 
 /// CPU time that the threads of a process have used so far, in nanoseconds: the first number of `schedstat` of each of
@@ -48,9 +54,9 @@ impl CpuTime {
     }
 }
 
-fn rss_in(process: &str) -> Option<u64> {
+fn memory_in(process: &str, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
 
@@ -61,7 +67,10 @@ mod tests {
     #[test]
     fn rss_is_known_on_linux() {
         assert_eq!(rss().is_some(), cfg!(target_os = "linux"));
-        assert_eq!(rss_of(std::process::id()).is_some(), cfg!(target_os = "linux"));
+        let this = std::process::id();
+        assert_eq!(rss_of(this).is_some(), cfg!(target_os = "linux"));
+        let before = rss_of(this);
+        assert!(rss_max_of(this) >= before);
     }
 
     #[test]

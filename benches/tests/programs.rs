@@ -4,12 +4,15 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use crabcache_bench::churn::{self, Side};
 use crabcache_bench::draw::Distribution;
+use crabcache_bench::load::address::Address;
 use crabcache_bench::load::script::Items;
 use crabcache_bench::load::sizes::Sizes;
 use crabcache_bench::peers::peer::{Given, floor};
 use crabcache_bench::peers::workload::{Shape, Workload};
 use crabcache_bench::peers::{Options, measure};
+use crabcache_server::{Config, Running, Server};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_crabcache-bench");
 
@@ -118,4 +121,50 @@ fn servers_are_measured_side_by_side() {
     }
     assert!(outcomes.iter().all(|outcome| outcome.rounds.iter().all(|rounds| rounds.len() == 3)));
     assert_eq!(steps.len(), 2 + 3 * 2);
+}
+
+/// In this process, so that its memory counts for all of them.
+#[test]
+fn a_full_cache_under_churn_evicts_and_answers_beside_one_where_everything_fits() {
+    const MIB: u64 = 8;
+    let [mixed, fixed] = churn::items(MIB).unwrap();
+    let start = |mib: u64| {
+        let config = Config {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            memory_bytes: (mib << 20) as usize,
+            workers: 1,
+            ..Config::default()
+        };
+        Server::start(config).unwrap()
+    };
+    let (full, fitting) = (start(MIB), start(8 * MIB));
+    let value_len = fixed.value_sizes.max() as usize;
+    let mut floor =
+        crabcache_bench::floor::Floor::bind("127.0.0.1:0".parse().unwrap(), 11, value_len).unwrap();
+    let floor_address = Address::Tcp(floor.address().unwrap().to_string());
+    std::thread::spawn(move || floor.serve());
+    let address = |running: &Running| running.addresses()[0].to_string().parse::<Address>().unwrap();
+    let pid = std::process::id();
+    let sides = [
+        Side::new("full", address(&full), pid, mixed.clone()),
+        Side::new("fitting", address(&fitting), pid, mixed),
+        Side::new("floor", floor_address, pid, fixed),
+    ];
+    let mut steps = 0;
+    let report = churn::measure(&sides, MIB << 20, Duration::from_millis(1500), &mut |_| steps += 1).unwrap();
+    assert_eq!((report.rounds, steps), (2, 3 + 2));
+    for outcome in &report.outcomes {
+        let tally = &outcome.tally;
+        assert!(
+            tally.requests > 0 && tally.errors == 0 && outcome.resident_max > 0,
+            "{}\n{report}",
+            outcome.name
+        );
+        assert_eq!(tally.requests, tally.hits + tally.misses + tally.done);
+        assert_eq!(tally.requests, tally.latency.len());
+    }
+    let [full, fitting, floor] = &report.outcomes;
+    assert!(full.tally.misses > fitting.tally.misses && floor.tally.misses == 0, "{report}");
+    let beyond = full.resident_max > (MIB << 20) + (32 << 20);
+    assert_eq!(report.conditions()[0].1, !beyond);
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+mod churn;
 #[cfg(feature = "clients")]
 mod client;
 #[cfg(feature = "embed")]
@@ -19,6 +20,7 @@ mod peers;
 mod replay;
 mod seed;
 
+use churn::Churn;
 #[cfg(feature = "clients")]
 use client::Client;
 #[cfg(feature = "embed")]
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Load(Load),
     /// Put servers side by side, all alive at once, in interleaved rounds: CPU time per request, latencies, memory.
     Peers(Peers),
+    /// Load on a full cache, beside the same where everything fits, and the floor: memory, p99.9, the longest wait.
+    Churn(Churn),
     /// The table that the project began with: requests per second of small operations at few connections, beside Redis.
     Seed(Seed),
     /// Count the instructions of a GET and a SET in the server, under valgrind.
@@ -77,6 +81,7 @@ impl Command {
             Self::Replay(replay) => replay.run(),
             Self::Load(load) => load.run(),
             Self::Peers(peers) => peers.run(),
+            Self::Churn(churn) => churn.run(),
             Self::Seed(seed) => seed.run(),
             Self::Instructions(instructions) => instructions.run(),
             Self::Floor(floor) => floor.run(),
@@ -147,6 +152,7 @@ mod tests {
             "b items",
             "b load",
             "b peers --workloads G1,S64 --peer redis=/x/redis-server --no-pinning --limit 5",
+            "b churn --memory 64 --seconds 3 --peer crabcache=/x --limit 9",
             "b seed --long --peer redis=/x",
             "b floor --listen 127.0.0.1:0 --key 11 --value 0",
             "b instructions --server x --get-max 530.5",
@@ -174,6 +180,7 @@ mod tests {
             "b peers --workloads X1",
             "b peers --peer redis",
             "b peers --no-pinning --server-cpu 1",
+            "b churn --memory 0",
             "b floor --listen 7",
             "b instructions --requests 0",
             "b load --connect 7001",

@@ -23,6 +23,9 @@ Examples:
   crabcache-bench peers --peer valkey=/opt/valkey/bin/valkey-server --workloads G1,G64,M64
   crabcache-bench peers --peer 'mine:memcache=/opt/mine -p {port}'";
 
+/// When everything is ended at the latest if nobody says otherwise, in seconds.
+pub(crate) const LIMIT: u64 = 900;
+
 /// Who runs where.
 #[derive(Debug, Args)]
 pub(crate) struct Pinning {
@@ -38,9 +41,9 @@ pub(crate) struct Pinning {
     #[arg(long = "no-pinning", conflicts_with_all = ["server_cpu", "client_cpu"])]
     unpinned: bool,
 
-    /// End everything after so many seconds.
-    #[arg(long, value_name = "S", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
+    /// End everything after so many seconds [default: 900; of churn what it should take, three times over].
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
 }
 
 impl Pinning {
@@ -52,8 +55,8 @@ impl Pinning {
         (!self.unpinned).then_some(self.client_cpu)
     }
 
-    pub(crate) const fn limit(&self) -> Duration {
-        Duration::from_secs(self.limit)
+    pub(crate) fn limit(&self, usual: u64) -> Duration {
+        Duration::from_secs(self.limit.unwrap_or(usual))
     }
 }
 
@@ -126,7 +129,7 @@ impl Peers {
             distribution: self.distribution,
             server_cpu: self.pinning.server(),
             client_cpu: self.pinning.client(),
-            limit: self.pinning.limit(),
+            limit: self.pinning.limit(LIMIT),
         };
         if !absent.is_empty() {
             eprintln!("not found: {}", absent.join(", "));

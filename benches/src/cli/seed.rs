@@ -11,7 +11,7 @@ use crabcache_bench::peers::peer::{self, Given, OURS};
 use crabcache_bench::peers::{self, Options};
 use crabcache_bench::seed::{Report, workloads};
 
-use super::peers::Pinning;
+use super::peers::{LIMIT, Pinning};
 use super::{Failure, announce, print};
 
 /// Who the others are compared with.
@@ -61,7 +61,7 @@ impl Seed {
             distribution: Distribution::Uniform,
             server_cpu: self.pinning.server(),
             client_cpu: self.pinning.client(),
-            limit: self.pinning.limit(),
+            limit: self.pinning.limit(LIMIT),
         };
         let outcomes = peers::measure(&options, &mut announce)?;
         let report = Report { workloads: options.workloads, outcomes };

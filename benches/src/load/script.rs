@@ -57,6 +57,9 @@ pub struct KeysTooShort {
 }
 
 impl Items {
+    /// What the lengths of values are told from others by, in [`Sizes::of`].
+    pub(crate) const VALUES: u32 = 1;
+
     /// So many items.
     pub fn new(count: u32, key_sizes: Sizes, value_sizes: Sizes) -> Result<Self, KeysTooShort> {
         let need = count.saturating_sub(1).checked_ilog10().unwrap_or(0) as usize + 1;
@@ -85,7 +88,7 @@ impl Items {
     #[inline]
     #[must_use]
     pub fn value(&self, item: u32) -> &[u8] {
-        self.filler.value(item, self.value_sizes.of(item, 1))
+        self.filler.value(item, self.value_sizes.of(item, Self::VALUES))
     }
 
     fn write_key(&self, item: u32, key: &mut Vec<u8>) {

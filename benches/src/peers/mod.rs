@@ -111,14 +111,21 @@ pub struct Outcome {
 
 /// Measures all servers; tells `progress` what it is about to do.
 pub fn measure(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Vec<Outcome>, PeersError> {
-    let mut servers = Servers::new(options.limit)?;
-    let outcomes = pin(options.client_cpu)
-        .map_err(PeersError::from)
-        .and_then(|()| measure_all(options, &mut servers, progress));
+    with_servers(options.limit, options.client_cpu, |servers| measure_all(options, servers, progress))
+}
+
+/// Does something with servers, which end with it, or when the time is over; it runs on `client_cpu`.
+pub fn with_servers<T>(
+    limit: Duration,
+    client_cpu: Option<usize>,
+    act: impl FnOnce(&mut Servers) -> Result<T, PeersError>,
+) -> Result<T, PeersError> {
+    let mut servers = Servers::new(limit)?;
+    let done = pin(client_cpu).map_err(PeersError::from).and_then(|()| act(&mut servers));
     // If they were ended, that is what went wrong, whatever came of it.
     match servers.ended() {
-        Some(ended) if outcomes.is_err() => Err(ended),
-        _ => outcomes,
+        Some(ended) if done.is_err() => Err(ended),
+        _ => done,
     }
 }
 
