@@ -96,7 +96,7 @@ mod model {
     }
 
     macro_rules! atomic {
-        ($name:ident, $inner:ident, $int:ty) => {
+        ($name:ident, $inner:ident, $int:ty $(, $modify:ident)*) => {
             #[derive(Debug)]
             pub(crate) struct $name {
                 word: loom::sync::atomic::$inner,
@@ -134,29 +134,14 @@ mod model {
                     self.word.compare_exchange(old, new, success, failure)
                 }
 
-                pub(crate) fn fetch_or(&self, bits: $int, order: Ordering) -> $int {
+                $(pub(crate) fn $modify(&self, operand: $int, order: Ordering) -> $int {
                     self.companion.touch();
-                    self.word.fetch_or(bits, order)
-                }
-
-                pub(crate) fn fetch_and(&self, bits: $int, order: Ordering) -> $int {
-                    self.companion.touch();
-                    self.word.fetch_and(bits, order)
-                }
-
-                pub(crate) fn fetch_xor(&self, bits: $int, order: Ordering) -> $int {
-                    self.companion.touch();
-                    self.word.fetch_xor(bits, order)
-                }
-
-                pub(crate) fn fetch_max(&self, value: $int, order: Ordering) -> $int {
-                    self.companion.touch();
-                    self.word.fetch_max(value, order)
-                }
+                    self.word.$modify(operand, order)
+                })*
             }
         };
     }
-    atomic!(AtomicU32, AtomicU32, u32);
+    atomic!(AtomicU32, AtomicU32, u32, fetch_or, fetch_and, fetch_xor, fetch_max);
     atomic!(AtomicU64, AtomicU64, u64);
 
     /// Stands for the bytes of one granule: loom reports a read and a write of it that nothing orders.

@@ -394,7 +394,9 @@ fn scan_story(name: &'static str, bound: Option<usize>, ops: &'static [Op], with
         let join = thread::spawn(move || drop(perform_all(&mut writer, ops)));
         let splitter = with_split.then(|| {
             let mut splitter = Teller::new(&main.shared, 2);
-            thread::spawn(move || drop(perform(&mut splitter, Split)))
+            thread::spawn(move || {
+                perform(&mut splitter, Split);
+            })
         });
         let seen = scan(&main.shared);
         join.join().unwrap();
