@@ -138,3 +138,49 @@ impl<'c> Evictor<'_, 'c> {
         (walk.run, walk.moved) = (run, walk.moved + size);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::local::Local;
+    use crate::shared::Shard;
+    use crate::{Cache, Config, Millis};
+
+    /// Who cannot wait for the lock leaves a block to whoever has it, who may be the hand, on its way to it.
+    #[test]
+    fn the_hand_passes_items_that_were_abandoned_meanwhile() {
+        let mut region = std::vec![0; 1 << 20];
+        let config = Config { shards: 1, seed: [1, 2, 3, 4], ..Config::default() };
+        let cache = Cache::in_filled(&mut region, config).expect("large enough");
+        let (mut handle, now) = (cache.handle().expect("the first"), Millis(0));
+        let mut local = Local::join(&cache.shared).expect("the second");
+        for key in 0..50_u32 {
+            handle.put(now, &key.to_le_bytes(), &[1; 100]).expect("room");
+        }
+        let mut rooms = [8, 1000, 2000].map(|len| handle.reserve(now, b"key", len, 0, None).expect("room"));
+        for room in &mut rooms {
+            room.value().fill(2);
+            room.finish();
+        }
+        handle.put(now, b"key", b"another").expect("room");
+        handle.quiescent(now);
+        let shard = cache.shared.shard(0);
+        let locked = shard.try_lock().expect("nobody has it");
+        drop(rooms);
+        let mut evictor = Evictor { local: &mut local, locked: &locked, now };
+        // Nobody is spared. It begins behind them.
+        evictor.walk(0, 400, |walk| walk.laps == 2);
+        drop(locked);
+        // Three are not in the index, and a fourth of the same key is.
+        assert_eq!(local.counters.evictions, 51);
+        for _ in 0..4 {
+            handle.quiescent(now);
+            local.quiescent(now);
+        }
+        local.leave();
+        let abandoned = |shard: Shard<'_>| shard.try_lock().expect("nobody has it").verify().items.len();
+        assert_eq!(abandoned(shard), 3);
+        handle.sweep(now, 1);
+        assert_eq!(abandoned(shard), 0);
+    }
+}
