@@ -207,6 +207,10 @@ fn read_and_write<'a>(key: &'a [u8], meta: &Meta<'a>, note: AnyReply, pass: &mut
         expires: value.expires(),
         version: value.version(),
     });
+    if let Some(found) = &found {
+        // It was copied, into new memory.
+        pass.executor.note_work(found.value.len() / 2);
+    }
     let matches = |found: &Found| options.cas.is_none_or(|cas| cas == found.version);
     let vivify = options.vivify.map(|exptime| expiry(exptime, pass.now()));
     let touch = options.exptime.map(|exptime| expiry(exptime, pass.now()));
@@ -272,6 +276,18 @@ fn changed(value: &[u8], options: &Options) -> Option<u64> {
     Some(if is_decrement(options) { old.saturating_sub(delta) } else { old.wrapping_add(delta) })
 }
 
+/// The key and the flags that the answer repeats.
+fn noted(notes: &[u8], note: Note) -> (&[u8], &[u8]) {
+    notes[note.start as usize..][..usize::from(note.key_len) + usize::from(note.flags_len)]
+        .split_at(usize::from(note.key_len))
+}
+
+/// Whether the version of a value is answered, or compared with a client's.
+pub(crate) fn tells_version(notes: &[u8], note: Note) -> bool {
+    let (_, flags) = noted(notes, note);
+    note.verb == Verb::Debug || Flags::new(flags).into_iter().any(|(letter, _)| matches!(letter, b'c' | b'C'))
+}
+
 /// Writes the answer.
 pub(crate) fn answer(to: &mut Answers<'_>, note: Note, op: &Op<'_>, outcome: Outcome<'_>, too_much: bool) {
     if let Outcome::Refused(error) = outcome
@@ -280,9 +296,7 @@ pub(crate) fn answer(to: &mut Answers<'_>, note: Note, op: &Op<'_>, outcome: Out
         return refuse(&mut to.out, note, error);
     }
     let Answers { out, notes, now, .. } = to;
-    let (key, flags) = notes[note.start as usize..]
-        [..usize::from(note.key_len) + usize::from(note.flags_len)]
-        .split_at(usize::from(note.key_len));
+    let (key, flags) = noted(notes, note);
     let seen = Seen { note, key, flags: Flags::new(flags), now: *now };
     match note.verb {
         // As with `get`, a value that there is no memory for counts as evicted; but a lease that was won is told.

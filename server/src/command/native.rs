@@ -40,6 +40,14 @@ impl Reply {
     pub(crate) fn status(opaque: u16) -> Self {
         Self { opaque, quiet: false, form: Form::Status }
     }
+
+    /// Whether the version of a value is answered.
+    pub(crate) fn tells_version(self) -> bool {
+        matches!(
+            self.form,
+            Form::Value { meta: true } | Form::Part { meta: true, .. } | Form::Lease { meta: true }
+        )
+    }
 }
 
 /// The form of an answer.

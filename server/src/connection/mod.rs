@@ -125,6 +125,8 @@ pub(crate) struct Connection<'s> {
     pub(crate) waits: bool,
     /// Its last answers were large, and the next ones may be.
     pub(crate) heavy: bool,
+    /// Its last requests took much work, whatever was answered, and the next ones may.
+    pub(crate) toils: bool,
     /// When it last sent anything, or took part of an answer that had to wait; by the steady clock.
     pub(crate) moved: Millis,
     /// What the worker's budget knows about it.
@@ -170,6 +172,7 @@ impl Connection<'_> {
             paused: false,
             waits: false,
             heavy: false,
+            toils: false,
             moved: now,
             charge: Charge::default(),
         }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crabcache_engine::{Action, Millis, Op, Outcome, StoreError, Value};
+use crabcache_engine::{Action, Condition, Millis, Op, Outcome, StoreError, Value};
 use crabcache_protocol::memcache::write as memcache_write;
 use crabcache_protocol::native::{self, Status};
 use crabcache_protocol::resp::{Version, write};
@@ -33,8 +33,8 @@ pub(crate) struct Answers<'s> {
     pub(crate) lends: bool,
     /// The moment of this turn.
     pub(crate) now: Millis,
-    /// Bytes that were copied within the cache in this turn, of values that something was added to.
-    pub(crate) copied: usize,
+    /// What was done in this turn beside answering, in nanoseconds or so: about as long as it takes to answer so many bytes.
+    pub(crate) worked: usize,
     /// Errors written in this turn.
     pub(crate) errors: u64,
     /// Their codes, where they have some.
@@ -66,7 +66,7 @@ impl<'s> Answers<'s> {
             lent: Lent::default(),
             lends: false,
             now: Millis::default(),
-            copied: 0,
+            worked: 0,
             errors: 0,
             codes: Codes::default(),
             tally: 0,
@@ -91,7 +91,7 @@ impl<'s> Answers<'s> {
     /// Begins a turn.
     pub(crate) fn begin(&mut self, now: Millis) {
         self.now = now;
-        self.copied = 0;
+        self.worked = 0;
         self.out.clear();
         self.lent.clear();
         self.notes.clear();
@@ -181,6 +181,24 @@ impl<'s> Answers<'s> {
         self.lane.move_to(&mut self.out);
     }
 
+    /// Whether `op` or its answer is about the version of the value, which is made of all its bytes.
+    fn looks_at_all(&self, op: &Op<'_>, plan: &Plan) -> bool {
+        let condition = match op.action {
+            Action::Put(put) => put.condition,
+            Action::Delete(condition) => condition,
+            Action::Recache(recache) => recache.condition,
+            Action::Invalidate(invalidate) => invalidate.condition,
+            _ => Condition::Always,
+        };
+        let told = match plan.reply {
+            Reply::Memcache(memcache::Reply::Value { with_cas, .. }) => with_cas,
+            Reply::Memcache(memcache::Reply::Meta(note)) => memcache_meta::tells_version(&self.notes, note),
+            Reply::Native(reply) => reply.tells_version(),
+            _ => false,
+        };
+        told || matches!(condition, Condition::Version(_))
+    }
+
     /// Writes the answer to `op`.
     #[inline(never)]
     pub(crate) fn answer(&mut self, op: &Op<'_>, plan: &Plan, outcome: Outcome<'_>) {
@@ -188,9 +206,13 @@ impl<'s> Answers<'s> {
         let len = value_len(outcome);
         if len > LargeValues::FROM {
             self.large.note(len, self.now);
+            if self.looks_at_all(op, plan) {
+                self.worked += len / 8;
+            }
         }
+        // Of what something was added to, that was a copy.
         if let Outcome::Length(len) = outcome {
-            self.copied += len;
+            self.worked += len;
         }
         // What was changed or removed is answered in any case; what was only read or touched can be asked for again.
         let read = matches!(op.action, Action::Get | Action::Peek | Action::Lease(_) | Action::Touch(..))

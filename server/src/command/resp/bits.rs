@@ -25,12 +25,15 @@ const NO_TYPE: &str =
 fn read<T>(key: &[u8], pass: &mut Pass<'_, '_, '_>, look: impl FnOnce(Option<&[u8]>) -> T) -> T {
     pass.run();
     let key = pass.place().stored(key);
-    let (len, seen) = pass.executor.apply(&Op::get(&key), |outcome| match outcome {
-        Outcome::Hit(value) => (value.bytes().len(), look(Some(value.bytes()))),
-        _ => (0, look(None)),
-    });
-    pass.executor.note_work(len / 4);
-    seen
+    pass.executor.apply(&Op::get(&key), |outcome| match outcome {
+        Outcome::Hit(value) => look(Some(value.bytes())),
+        _ => look(None),
+    })
+}
+
+/// What it takes to look at these bits of a value, in nanoseconds or so.
+fn work_of(bits: &std::ops::Range<u64>) -> usize {
+    (bits.end.saturating_sub(bits.start) / 32) as usize
 }
 
 fn offset_of(argument: &[u8]) -> Option<u64> {
@@ -149,6 +152,7 @@ fn masked(bytes: &[u8], range: &std::ops::Range<u64>, fill: bool) -> impl Iterat
 
 /// `BITCOUNT key [start end [BYTE | BIT]]`
 pub(super) fn bitcount<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    let mut counts = 0..0;
     let counted: Result<u64, &str> = read(one(&args), pass, |bytes| {
         // Of a key that is absent Redis 7 does not read the rest.
         let Some(bytes) = bytes else { return Ok(0) };
@@ -157,6 +161,7 @@ pub(super) fn bitcount<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'
         if range.is_empty() {
             return Ok(0);
         }
+        counts = range.clone();
         // The bytes that are wholly in it eight at a time.
         let (whole_from, whole_to) = (range.start.div_ceil(8) * 8, range.end / 8 * 8);
         if whole_from >= whole_to {
@@ -172,6 +177,7 @@ pub(super) fn bitcount<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'
         let rest = rest.iter().map(|byte| u64::from(byte.count_ones()));
         Ok(ends.chain(words).chain(rest).sum::<u64>())
     });
+    pass.executor.note_work(work_of(&counts));
     match counted {
         Ok(count) => write::integer(pass.direct(), count as i64),
         Err(error) => pass.error(error),
@@ -186,6 +192,7 @@ pub(super) fn bitpos<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a,
         Some(_) => return pass.error("ERR The bit argument must be 1 or 0."),
         None => return pass.not_an_integer(),
     };
+    let mut passed = 0..0;
     let found: Result<i64, &str> = read(key, pass, |bytes| {
         let Some(bytes) = bytes else { return Ok(if on { -1 } else { 0 }) };
         let span = Span::read(&args, 3, false)?;
@@ -202,6 +209,7 @@ pub(super) fn bitpos<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a,
             .find(|&(_, byte)| byte != dull);
         let skipped = words.iter().take_while(|word| **word == [dull; 8]).count() as u64 * 64;
         let behind = range.start.div_ceil(8) * 8 + skipped..range.end;
+        passed = range.start..behind.start;
         let hit = begins.or_else(|| {
             if behind.is_empty() { None } else { masked(bytes, &behind, !on).find(|&(_, byte)| byte != dull) }
         });
@@ -215,6 +223,7 @@ pub(super) fn bitpos<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a,
             None => -1,
         })
     });
+    pass.executor.note_work(work_of(&passed));
     match found {
         Ok(at) => write::integer(pass.direct(), at),
         Err(error) => pass.error(error),
@@ -256,6 +265,8 @@ pub(super) fn bitop<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, 
         if sum > OPERANDS_LEN_MAX {
             return Ok(None);
         }
+        // The first is copied, into new memory.
+        pass.executor.note_work(sum / 4 + longest / 2);
         let mut result = Vec::new();
         for (number, key) in sources.enumerate() {
             read(key, pass, |bytes| {

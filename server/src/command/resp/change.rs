@@ -33,10 +33,18 @@ pub(super) fn change<'v>(
     pass.run();
     let key = pass.place().stored(key);
     loop {
-        let seen =
-            pass.executor.peek(&key, |value| (value.version(), value.flags(), decide(Some(value.bytes()))));
+        let seen = pass.executor.peek(&key, |value| match decide(Some(value.bytes())) {
+            // Its version is made of all its bytes.
+            Change::Nothing => None,
+            change => Some((value.version(), value.flags(), value.bytes().len(), change)),
+        });
         let (condition, flags, change) = match seen {
-            Some((version, flags, change)) => (Condition::Version(version), flags, change),
+            Some(None) => return Ok(()),
+            Some(Some((version, flags, len, change))) => {
+                // And is made twice.
+                pass.executor.note_work(len / 4);
+                (Condition::Version(version), flags, change)
+            }
             None => (Condition::Absent, 0, decide(None)),
         };
         let (value, action);
@@ -50,8 +58,8 @@ pub(super) fn change<'v>(
                     pass.note_large(new.len());
                 }
                 pass.note_write();
-                // It was copied, and will be.
-                pass.executor.note_work(new.len() / 2);
+                // It was copied, into new memory, and will be.
+                pass.executor.note_work(new.len() / 4 * 3);
                 value = new;
                 action = Action::Put(Put { value: &value, flags, expiry, condition });
             }

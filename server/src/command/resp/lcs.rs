@@ -65,14 +65,28 @@ pub(super) fn lcs<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pa
     }
     let (a, b) = two(&args);
     pass.run();
+    let [a_len, b_len] = [a, b].map(|key| pass.peek(key, |value| value.bytes().len()).unwrap_or(0));
+    if too_long(a_len, b_len) {
+        return refuse(pass);
+    }
     let (a, b) = (read(a, pass), read(b, pass));
-    if (a.len() + 1).saturating_mul(b.len() + 1) > ENTRIES_MAX {
-        return pass.error(&format!(
-            "ERR the values are too long for LCS: the product of their lengths may be about {ENTRIES_MAX}"
-        ));
+    pass.executor.note_work(a.len() / 2 + b.len() / 2);
+    // Another worker may have changed them in between.
+    if too_long(a.len(), b.len()) {
+        return refuse(pass);
     }
     let lengths = Vec::with_capacity((a.len() + 1) * (b.len() + 1));
     connection.task = Some(Box::new(Task::Lcs(Lcs { a, b, asked, lengths })));
+}
+
+fn too_long(a_len: usize, b_len: usize) -> bool {
+    (a_len + 1).saturating_mul(b_len + 1) > ENTRIES_MAX
+}
+
+fn refuse(pass: &mut Pass<'_, '_, '_>) {
+    pass.error(&format!(
+        "ERR the values are too long for LCS: the product of their lengths may be about {ENTRIES_MAX}"
+    ));
 }
 
 fn read(key: &[u8], pass: &mut Pass<'_, '_, '_>) -> Vec<u8> {

@@ -18,11 +18,14 @@ const NO_SUCH_KEY: &str = "ERR no such key";
 const SAME: &str = "ERR source and destination objects are the same";
 
 fn read(stored: &[u8], pass: &mut Pass<'_, '_, '_>) -> Option<Copied> {
-    pass.executor.peek(stored, |value| Copied {
+    let item = pass.executor.peek(stored, |value| Copied {
         value: value.bytes().to_vec(),
         flags: value.flags(),
         expires: value.expires(),
-    })
+    })?;
+    // It was copied, into new memory, and will be.
+    pass.executor.note_work(item.value.len() / 4 * 3);
+    Some(item)
 }
 
 /// Whether it was stored: not where the key is present, unless it `replaces`.

@@ -118,8 +118,6 @@ pub(crate) struct Executor<'s> {
     /// Turns in which nothing is lent, since a write had found no room because of it.
     abstains: u32,
     answers_len_max: usize,
-    /// What was done in this turn beside operations and slices, in nanoseconds or so.
-    worked: usize,
     /// Memory is short and large values are about.
     pub(crate) short: bool,
     /// So the client at hand may have to wait: look at a value's length before it is answered.
@@ -145,12 +143,10 @@ const PATIENCE: Duration = Duration::from_millis(if SIMULATED { 2 } else { 100 }
 const SLICES_MAX: u32 = 3;
 /// No more are begun once they took so long. In a simulation they take no time.
 const SLICES_TIME: Duration = Duration::from_micros(500);
-/// The answers of one turn; more and the remaining requests wait for the next.
+/// The answers of one turn, and what was done beside them, about a millisecond; more and the remaining requests wait for the next.
 const ANSWERS_LEN_MAX: usize = sized(1 << 20);
 /// The same while clients hold so much that memory is short.
 const ANSWERS_LEN_TIGHT: usize = sized(256 << 10);
-/// Work beside operations and slices that a turn may begin with: about a millisecond.
-const WORK_MAX: usize = sized(1_000_000);
 
 impl<'s> Executor<'s> {
     pub(crate) fn new(handle: Handle<'s>, shared: &'s Shared<'s>, seat: &'s Seat) -> Self {
@@ -172,7 +168,6 @@ impl<'s> Executor<'s> {
             batch_len: BATCH,
             abstains: 0,
             answers_len_max: ANSWERS_LEN_MAX,
-            worked: 0,
             short: false,
             cautious: false,
             patience: PATIENCE,
@@ -197,7 +192,6 @@ impl<'s> Executor<'s> {
         self.batch_len = self.shared.large.batch_len(now, self.answers_len_max);
         self.short = tight && self.shared.large.are_about();
         self.cautious = false;
-        self.worked = 0;
         self.patience = PATIENCE;
         (self.slices_left, self.slices_time) = (SLICES_MAX, Duration::ZERO);
     }
@@ -219,10 +213,7 @@ impl<'s> Executor<'s> {
     /// Notes what a request took that is no operation on one key, in nanoseconds or so: when it is much, the other requests
     /// wait for the next turn.
     pub(crate) fn note_work(&mut self, work: usize) {
-        self.worked += work;
-        if self.worked > WORK_MAX {
-            self.answers_len_max = 0;
-        }
+        self.answers.worked += work;
     }
 
     /// Begins to touch the items.

@@ -60,7 +60,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     pub(crate) fn make_room(&mut self) {
         self.run();
         let executor = &mut *self.executor;
-        let filled = executor.answers.len() + executor.answers.copied;
+        let filled = executor.answers.len() + executor.answers.worked;
         if filled <= 2 * executor.answers_len_max {
             executor.answers_len_max = executor.answers_len_max.max(filled);
         }
@@ -264,12 +264,12 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
         self.executor.shared
     }
 
-    /// Whether this turn has answered as much as a turn may.
+    /// Whether this turn has answered, or done otherwise, as much as a turn may.
     #[inline]
     #[must_use]
     pub(crate) fn is_full(&self) -> bool {
         let answers = &self.executor.answers;
-        answers.len() + answers.copied > self.executor.answers_len_max
+        answers.len() + answers.worked > self.executor.answers_len_max
     }
 }
 

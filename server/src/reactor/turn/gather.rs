@@ -3,6 +3,10 @@
 //! Whoever was answered much in its last turn comes behind the others, so that those who ask for little wait for one turn, not for
 //! as many as there are clients with large answers. It is not left out, however much the others ask: some of the buffer is
 //! kept for it, and the first of them is answered whatever came before ([`Turn::process`]).
+//!
+//! Whoever asked for work that shows in no answer (BITCOUNT of a large value) comes behind the others, too, and where there are
+//! others, only into every other turn: nobody is answered before the turn is over, so that those who come while such a request is
+//! carried out would have to wait for the next one as well.
 
 use std::io::ErrorKind;
 
@@ -31,17 +35,23 @@ impl Turn<'_> {
         std::mem::swap(&mut self.ready, &mut self.visiting);
         let first = self.visiting.len();
         self.first_heavy = usize::MAX;
+        let spares = !std::mem::take(&mut self.spared);
         let mut at = 0;
         while let Some(&key) = self.visiting.get(at) {
             let behind = at >= first;
             at += 1;
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            if connection.heavy && !behind {
+            if (connection.heavy || connection.toils) && !behind {
                 self.visiting.push(key);
                 continue;
             }
             if behind {
                 self.first_heavy = self.first_heavy.min(self.segments.len());
+            }
+            if connection.toils && spares && !self.segments.is_empty() {
+                self.spared = true;
+                self.ready.push(key);
+                continue;
             }
             connection.queued = false;
             if moved > MOVED_MAX && connection.moves_much() {
@@ -295,6 +305,81 @@ mod tests {
                 service.turn(moment(turn), false);
             }
             assert!(large > 90, "{large}");
+        });
+    }
+
+    /// Requests that take long and answer little, of clients of each protocol.
+    const TOIL: [&str; 12] = [
+        "SETBIT large 9 1\r\n",
+        "SETRANGE large 9 v\r\n",
+        "APPEND large v\r\n",
+        "BITFIELD large SET u8 9 1\r\n",
+        "BITCOUNT large\r\n",
+        "BITPOS large 1 9\r\n",
+        "BITOP NOT small large\r\n",
+        "COPY large copy REPLACE\r\n",
+        "RENAMENX large middling\r\n",
+        "mg large c\r\n",
+        "me large\r\n",
+        "md large C1\r\n",
+    ];
+
+    #[test]
+    fn who_asks_for_work_holds_up_nobody() {
+        /// Of such requests a turn carries out fewer than these.
+        const AT_A_TIME: u64 = 12;
+        const REQUESTS: u64 = 100;
+        for request in TOIL {
+            // Where nothing is answered it is as much work.
+            for replies in [true, false] {
+                let resp = request.starts_with(|letter: char| letter.is_ascii_uppercase());
+                if !resp && !replies {
+                    continue;
+                }
+                with_clients(3, |service, clients| {
+                    let [_, toiler, modest] = clients else { panic!("three") };
+                    let pipeline = request.repeat(REQUESTS as usize);
+                    let pipeline = match (resp, replies) {
+                        (true, true) => pipeline + "PING\r\n",
+                        (true, false) => format!("CLIENT REPLY OFF\r\n{pipeline}CLIENT REPLY ON\r\n"),
+                        (false, _) => pipeline + "mn\r\n",
+                    };
+                    ask(service, toiler, pipeline.as_bytes());
+                    service.turn(moment(0), false);
+                    let (mut turn, mut taken) = (0, toiler.1.take(usize::MAX));
+                    while !["+PONG\r\n", "+OK\r\n", "MN\r\n"]
+                        .iter()
+                        .any(|end| taken.ends_with(end.as_bytes()))
+                    {
+                        turn += 1;
+                        ask(service, modest, b"PING\r\n");
+                        service.turn(moment(0), false);
+                        assert_eq!(modest.1.take(usize::MAX), b"+PONG\r\n", "{request:?}, turn {turn}");
+                        taken.extend(toiler.1.take(usize::MAX));
+                        assert!(turn < 4 * REQUESTS, "{request:?} has no end");
+                    }
+                    assert!(turn > REQUESTS / AT_A_TIME, "{request:?}: all in {turn} turns");
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn who_asks_for_work_is_served_however_many_do() {
+        with_clients(GREEDY, |service, clients| {
+            let mut answered = [0; GREEDY];
+            for turn in 0..40 * GREEDY {
+                for (client, answered) in clients.iter().zip(&mut answered) {
+                    let answers = client.1.take(usize::MAX);
+                    *answered += usize::from(!answers.is_empty());
+                    if turn == 0 || !answers.is_empty() {
+                        ask(service, client, b"SETBIT large 9 1\r\n");
+                    }
+                }
+                service.turn(moment(0), false);
+            }
+            let (least, most) = (answered.iter().min().expect("some"), answered.iter().max().expect("some"));
+            assert!(*least > 10 && least * 3 > most * 2, "{least} to {most}");
         });
     }
 }

@@ -36,6 +36,8 @@ use crate::connection::client::Client;
 const GATHER_LEN: usize = sized(1 << 20);
 /// Behind them, room for what is read only to be dropped.
 const SCRATCH_LEN: usize = sized(16 << 10);
+/// A client for which more than this was done in a turn, beside answering it, counts as one that asks for work.
+const TOIL: usize = sized(256 << 10);
 
 /// A client's part of a turn.
 #[derive(Debug)]
@@ -66,8 +68,10 @@ pub(crate) struct Turn<'s> {
     /// Of these, who comes behind the others.
     last: Vec<usize>,
     visiting: Vec<usize>,
-    /// The first of the segments of those who come behind the others, since they were answered much.
+    /// The first of the segments of those who come behind the others, since they were answered much or asked for work.
     first_heavy: usize,
+    /// Those who ask for work were left out of the last turn.
+    spared: bool,
     buffer: Box<[u8]>,
     segments: Vec<Segment>,
     scratch: Scratch,
@@ -91,6 +95,7 @@ impl<'s> Turn<'s> {
             last: Vec::new(),
             visiting: Vec::new(),
             first_heavy: usize::MAX,
+            spared: false,
             buffer: vec![0; GATHER_LEN + SCRATCH_LEN].into_boxed_slice(),
             segments: Vec::new(),
             scratch: Scratch::new(),
@@ -176,8 +181,12 @@ impl<'s> Turn<'s> {
             if pass.executor.short {
                 pass.executor.cautious = self.budget.is_tight_for(connection);
             }
+            let before = pass.executor.answers.worked;
             segment.consumed = command::serve(connection, bytes, &mut pass);
             pass.leave();
+            let toils = pass.executor.answers.worked - before > TOIL;
+            // Who was not served is what it was.
+            connection.toils = toils || (connection.toils && segment.consumed == 0);
         }
         pass.run();
         drop(pass);
