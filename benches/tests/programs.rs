@@ -49,6 +49,20 @@ fn load(address: &str, arguments: &[&str]) -> Output {
 }
 
 #[test]
+fn replay_tells_what_it_needs() {
+    let replay = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM).arg("replay").args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = replay(&["Cargo.toml"]);
+    assert!(code == Some(2) && text.contains("--connect <ADDR>|--engine"), "{text}");
+    for file in ["Cargo.toml", "no such file"] {
+        let (code, text) = replay(&[file, "--engine", "--capacity", "1m"]);
+        assert!(code == Some(1) && text.contains(&format!("{file}: ")), "{text}");
+    }
+}
+
+#[test]
 fn load_prints_what_it_counted() {
     let floor = Floor::start();
     let pid = floor.child.id().to_string();

@@ -82,6 +82,9 @@ pub(crate) fn session_command() -> clap::Command {
     Typed::command().subcommand(clap::Command::new("quit").about("End the session").alias("exit"))
 }
 
+/// Options of all commands stand in help below those of the command.
+const BEHIND_OTHERS: usize = 900;
+
 #[derive(Args)]
 pub(crate) struct Options {
     #[arg(
@@ -90,14 +93,22 @@ pub(crate) struct Options {
         env = "CRABCACHE_ADDR",
         hide_env_values = true,
         default_value = "127.0.0.1:7001",
-        global = true
+        global = true,
+        display_order = BEHIND_OTHERS
     )]
     pub(crate) addr: String,
     /// How long to wait for the connection and for an answer
-    #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "TIME", global = true)]
+    #[arg(
+        long,
+        default_value = "2s",
+        value_parser = parse_duration,
+        value_name = "TIME",
+        global = true,
+        display_order = BEHIND_OTHERS
+    )]
     pub(crate) timeout: Duration,
     /// Answer in JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = BEHIND_OTHERS)]
     pub(crate) json: bool,
 }
 

@@ -46,7 +46,7 @@ const ROWS: [Row; 13] = [
     row!("sent", bytes_out, bytes_per_second),
     row!("errors", errors, per_second),
     row!("p99 in server", p99_us, microseconds),
-    Row { name: "this look", text: |f| Some(ms(f.look_ms)), curve: |f| Some(f.look_ms), unit: ms },
+    Row { name: "answer took", text: |f| Some(ms(f.look_ms)), curve: |f| Some(f.look_ms), unit: ms },
 ];
 
 fn per_second(rate: f64) -> String {

@@ -115,10 +115,19 @@ impl Failure {
     fn text(&self) -> String {
         match self {
             Self::Io(error) => error.to_string(),
-            Self::Usage(error) => error.to_string(),
+            // What is wrong, without the usage and the tips for a person that follow.
+            Self::Usage(error) => {
+                let text = error.to_string();
+                let wrong = text.split("\n\n").next().unwrap_or_default();
+                let words: Vec<&str> = wrong.trim_start_matches("error: ").split_whitespace().collect();
+                words.join(" ")
+            }
             Self::Client(error @ Error::NotNative(b'-')) => format!("{error}; try --addr redis://host:port"),
             Self::Client(error @ Error::Timeout) => {
                 format!("{error}; a Redis needs --addr redis://host:port")
+            }
+            Self::Client(Error::Address(_)) => {
+                "not an address; expected host:port, unix:///path or redis://host:port".to_owned()
             }
             Self::Client(error) => error.to_string(),
             Self::Wrong(text) | Self::Unreachable(text) | Self::Refused(text) => text.clone(),

@@ -185,7 +185,7 @@ fn errors_have_codes_and_say_why() {
     assert!(failed(&["nonsense"], 2).contains("nonsense"));
     assert!(failed(&["stat"], 2).contains("'stats'"), "it tells what may have been meant");
     assert!(failed(&["put", "k", "v", "--file", "Cargo.toml"], 2).contains("--file"));
-    assert!(failed(&["--addr", "nonsense", "ping"], 2).contains("not an address"));
+    assert!(failed(&["--addr", "nonsense", "ping"], 2).contains("nonsense: not an address; expected "));
     assert!(failed(&["put", "k", "--file", "no such file"], 4).contains("no such file: No such file"));
     cli(&addr, &["put", "text", "abc"], b"");
     assert!(failed(&["incr", "text"], 4).contains("not a number"));
@@ -196,11 +196,16 @@ fn errors_have_codes_and_say_why() {
     let why = String::from_utf8(refused.stderr).unwrap();
     assert!(why.contains("8388613 bytes") && why.contains("at most "), "{why}");
     // Not the address of a stopped server: a child that another test has just forked may still hold its socket.
-    assert!(failed(&["--addr", "unix:///nowhere/crab.sock", "get", "k"], 3).contains("cannot connect"));
+    assert!(
+        failed(&["--addr", "unix:///nowhere/crab.sock", "get", "k"], 3).contains("there is no such socket")
+    );
 
     let help = cli(&addr, &["--help"], b"");
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();
+    let own = String::from_utf8(cli(&addr, &["put", "--help"], b"").stdout).unwrap();
+    let at = |option: &str| own.find(option).unwrap();
+    assert!(at("  --if-present") < at("  --addr"), "what belongs to the command comes first");
     assert!(help.contains("Examples:") && help.contains("Exit codes (") && help.contains("CRABCACHE_ADDR"));
 }
 
@@ -218,7 +223,9 @@ fn with_json_failures_are_objects_too() {
     assert!(error(&failure(nobody, &["--json", "get", "k"], 3)).contains("refused"));
     assert!(error(&failure(nobody, &["get", "k", "--json"], 3)).contains("refused"));
     assert!(error(&failure("redis://127.0.0.1:1", &["--json", "get", "k"], 3)).contains("cannot connect"));
-    assert!(error(&failure(nobody, &["--json", "gte"], 2)).contains("unrecognized subcommand 'gte'"));
+    assert_eq!(error(&failure(nobody, &["--json", "gte"], 2)), "unrecognized subcommand 'gte'");
+    let missing = error(&failure(nobody, &["--json", "get"], 2));
+    assert_eq!(missing, "the following required arguments were not provided: <KEY>");
     let (code, out, err) = outcome(nobody, &["--json", "--help"], "");
     assert!(code == 0 && out.contains("Examples") && err.is_empty(), "help is for people");
 }

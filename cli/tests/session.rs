@@ -119,7 +119,7 @@ fn ctrl_c_ends_what_runs_and_not_the_session() {
         drop(program); // which holds the terminal open
 
         person.enters("", "crabcache");
-        person.types("stats --watch --interval 1h\r", "this look");
+        person.types("stats --watch --interval 1h\r", "answer took");
         person.interrupts(&child);
         person.types("top --watch --interval 1h\r", "per second");
         person.interrupts(&child);

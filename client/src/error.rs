@@ -27,7 +27,7 @@ pub enum Error {
     #[error("cannot look up the host: {0}")]
     Lookup(String),
     /// No connection could be made.
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect: {}", unconnected(*.0))]
     Connect(io::ErrorKind),
     /// The server took the connection, but does not want to talk.
     #[error("the server refused the connection: {0:?}")]
@@ -72,6 +72,11 @@ pub enum Error {
     /// The server refused the command.
     #[error(transparent)]
     Command(CommandError),
+}
+
+/// The system calls a path without a socket an entity.
+fn unconnected(kind: io::ErrorKind) -> String {
+    if kind == io::ErrorKind::NotFound { "there is no such socket".to_owned() } else { kind.to_string() }
 }
 
 /// Why one command has no answer; the other commands of its pipeline have theirs.

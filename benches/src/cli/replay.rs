@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use crabcache_bench::bytes::{Filler, Keys, Region};
 use crabcache_bench::capacity::Capacity;
 #[cfg(feature = "embed")]
@@ -26,11 +26,12 @@ Examples:
   crabcache-bench replay oltp.cct.zst --cache moka --capacity 64m
   crabcache-bench replay oltp.cct.zst --connect 127.0.0.1:7001";
 
-/// Flags that name something in this process to replay on.
-const LOCAL: &[&str] = if cfg!(feature = "embed") { &["engine", "cache"] } else { &["engine"] };
+/// Flags that name what to replay on.
+const TARGETS: &[&str] =
+    if cfg!(feature = "embed") { &["connect", "engine", "cache"] } else { &["connect", "engine"] };
 
 #[derive(Debug, Args)]
-#[command(after_help = REPLAY_EXAMPLES)]
+#[command(after_help = REPLAY_EXAMPLES, group = ArgGroup::new("target").args(TARGETS).required(true))]
 pub(crate) struct Replay {
     /// Trace file (CCTRACE1, one zstd frame).
     pub(crate) trace: PathBuf,
@@ -39,7 +40,6 @@ pub(crate) struct Replay {
     #[arg(
         long,
         value_name = "ADDR",
-        required_unless_present_any = LOCAL,
         conflicts_with_all = ["capacity", "shards", "ttl"]
     )]
     pub(crate) connect: Option<String>,
@@ -78,7 +78,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        let trace = Trace::load(&self.trace)?;
+        let trace = Trace::load(&self.trace).map_err(|error| format!("{}: {error}", self.trace.display()))?;
         let name = self.trace_name();
         let keys = Keys::new(trace.key_len as usize, u64::from(trace.keys));
         let filler = Filler::new(trace.value_len_max());

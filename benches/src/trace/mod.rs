@@ -17,7 +17,7 @@ pub(crate) mod encode;
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ruzstd::decoding::StreamingDecoder;
 
@@ -67,15 +67,10 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// It cannot be read.
-    #[error("{}: {error}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
+    #[error("{0}")]
+    File(#[from] io::Error),
     /// It is not a whole zstd frame.
-    #[error("not a zstd frame that can be unpacked: {0}")]
+    #[error("not a trace, which is a zstd frame: {0}")]
     Zstd(String),
     /// It does not begin as a trace.
     #[error("not a trace: it does not begin with CCTRACE1")]
@@ -88,8 +83,7 @@ pub enum TraceError {
 impl Trace {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, TraceError> {
-        let file = |error| TraceError::File { path: path.to_owned(), error };
-        Self::unpack(&fs::read(path).map_err(file)?)
+        Self::unpack(&fs::read(path)?)
     }
 
     /// Reads a trace as it is in a file.

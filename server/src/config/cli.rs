@@ -1,6 +1,7 @@
 //! The command line. A flag wins over its `CRABCACHE_*` variable, and that over the default.
 
-use clap::Parser;
+use clap::builder::UnknownArgumentValueParser;
+use clap::{Arg, Parser};
 
 use super::{Config, Listen, size};
 
@@ -18,9 +19,28 @@ Try it:
 
 Exit status: 0 stopped by a signal, 1 failed while running, 2 bad usage, 78 bad configuration.";
 
+/// What Redis and memcached call what has another name here: told to whoever types it.
+fn flags_of_others() -> impl Iterator<Item = Arg> {
+    [
+        ("port", "--listen 127.0.0.1:PORT tells where to listen"),
+        ("bind", "--listen HOST:PORT tells where to listen"),
+        ("unixsocket", "--listen unix:///PATH tells where to listen"),
+        ("maxmemory", "it is called --memory here"),
+        ("maxclients", "it is called --max-connections here"),
+        ("threads", "they are called --workers here"),
+        ("config", "there is no file of settings: each flag is also an environment variable"),
+    ]
+    .into_iter()
+    .map(|(name, tip)| {
+        let known = UnknownArgumentValueParser::suggest(tip);
+        let flag = Arg::new(name).long(name).num_args(0..).hide(true).value_parser(known);
+        if name == "port" { flag.short('p') } else { flag }
+    })
+}
+
 /// A cache server for Redis, memcached and native clients.
 #[derive(Debug, Parser)]
-#[command(name = "crabcache-server", version, after_help = EXAMPLES)]
+#[command(name = "crabcache-server", version, after_help = EXAMPLES, args = flags_of_others())]
 pub struct Arguments {
     /// Where to listen; may be given several times. HOST:PORT speaks every protocol, told apart by a client's first
     /// bytes; crab://, resp:// and memcache:// allow one; unix:// before an absolute path is a Unix socket.
@@ -38,7 +58,7 @@ pub struct Arguments {
     memory: usize,
 
     /// Memory for what clients hold: unfinished requests and answers that they have not taken. When it runs short,
-    /// clients with large ones wait for each other.
+    /// clients with large ones wait for each other. Each worker has its share, at least 4 MiB.
     #[arg(long, value_name = "SIZE", env = "CRABCACHE_CLIENT_MEMORY", value_parser = size::parse, default_value = "20mb")]
     client_memory: usize,
 
@@ -116,6 +136,21 @@ mod tests {
         assert_eq!((config.idle_seconds_max, config.request_ms_max), (300, 30_000));
         assert_eq!(config.listen.len(), 2);
         assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn flags_of_redis_and_memcached_are_told_their_names_here() {
+        for (flag, name) in [
+            (["--port", "6379"], "--listen 127.0.0.1:PORT"),
+            (["-p", "11211"], "--listen 127.0.0.1:PORT"),
+            (["--maxmemory", "1gb"], "--memory"),
+            (["--threads", "4"], "--workers"),
+        ] {
+            let error = Arguments::try_parse_from(["crabcache-server", flag[0], flag[1]]).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(name) && text.contains(flag[0]), "{text}");
+        }
+        assert!(!Arguments::command().render_long_help().to_string().contains("--port"));
     }
 
     #[test]
