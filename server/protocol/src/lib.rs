@@ -12,6 +12,7 @@ pub mod detect;
 pub mod memcache;
 pub mod native;
 pub mod number;
+pub mod rdb;
 pub mod resp;
 pub mod short;
 mod usual;

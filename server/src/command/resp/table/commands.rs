@@ -1,13 +1,13 @@
 //! The commands, in the order of their names.
 
 use super::super::{
-    admin, bits, change, client, connection, databases, expiry, info, introspection, keyspace, lcs, pubsub,
-    rename, scripts, strings, transaction,
+    admin, bits, change, client, connection, databases, dump, expiry, info, introspection, keyspace, lcs,
+    pubsub, rename, scripts, sort, strings, transaction,
 };
 use super::flags::{
-    ADMIN, ADMINISTER, ALLOW_BUSY, ALWAYS, CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE, DENYOOM,
-    FAST, GREETING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, PERSONAL, PUBSUB, READ, SCRIPTED, SKIP_SLOWLOG,
-    STALE, WRITE,
+    ADMIN, ADMINISTER, ALLOW_BUSY, ALWAYS, CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE,
+    CAT_SORTED, DENYOOM, FAST, GREETING, MOVABLE_KEYS, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, PERSONAL,
+    PUBSUB, READ, SCRIPTED, SKIP_SLOWLOG, STALE, WRITE,
 };
 use super::{Command, Keys, subcommands};
 
@@ -93,6 +93,11 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::new("discard", 1, PERSONAL | FAST | ALLOW_BUSY, transaction::discard)
         .since("2.0.0", "transactions", "O(N)")
         .docs("", "Forgets what was queued."),
+    Command::new("dump", 2, READ, dump::dump)
+        .keys(&[Keys::one(1, "RO access")])
+        .tips(&["nondeterministic_output"])
+        .since("2.6.0", "generic", "O(N)")
+        .docs("key", "Writes a value in the form that RESTORE reads."),
     Command::new("echo", 2, ALWAYS | FAST, connection::echo)
         .since("1.0.0", "connection", "O(1)")
         .docs("message", "Answers with its argument."),
@@ -293,6 +298,14 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::new("reset", 1, GREETING, connection::reset)
         .since("6.2.0", "connection", "O(1)")
         .docs("", "Makes the connection as it was when it was new."),
+    Command::new("restore", -4, WRITE | DENYOOM, dump::restore)
+        .categories(CAT_DANGEROUS)
+        .keys(&[Keys::one(1, "OW update")])
+        .since("2.6.0", "generic", "O(N)")
+        .docs(
+            "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+            "Stores a value that DUMP has written.",
+        ),
     Command::new("role", 1, PERSONAL | FAST, admin::role)
         .categories(CAT_ADMIN | CAT_DANGEROUS)
         .since("2.8.12", "server", "O(1)")
@@ -337,6 +350,22 @@ pub(in crate::command::resp) const COMMANDS: &[Command] = &[
     Command::container("slowlog", subcommands::SLOWLOG)
         .since("2.2.12", "server", "depends on the subcommand")
         .docs("", "Commands about the list of slow requests."),
+    Command::new("sort", -2, WRITE | DENYOOM | MOVABLE_KEYS, sort::sort)
+        .categories(CAT_SORTED | CAT_DANGEROUS)
+        .keys(&[Keys::one(1, "RO access"), Keys::named("RO access"), Keys::stored("OW update")])
+        .since("1.0.0", "generic", "O(1)")
+        .docs(
+            "key [BY pattern] [LIMIT (offset count)] [GET pattern]... [ASC|DESC] [ALPHA] [STORE destination]",
+            "Sorts a list or set; here there are none.",
+        ),
+    Command::new("sort_ro", -2, READ | MOVABLE_KEYS, sort::sort_ro)
+        .categories(CAT_SORTED | CAT_DANGEROUS)
+        .keys(&[Keys::one(1, "RO access"), Keys::named("RO access")])
+        .since("7.0.0", "generic", "O(1)")
+        .docs(
+            "key [BY pattern] [LIMIT (offset count)] [GET pattern]... [ASC|DESC] [ALPHA]",
+            "Sorts a list or set; here there are none.",
+        ),
     Command::new("spublish", 3, PUBSUB | ALWAYS | FAST, pubsub::spublish)
         .keys(&[Keys::one(1, "not_key")])
         .since("7.0.0", "pubsub", "O(N)")

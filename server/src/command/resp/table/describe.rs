@@ -39,6 +39,9 @@ impl Command {
             [Keys { first, others: Others::Range { last, step }, .. }] => {
                 (*first, if *last < 0 { *last } else { first + last }, *step)
             }
+            [Keys { first, others: Others::Range { .. }, .. }, Keys { others: Others::Named, .. }, ..] => {
+                (*first, *first, 1)
+            }
             [Keys { first, .. }, .., Keys { first: next, others: Others::Range { last, .. }, .. }] => {
                 (*first, if *last < 0 { *last } else { next + last }, 1)
             }
@@ -87,11 +90,35 @@ impl Command {
     }
 }
 
+/// Redis' notes on keys of SORT.
+const NAMED: &str = "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of \
+                     the key we sort";
+const STORED: &str = "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the \
+                      argument array";
+
 impl Keys {
     fn describe(&self, out: &mut Vec<u8>, version: Version) {
-        write::map(out, 3, version);
+        let notes = match self.others {
+            Others::Stored => Some(STORED),
+            Others::Named => Some(NAMED),
+            _ => None,
+        };
+        write::map(out, if notes.is_some() { 4 } else { 3 }, version);
+        if let Some(notes) = notes {
+            pair(out, "notes", notes);
+        }
         write::bulk(out, b"flags");
         flags(out, &self.does.split(' ').collect::<Vec<_>>(), version);
+        if notes.is_some() {
+            for search in ["begin_search", "find_keys"] {
+                write::bulk(out, search.as_bytes());
+                write::map(out, 2, version);
+                pair(out, "type", "unknown");
+                write::bulk(out, b"spec");
+                write::map(out, 0, version);
+            }
+            return;
+        }
         write::bulk(out, b"begin_search");
         write::map(out, 2, version);
         pair(out, "type", "index");
@@ -110,6 +137,7 @@ impl Keys {
                 write::bulk(out, b"spec");
                 numbers(out, &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)], version);
             }
+            Others::Stored | Others::Named => {}
         }
     }
 }

@@ -125,6 +125,9 @@ pub(crate) const CAT_CONNECTION: u32 = category("connection");
 /// The same.
 pub(crate) const CAT_ADMIN: u32 = category("admin");
 
+/// The types whose values can be sorted.
+pub(crate) const CAT_SORTED: u32 = category("set") | category("sortedset") | category("list");
+
 /// The categories that follow from what else is known about a command.
 pub(crate) fn categories_of(flags: u32, group: &str) -> u32 {
     let mut categories = 0;

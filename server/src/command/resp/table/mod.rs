@@ -14,12 +14,12 @@ use crabcache_protocol::detect::is_http_word;
 use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::Args;
 
-use super::{calls, shown, transaction};
+use super::{calls, shown, sort, transaction};
 use crate::command::NOT_A_WEB_SERVER;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 pub(super) use commands::COMMANDS;
-use flags::{CONTAINER, FAST, NO_MULTI, WRITE, categories_of};
+use flags::{CAT_SORTED, CONTAINER, FAST, NO_MULTI, WRITE, categories_of};
 
 /// Carries a command out; its arity was checked.
 pub(super) type Run = for<'a, 'e, 's> fn(Args<'a>, &mut Connection, &mut Pass<'a, 'e, 's>);
@@ -66,6 +66,10 @@ enum Others {
     Range { last: i32, step: i32 },
     /// As many behind the first argument as that says.
     Counted,
+    /// The one behind the last STORE of SORT, and no other. Redis says it in words.
+    Stored,
+    /// What the value of another key names. Redis says it in words.
+    Named,
 }
 
 impl Keys {
@@ -89,6 +93,14 @@ impl Keys {
         Self { first: number, others: Others::Counted, does }
     }
 
+    const fn stored(does: &'static str) -> Self {
+        Self { first: 2, others: Others::Stored, does }
+    }
+
+    const fn named(does: &'static str) -> Self {
+        Self { first: 2, others: Others::Named, does }
+    }
+
     /// The keys of a request.
     fn of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let first = self.first.unsigned_abs() as usize;
@@ -105,6 +117,8 @@ impl Keys {
                 // Redis finds none where there are fewer than that.
                 (first + 1, if end > args.len() { 0 } else { end }, 1)
             }
+            Others::Stored => sort::stored_at(args).map_or((0, 0, 1), |at| (at, at + 1, 1)),
+            Others::Named => (0, 0, 1),
         };
         args.iter().take(end).skip(first).step_by(step)
     }
@@ -211,7 +225,9 @@ impl Command {
 
     /// Bits of the ACL categories that it belongs to.
     pub(super) fn categories_bits(&self) -> u32 {
-        self.categories | categories_of(self.flags, self.group)
+        // Redis counts SORT among the commands about lists instead.
+        let group = if self.categories & CAT_SORTED == 0 { self.group } else { "" };
+        self.categories | categories_of(self.flags, group)
     }
 }
 
@@ -370,8 +386,8 @@ pub(super) fn find_any(name: &[u8]) -> Option<Found> {
 
 /// The keys whose values the answer will hold.
 pub(super) fn values_of(args: Args<'_>) -> impl Iterator<Item = &[u8]> {
-    const SHOW: [&str; 10] =
-        ["eval", "evalsha", "get", "getdel", "getex", "getrange", "getset", "mget", "set", "substr"];
+    const SHOW: [&str; 11] =
+        ["dump", "eval", "evalsha", "get", "getdel", "getex", "getrange", "getset", "mget", "set", "substr"];
     let shown = find(args.name()).filter(|found| SHOW.contains(&found.command.name));
     let keys = shown.filter(|found| {
         // Only SET with GET answers with a value.
