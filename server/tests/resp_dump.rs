@@ -24,7 +24,7 @@ fn sealed(string: &[u8]) -> Vec<u8> {
 fn a_value_goes_to_another_server_and_back() {
     let (one, other) = (start(), start());
     let (mut here, mut there) = (Client::new(&one), Client::new(&other));
-    let lens = [0, 63, 64, 0x3FFF, 0x4000, 300_000];
+    let lens = [0, 63, 64, 0x3FFF, 0x4000, 256 << 10, 1_000_000];
     for value in lens.map(|len| (0..len).map(|at: usize| (at * at / 7) as u8).collect::<Vec<u8>>()) {
         here.check(resp(&[b"SET", b"k", &value]), "+OK\r\n");
         here.send(resp(&[b"DUMP", b"k"]));
@@ -33,6 +33,11 @@ fn a_value_goes_to_another_server_and_back() {
         there.check(resp(&[b"RESTORE", b"k", b"0", &payload, b"REPLACE"]), "+OK\r\n");
         there.send(resp(&[b"GET", b"k"]));
         assert_eq!(there.bulk(), value);
+        let broken = [&payload[..payload.len() - 1], &[payload[payload.len() - 1] ^ 1]].concat();
+        there.check(
+            resp(&[b"RESTORE", b"broken", b"0", &broken]),
+            "-ERR DUMP payload version or checksum are wrong\r\n",
+        );
     }
 }
 
@@ -89,6 +94,17 @@ fn restoring_is_a_write_to_whoever_watches_or_uses_another_database_or_protocol(
     let answers = [b"*3\r\n+OK\r\n-BUSYKEY Target key name already exists.\r\n".as_slice(), &dump].concat();
     client.check(resp(&[b"EXEC"]), answers);
     other.resp("DUMP k", "$-1\r\n");
+
+    // One that takes several turns is carried out in a transaction as well, and is not there before its end.
+    let large = dumped(&vec![b'l'; 700_000]);
+    client.resp("MULTI", "+OK\r\n");
+    client.check(resp(&[b"RESTORE", b"l", b"0", &large]), "+QUEUED\r\n");
+    client.check(resp(&[b"RESTORE", b"l", b"0", &large]), "+QUEUED\r\n");
+    client.resp("DUMP l", "+QUEUED\r\n");
+    client.resp("STRLEN l", "+QUEUED\r\n");
+    client.resp("EXEC", "*4\r\n+OK\r\n-BUSYKEY Target key name already exists.\r\n");
+    assert_eq!(client.bulk(), large);
+    client.expect(":700000\r\n");
 }
 
 #[test]

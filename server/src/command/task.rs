@@ -6,7 +6,7 @@ use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
 use super::memcache_dump::Dumping;
-use super::resp::{ClientList, Exec, Lcs};
+use super::resp::{ClientList, Exec, Lcs, Summing};
 use super::walk::Walk;
 use crate::connection::Connection;
 use crate::database::Place;
@@ -28,6 +28,8 @@ pub(crate) enum Task {
     Walk(Walk),
     /// Find what two values have in common.
     Lcs(Lcs),
+    /// Make the checksum of a payload of DUMP or RESTORE.
+    Summing(Summing),
     /// Tell about the clients.
     Clients(ClientList),
     /// Tell a memcached client of all items.
@@ -75,6 +77,7 @@ impl Task {
             Self::Flush { .. } | Self::Clients(_) | Self::Dump(_) => 0,
             Self::Walk(walk) => walk.held(),
             Self::Lcs(lcs) => lcs.held(),
+            Self::Summing(summing) => summing.held(),
             Self::Exec(exec) => exec.held(),
         }
     }
@@ -96,6 +99,7 @@ impl Task {
             Self::Exec(exec) => exec.step(connection, pass),
             Self::Walk(walk) => walk.step(pass),
             Self::Lcs(lcs) => lcs.step(pass),
+            Self::Summing(summing) => summing.step(pass),
             Self::Flush { only: Some(place), .. } if !pass.shared().databases.only_first() => {
                 // From here on only its keys may go. What has gone so far nobody was told of.
                 let place = *place;

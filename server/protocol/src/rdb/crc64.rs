@@ -33,8 +33,14 @@ static TABLES: [[u64; 256]; 8] = {
 /// The sum of `bytes`.
 #[must_use]
 pub fn crc64(bytes: &[u8]) -> u64 {
+    crc64_from(0, bytes)
+}
+
+/// The sum of what has the sum `crc`, and `bytes` behind that.
+#[must_use]
+pub fn crc64_from(crc: u64, bytes: &[u8]) -> u64 {
     let (eights, rest) = bytes.as_chunks::<8>();
-    let crc = eights.iter().fold(0, |crc, eight| {
+    let crc = eights.iter().fold(crc, |crc, eight| {
         let mixed = (crc ^ u64::from_le_bytes(*eight)).to_le_bytes();
         mixed.iter().zip(TABLES.iter().rev()).fold(0, |sum, (&byte, table)| sum ^ table[usize::from(byte)])
     });
@@ -56,6 +62,7 @@ mod tests {
         let bytes: [u8; 67] = core::array::from_fn(|at| (at * 37 + 11) as u8);
         for len in 0..bytes.len() {
             assert_eq!(crc64(&bytes[..len]), slow(&bytes[..len]), "{len}");
+            assert_eq!(crc64_from(crc64(&bytes[..len]), &bytes[len..]), slow(&bytes), "{len}");
         }
     }
 }

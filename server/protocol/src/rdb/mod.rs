@@ -16,7 +16,7 @@ mod lzf;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-pub use crc64::crc64;
+pub use crc64::{crc64, crc64_from};
 
 use crate::number::{parse_i64, write_i64};
 
@@ -45,6 +45,13 @@ pub enum Fault {
 /// Writes a value with its footer; not compressed, which everybody reads.
 pub fn dump(out: &mut Vec<u8>, value: &[u8]) {
     let begun = out.len();
+    dump_unsummed(out, value);
+    let sum = crc64(&out[begun..]);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// The same up to the checksum: for whoever makes that a part at a time.
+pub fn dump_unsummed(out: &mut Vec<u8>, value: &[u8]) {
     out.push(STRING);
     match parse_i64(value).map(|number| (i8::try_from(number), i16::try_from(number), i32::try_from(number)))
     {
@@ -63,8 +70,6 @@ pub fn dump(out: &mut Vec<u8>, value: &[u8]) {
         }
     }
     out.extend_from_slice(&VERSION.to_le_bytes());
-    let sum = crc64(&out[begun..]);
-    out.extend_from_slice(&sum.to_le_bytes());
 }
 
 fn write_length(out: &mut Vec<u8>, len: usize) {
@@ -84,7 +89,22 @@ fn write_length(out: &mut Vec<u8>, len: usize) {
 
 /// The value in a payload, which may have `len_max` bytes.
 pub fn restore(payload: &[u8], len_max: usize) -> Result<Cow<'_, [u8]>, Fault> {
-    check_footer(payload).ok_or(Fault::Footer)?;
+    let (summed, sum) = split_sum(payload)?;
+    if crc64(summed) == sum { restore_summed(payload, len_max) } else { Err(Fault::Footer) }
+}
+
+/// What the checksum of a payload is of, and that, if it has a footer of a version that is read.
+pub fn split_sum(payload: &[u8]) -> Result<(&[u8], u64), Fault> {
+    let (summed, sum) = payload.split_last_chunk::<8>().ok_or(Fault::Footer)?;
+    let (_, version) = summed.split_last_chunk().ok_or(Fault::Footer)?;
+    if u16::from_le_bytes(*version) > VERSION_MAX {
+        return Err(Fault::Footer);
+    }
+    Ok((summed, u64::from_le_bytes(*sum)))
+}
+
+/// The value in a payload whose checksum was found right.
+pub fn restore_summed(payload: &[u8], len_max: usize) -> Result<Cow<'_, [u8]>, Fault> {
     let mut left = payload;
     if take(&mut left, 1) != Some(&[STRING]) {
         return Err(Fault::Format);
@@ -95,13 +115,6 @@ pub fn restore(payload: &[u8], len_max: usize) -> Result<Cow<'_, [u8]>, Fault> {
         Length::Encoded(encoding) => Cow::Owned(number(encoding, left).ok_or(Fault::Format)?),
     };
     if value.len() > len_max { Err(Fault::TooLarge) } else { Ok(value) }
-}
-
-fn check_footer(payload: &[u8]) -> Option<()> {
-    let (_, &[low, high, ..]) = payload.split_last_chunk::<FOOTER_LEN>()?;
-    let (summed, sum) = payload.split_last_chunk::<8>()?;
-    let version = u16::from_le_bytes([low, high]);
-    (version <= VERSION_MAX && crc64(summed) == u64::from_le_bytes(*sum)).then_some(())
 }
 
 /// What a length says.

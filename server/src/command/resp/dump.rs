@@ -6,6 +6,7 @@ use crabcache_protocol::rdb::{self, Fault};
 use crabcache_protocol::resp::{Args, write};
 
 use super::{is, one, reply, three};
+use crate::command::task::Task;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 use crate::shared::LargeValues;
@@ -15,14 +16,80 @@ const NO_TTL: &str = "ERR Invalid TTL value, must be >= 0";
 const NO_IDLETIME: &str = "ERR Invalid IDLETIME value, must be >= 0";
 const NO_FREQ: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
 
+/// Bytes that are summed at once: less than a millisecond's work.
+const SLICE: usize = 256 << 10;
+
+/// A payload whose checksum takes several slices.
+#[derive(Debug)]
+pub(crate) struct Summing {
+    payload: Vec<u8>,
+    /// The sum of the first `summed` bytes.
+    sum: u64,
+    summed: usize,
+    /// What to do with it; None: DUMP answers it.
+    restores: Option<Restored>,
+}
+
+impl Summing {
+    fn new(payload: Vec<u8>, restores: Option<Restored>) -> Self {
+        Self { payload, sum: 0, summed: 0, restores }
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn held(&self) -> usize {
+        self.payload.capacity() + self.restores.as_ref().map_or(0, |restored| restored.key.capacity())
+    }
+
+    /// Goes on for a slice; true when it is done and answered.
+    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
+        let (len, expected) = match self.restores {
+            None => (self.payload.len(), None),
+            Some(_) => match rdb::split_sum(&self.payload) {
+                Ok((summed, sum)) => (summed.len(), Some(sum)),
+                Err(fault) => {
+                    refuse(fault, pass);
+                    return true;
+                }
+            },
+        };
+        let end = (self.summed + SLICE).min(len);
+        self.sum = rdb::crc64_from(self.sum, &self.payload[self.summed..end]);
+        self.summed = end;
+        if end < len {
+            return false;
+        }
+        match &self.restores {
+            None => {
+                self.payload.extend_from_slice(&self.sum.to_le_bytes());
+                // It is copied.
+                pass.executor.note_work(self.payload.len() / 4);
+                write::bulk(pass.direct(), &self.payload);
+            }
+            Some(_) if expected != Some(self.sum) => refuse(Fault::Footer, pass),
+            Some(restored) => restored.store(&self.payload, pass),
+        }
+        true
+    }
+
+    /// Does it at once where one slice is enough, else in turns.
+    fn begin(mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+        if self.payload.len() > SLICE {
+            connection.task = Some(Box::new(Task::Summing(self)));
+        } else {
+            pass.executor.note_work(self.payload.len() * 2);
+            self.step(pass);
+        }
+    }
+}
+
 /// `DUMP key`
-pub(super) fn dump<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+pub(super) fn dump<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     pass.run();
     let key = pass.place().stored(one(&args));
     let written = pass.executor.apply(&Op::get(&key), |outcome| match outcome {
         Outcome::Hit(value) => {
             let mut written = Vec::with_capacity(value.bytes().len() + rdb::EXTRA_MAX);
-            rdb::dump(&mut written, value.bytes());
+            rdb::dump_unsummed(&mut written, value.bytes());
             Some(written)
         }
         _ => None,
@@ -30,9 +97,9 @@ pub(super) fn dump<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
     let version = pass.version;
     match written {
         Some(written) => {
-            // It was summed and copied, and will be.
-            pass.executor.note_work(written.len());
-            write::bulk(pass.direct(), &written);
+            // It was copied, into new memory.
+            pass.executor.note_work(written.len() / 2);
+            Summing::new(written, None).begin(connection, pass);
         }
         None => write::nil(pass.direct(), version),
     }
@@ -95,7 +162,7 @@ fn not_an_integer<T>(pass: &mut Pass<'_, '_, '_>) -> Option<T> {
 }
 
 /// `RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`
-pub(super) fn restore<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+pub(super) fn restore<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let (key, ttl, payload) = three(&args);
     let Some(Options { replaces, absolute }) = options(args, pass) else { return };
     pass.run();
@@ -107,45 +174,70 @@ pub(super) fn restore<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a
         Some(_) => return pass.error(NO_TTL),
         None => return pass.not_an_integer(),
     };
-    // It is summed, perhaps unpacked, and copied.
-    pass.executor.note_work(payload.len());
-    let max = pass.shared().bounds.item_len_max;
-    let value = match rdb::restore(payload, max) {
-        Ok(value) => value,
-        Err(Fault::Footer) => return pass.error("ERR DUMP payload version or checksum are wrong"),
-        Err(Fault::Format) => return pass.error("ERR Bad data format"),
-        Err(Fault::TooLarge) => return pass.error(&reply::too_large(max)),
-    };
-    pass.executor.note_work(value.len());
-    let now = pass.now().0 as i64;
     let expires = match (ttl, absolute) {
         (0, _) => None,
         (at, true) => Some(at),
         // As in Redis, a moment beyond all numbers has passed.
-        (ttl, false) => Some(ttl.wrapping_add(now)),
+        (ttl, false) => Some(ttl.wrapping_add(pass.now().0 as i64)),
     };
-    let condition = if replaces { Condition::Always } else { Condition::Absent };
-    let action = match expires {
-        Some(at) if at <= now && replaces => Action::Delete(Condition::Always),
-        Some(at) if at <= now => return pass.direct().extend_from_slice(write::OK),
-        expires => {
-            if value.len() > LargeValues::FROM {
-                pass.note_large(value.len());
+    // It is copied, into new memory.
+    pass.executor.note_work(payload.len() / 2);
+    let restored = Restored { key: key.to_vec(), expires, replaces };
+    Summing::new(payload.to_vec(), Some(restored)).begin(connection, pass);
+}
+
+/// What is to become of a payload whose checksum is right.
+#[derive(Debug)]
+struct Restored {
+    key: Vec<u8>,
+    expires: Option<i64>,
+    replaces: bool,
+}
+
+impl Restored {
+    fn store(&self, payload: &[u8], pass: &mut Pass<'_, '_, '_>) {
+        let max = pass.shared().bounds.item_len_max;
+        let value = match rdb::restore_summed(payload, max) {
+            Ok(value) => value,
+            Err(fault) => return refuse(fault, pass),
+        };
+        // It was perhaps unpacked, and is copied.
+        pass.executor.note_work(value.len());
+        let now = pass.now().0 as i64;
+        let condition = if self.replaces { Condition::Always } else { Condition::Absent };
+        let action = match self.expires {
+            Some(at) if at <= now && self.replaces => Action::Delete(Condition::Always),
+            Some(at) if at <= now => return pass.direct().extend_from_slice(write::OK),
+            expires => {
+                if value.len() > LargeValues::FROM {
+                    pass.note_large(value.len());
+                }
+                pass.note_write();
+                let expiry = expires.map_or(Expiry::Never, |at| Expiry::At(Millis(at as u64)));
+                Action::Put(Put { value: &value, flags: 0, expiry, condition })
             }
-            pass.note_write();
-            let expiry = expires.map_or(Expiry::Never, |at| Expiry::At(Millis(at as u64)));
-            Action::Put(Put { value: &value, flags: 0, expiry, condition })
+        };
+        let key = pass.place().stored(&self.key);
+        let done = pass.executor.apply(&Op { key: &key, action }, |outcome| match outcome {
+            Outcome::Refused(error) => Err(error),
+            outcome => Ok(!matches!(outcome, Outcome::NotStored { .. })),
+        });
+        match done {
+            Ok(true) => pass.direct().extend_from_slice(write::OK),
+            // Somebody was faster.
+            Ok(false) => pass.error(BUSY),
+            Err(error) => reply::refuse(pass, error),
         }
-    };
-    let key = pass.place().stored(key);
-    let done = pass.executor.apply(&Op { key: &key, action }, |outcome| match outcome {
-        Outcome::Refused(error) => Err(error),
-        outcome => Ok(!matches!(outcome, Outcome::NotStored { .. })),
-    });
-    match done {
-        Ok(true) => pass.direct().extend_from_slice(write::OK),
-        // Somebody was faster.
-        Ok(false) => pass.error(BUSY),
-        Err(error) => reply::refuse(pass, error),
+    }
+}
+
+fn refuse(fault: Fault, pass: &mut Pass<'_, '_, '_>) {
+    match fault {
+        Fault::Footer => pass.error("ERR DUMP payload version or checksum are wrong"),
+        Fault::Format => pass.error("ERR Bad data format"),
+        Fault::TooLarge => {
+            let max = pass.shared().bounds.item_len_max;
+            pass.error(&reply::too_large(max));
+        }
     }
 }

@@ -42,6 +42,7 @@ use crabcache_protocol::{Limits, Parsed, Usual};
 pub(crate) use attend::{begin_answer, end_answer};
 pub(crate) use client_list::ClientList;
 pub(crate) use client_tracking::redirection;
+pub(crate) use dump::Summing;
 pub(crate) use lcs::Lcs;
 pub(crate) use reply::{Reply, answer};
 pub(crate) use table::{ALL as COMMANDS, name_of};
