@@ -340,9 +340,20 @@ impl Field {
     }
 
     fn get(self, bytes: &[u8]) -> i128 {
-        let raw = (self.at..self.at + u64::from(self.bits))
-            .fold(0_u64, |number, at| number << 1 | u64::from(bit(bytes, at)));
-        self.read_as(raw)
+        // It lies in at most nine bytes; behind the value there are zeros.
+        let window = (self.first()..self.first() + 9)
+            .fold(0_u128, |window, at| window << 8 | u128::from(bytes.get(at).copied().unwrap_or(0)));
+        self.read_as((window >> self.below()) as u64)
+    }
+
+    /// The first of the nine bytes that it lies in.
+    fn first(self) -> usize {
+        (self.at / 8) as usize
+    }
+
+    /// How many of their bits are behind it.
+    fn below(self) -> u32 {
+        72 - (self.at % 8) as u32 - self.bits
     }
 
     /// What these bits mean.
@@ -352,8 +363,11 @@ impl Field {
     }
 
     fn set(self, bytes: &mut [u8], number: i128) {
-        for place in 0..self.bits {
-            set_bit(bytes, self.at + u64::from(self.bits - 1 - place), number >> place & 1 == 1);
+        let mask = ((1_u128 << self.bits) - 1) << self.below();
+        let (mask, window) = (mask.to_be_bytes(), ((number as u128) << self.below()).to_be_bytes());
+        // The last nine of the sixteen; those behind the value are none of the field's.
+        for ((byte, mask), new) in bytes[self.first()..].iter_mut().zip(&mask[7..]).zip(&window[7..]) {
+            *byte = *byte & !mask | new & mask;
         }
     }
 

@@ -110,14 +110,15 @@ pub(super) fn setrange<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'
 
 pub(super) fn incrbyfloat<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let (key, delta) = two(&args);
-    let mut sum = Ok(Vec::new());
+    let (mut sum, mut work) = (Ok(Vec::new()), 0);
     let done = change(key, pass, |old| {
-        sum = add(old, delta);
+        sum = add(old, delta, &mut work);
         match &sum {
             Ok(sum) => Change::Write(sum.clone().into(), Expiry::Keep),
             Err(_) => Change::Nothing,
         }
     });
+    pass.executor.note_work(work);
     match (done, sum) {
         (Err(error), _) => reply::refuse(pass, error),
         (Ok(()), Err(text)) => pass.error(text),
@@ -125,12 +126,17 @@ pub(super) fn incrbyfloat<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pas
     }
 }
 
-/// The sum of two numbers as text; an absent one is 0.
-fn add(old: Option<&[u8]>, delta: &[u8]) -> Result<Vec<u8>, &'static str> {
+/// The sum of two numbers as text; an absent one is 0. Counts the work.
+fn add(old: Option<&[u8]>, delta: &[u8], work: &mut usize) -> Result<Vec<u8>, &'static str> {
     const NO_NUMBER: &str = "ERR value is not a valid float";
-    let old = long_double::read(old.unwrap_or(b"0")).ok_or(NO_NUMBER)?;
+    let old = old.unwrap_or(b"0");
+    *work += long_double::work_of_text(old) + long_double::work_of_text(delta);
+    let old = long_double::read(old).ok_or(NO_NUMBER)?;
     let sum = match (old, long_double::read(delta).ok_or(NO_NUMBER)?) {
-        (Read::Finite(old), Read::Finite(delta)) => old.plus(delta),
+        (Read::Finite(old), Read::Finite(delta)) => {
+            *work += old.work() + delta.work();
+            old.plus(delta)
+        }
         _ => None,
     };
     sum.map(LongDouble::show).ok_or("ERR increment would produce NaN or Infinity")

@@ -50,6 +50,7 @@ pub(super) fn histogram<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<
             .flat_map(|found| std::iter::once(found).chain(table::subcommands_of(found)))
             .collect()
     };
+    pass.executor.note_work(wanted.len() * 1000);
     let wanted = wanted.into_iter().map(|found| (found.command.name, calls.command(found.number)));
     let wanted: Vec<_> =
         wanted.filter(|(_, totals)| totals.calls > 0 && shared.settings.times_requests()).collect();

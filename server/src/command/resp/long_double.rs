@@ -55,6 +55,15 @@ pub(super) fn read(text: &[u8]) -> Option<Read> {
     Some(Read::Finite(LongDouble { negative, ..number }))
 }
 
+/// What it takes to read a number of so many digits, in nanoseconds or so.
+pub(super) fn work_of_text(text: &[u8]) -> usize {
+    work_of_bits(3 * text.len().min(TEXT_LEN_MAX))
+}
+
+fn work_of_bits(bits: usize) -> usize {
+    bits * bits / 400
+}
+
 /// Whether there is a minus, and what follows the sign.
 fn signed(text: &[u8]) -> (bool, &[u8]) {
     match text {
@@ -87,9 +96,16 @@ impl Split {
             return None;
         }
         let mut digits = Big::default();
+        // Some digits at a time, as many as their power of the radix fits a limb.
+        let (mut part, mut power) = (0, 1_u32);
         for &byte in number.iter().enumerate().filter(|(at, _)| Some(*at) != point).map(|(_, byte)| byte) {
-            digits.multiply_add(radix, char::from(byte).to_digit(radix)?);
+            if power > u32::MAX / radix {
+                digits.multiply_add(power, part);
+                (part, power) = (0, 1);
+            }
+            (part, power) = (part * radix + char::from(byte).to_digit(radix)?, power * radix);
         }
+        digits.multiply_add(power, part);
         Some(Self { digits, behind: behind as i64, exponent })
     }
 }
@@ -198,6 +214,11 @@ impl LongDouble {
     /// Above how many bits the number is 0; as good as the least for 0 itself.
     fn size(self) -> i64 {
         if self.mantissa == 0 { i64::from(i32::MIN) } else { i64::from(self.exponent) + 64 }
+    }
+
+    /// What it takes to read or to show it, in nanoseconds or so: each of its digits is made from all of them.
+    pub(super) fn work(self) -> usize {
+        work_of_bits(self.exponent.unsigned_abs() as usize)
     }
 
     /// As Redis shows it.

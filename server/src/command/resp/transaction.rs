@@ -149,6 +149,8 @@ pub(super) fn watch<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut 
             watching.add(&pass.place().stored(key), present);
         }
     });
+    // It holds up all workers.
+    pass.executor.note_work((args.len() - 1) * 1000);
     pass.direct().extend_from_slice(write::OK);
 }
 

@@ -309,16 +309,19 @@ mod tests {
     }
 
     /// Requests that take long and answer little, of clients of each protocol.
-    const TOIL: [&str; 12] = [
+    const TOIL: [&str; 15] = [
         "SETBIT large 9 1\r\n",
         "SETRANGE large 9 v\r\n",
         "APPEND large v\r\n",
+        "INCRBYFLOAT number 1e4900\r\n",
         "BITFIELD large SET u8 9 1\r\n",
         "BITCOUNT large\r\n",
         "BITPOS large 1 9\r\n",
         "BITOP NOT small large\r\n",
         "COPY large copy REPLACE\r\n",
         "RENAMENX large middling\r\n",
+        "MEMORY STATS\r\n",
+        "LATENCY HISTOGRAM\r\n",
         "mg large c\r\n",
         "me large\r\n",
         "md large C1\r\n",
