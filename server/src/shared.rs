@@ -1,7 +1,7 @@
 //! What all threads of one server share. Nothing here is locked on the way of a request.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crabcache_engine::{Cache, KEY_LEN_MAX, Millis, Stats};
@@ -262,13 +262,19 @@ impl<'r> Shared<'r> {
 
     /// What was counted since the counters were last set to zero.
     pub(crate) fn report(&self) -> Report {
-        self.report_all().since(&self.baseline.lock().unwrap_or_else(PoisonError::into_inner))
+        let baseline = self.baseline();
+        self.report_all().since(&baseline)
     }
 
     /// Sets the counters to zero, for [`Shared::report`].
     pub(crate) fn reset_counters(&self) {
-        let now = self.report_all();
-        *self.baseline.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        let mut baseline = self.baseline();
+        *baseline = self.report_all();
+    }
+
+    /// To be locked before anything is read that it is compared with: what was counted before must not be less than it.
+    fn baseline(&self) -> MutexGuard<'_, Report> {
+        self.baseline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes that the clients of one worker may hold.
@@ -415,5 +421,28 @@ impl Bounds {
             skipping: limits,
             resp: Limits { value_len_max: Self::BULK_LEN_MAX, ..limits },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::setup::with_server;
+
+    #[test]
+    fn who_reports_while_another_resets_sees_no_less_than_nothing() {
+        with_server(1 << 20, Config::default(), |shared| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        shared.accepted.fetch_add(1, Ordering::Relaxed);
+                        shared.reset_counters();
+                    }
+                });
+                // The differences are checked where they are taken.
+                let most = (0..2000).map(|_| shared.report().accepted).max();
+                assert!(most <= Some(1), "{most:?}");
+            });
+        });
     }
 }
