@@ -64,10 +64,10 @@ pub(crate) struct Tracking {
 #[derive(Debug, Default)]
 struct Table {
     trackers: HashMap<u64, Tracker, RandomState>,
-    keys: HashMap<Arc<[u8]>, Readers, RandomState>,
-    /// Keys as they came, the oldest first; some are no longer in `keys`.
+    keys: Keys,
+    /// Keys as they came, the oldest first; some are no longer those of `keys`.
     order: VecDeque<Arc<[u8]>>,
-    /// Keys that expire, the next one first; some are no longer in `keys`, or expire at another time.
+    /// Keys that expire, the next one first; some are no longer those of `keys`, or expire at another time.
     deadlines: BinaryHeap<Reverse<(Millis, Arc<[u8]>)>>,
     /// Bytes of memory that the keys take.
     held: usize,
@@ -133,11 +133,13 @@ impl Tracking {
             }
             while max > 0 && table.keys.len() > max || table.held > shared.config.client_memory_bytes {
                 let Some(oldest) = table.order.pop_front() else { break };
-                table.forget(shared, &oldest, None);
+                if readers(&table.keys, &oldest).is_some() {
+                    table.forget(shared, &oldest, None);
+                }
             }
             if table.order.len() > 2 * table.keys.len() + SLACK {
                 let Table { keys, order, .. } = table;
-                order.retain(|key| keys.contains_key(key));
+                order.retain(|key| readers(keys, key).is_some());
             }
         });
     }
@@ -241,9 +243,17 @@ impl Observer for Shared<'_> {
 /// `order` and `deadlines` may have so many more entries than twice those that count.
 const SLACK: usize = 64;
 
+type Keys = HashMap<Arc<[u8]>, Readers, RandomState>;
+
+/// Who has read `key`, if it was not forgotten since: a key that is read again then has entries of its own in `order` and
+/// `deadlines`, and these would pile up if they counted for it, too.
+fn readers<'k>(keys: &'k Keys, key: &Arc<[u8]>) -> Option<&'k Readers> {
+    keys.get_key_value(key).filter(|(own, _)| Arc::ptr_eq(own, key)).map(|(_, readers)| readers)
+}
+
 /// Whether `key` was read, and expires at this time as far as is known.
-fn is_current(keys: &HashMap<Arc<[u8]>, Readers, RandomState>, key: &[u8], at: Millis) -> bool {
-    keys.get(key).is_some_and(|readers| readers.expires == Some(at))
+fn is_current(keys: &Keys, key: &Arc<[u8]>, at: Millis) -> bool {
+    readers(keys, key).is_some_and(|readers| readers.expires == Some(at))
 }
 
 impl Options {
@@ -389,6 +399,49 @@ impl Drop for Tracked {
             if table.trackers.is_empty() {
                 *table = Table::default();
             }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::simulation::setup::with_server;
+
+    /// What most clients do with a key of which they keep a copy.
+    #[test]
+    fn a_key_that_is_read_and_changed_again_and_again_takes_no_more_memory() {
+        with_server(1 << 20, Config::default(), |shared| {
+            let tracking = &shared.tracking;
+            for _ in 0..10 * SLACK {
+                tracking.read(shared, 1, b"key", 0);
+                tracking.expires(b"key", Millis(1000));
+                tracking.changed(shared, b"key", 2);
+                tracking.read(shared, 1, b"key", 0);
+                tracking.expires(b"key", Millis(1000));
+            }
+            tracking.with(|table| {
+                assert_eq!((table.keys.len(), table.held), (1, ENTRY + b"key".len() + READER));
+                assert!(table.order.len() <= 2 + SLACK, "{}", table.order.len());
+                assert!(table.deadlines.len() <= 2 + SLACK, "{}", table.deadlines.len());
+            });
+        });
+    }
+
+    #[test]
+    fn the_oldest_key_makes_room_not_one_that_was_read_again_since() {
+        with_server(1 << 20, Config::default(), |shared| {
+            let tracking = &shared.tracking;
+            tracking.read(shared, 1, b"again", 2);
+            tracking.changed(shared, b"again", 2);
+            for key in [b"older", b"again", b"newer"] {
+                tracking.read(shared, 1, key, 2);
+            }
+            tracking.with(|table| {
+                let noted = |key: &[u8]| table.keys.contains_key(key);
+                assert_eq!([b"older", b"again", b"newer"].map(|key| noted(key)), [false, true, true]);
+            });
         });
     }
 }
