@@ -192,6 +192,9 @@ pub struct Count {
 }
 
 /// How a counter reads its value, and what it adds.
+///
+/// memcached's numbers may have zeros in front of them, and white space and a plus before those; behind white space or a NUL
+/// anything may follow. One with more than 256 digits is none, nor is one with as many bytes of white space before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delta {
     /// Signed 64-bit numbers, as in Redis: overflow is refused, leading zeros, signs and spaces are not numbers.

@@ -372,17 +372,23 @@ fn touch_holds(condition: TouchCondition, old: Option<Millis>, new: Option<Milli
 
 /// What a counter becomes, by the words of `Delta` and not by its code.
 fn change(delta: Delta, old: &[u8]) -> Result<i128, StoreError> {
-    let text = std::str::from_utf8(old).map_err(|_| StoreError::NotANumber)?;
+    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| StoreError::NotANumber);
     if let Delta::Signed(delta) = delta {
+        let text = text(old)?;
         let number: i64 = text.parse().map_err(|_| StoreError::NotANumber)?;
         if number.to_string() != text {
             return Err(StoreError::NotANumber);
         }
         return number.checked_add(delta).map(i128::from).ok_or(StoreError::Overflow);
     }
-    let digits = text.trim_ascii_end();
-    let is_number = (1..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u64 = digits.parse().ok().filter(|_| is_number).ok_or(StoreError::NotANumber)?;
+    let is_space = |byte: u8| byte.is_ascii_whitespace() || byte == 0x0B;
+    let start = old.iter().position(|&byte| !is_space(byte)).unwrap_or(old.len());
+    let word = old[start..].split(|&byte| is_space(byte) || byte == 0).next().unwrap_or_default();
+    if start >= 256 || word.strip_prefix(b"+").unwrap_or(word).len() > 256 {
+        return Err(StoreError::NotANumber);
+    }
+    // This, too, reads a plus and zeros.
+    let number: u64 = text(word)?.parse().map_err(|_| StoreError::NotANumber)?;
     Ok(i128::from(match delta {
         Delta::Up(delta) => number.wrapping_add(delta),
         Delta::Down(delta) => number.saturating_sub(delta),

@@ -73,6 +73,9 @@ fn counters() {
     );
     client.check("ma n D2 v T30 t\r\nma n\r\nmg n t\r\n", "VA 1 t30\r\n1\r\nHD\r\nHD t30\r\n");
     client.check("ma m N60 T30 t\r\nma l T30 N60 t\r\n", "HD t30\r\nHD t60\r\n");
+    // What is read as a number does not depend on whether it can be one operation.
+    client.check("ms a 4\r\n +04\r\nma a v\r\n", "HD\r\nVA 1\r\n5\r\n");
+    client.check("ms a 4\r\n +04\r\nma a v MD t\r\n", "HD\r\nVA 1 t-1\r\n3\r\n");
     client.check("ms a 1\r\nx\r\nma a\r\nma a t\r\n", ["HD\r\n", NON_NUMERIC, NON_NUMERIC].concat());
     client.check(
         "ma n Mx\r\nma n Dx\r\n",

@@ -111,9 +111,8 @@ fn action<'a>(meta: &Meta<'a>, pass: &Pass<'_, '_, '_>) -> Option<Action<'a>> {
             if cas.is_some() || new_cas.is_some() || wants_cas || wants_ttl || !one_expiry {
                 return None;
             }
-            let delta = meta.options.delta.unwrap_or(1);
             Action::Count(Count {
-                delta: if is_decrement(&meta.options) { Delta::Down(delta) } else { Delta::Up(delta) },
+                delta: delta(&meta.options),
                 initial: vivify.map(|_| i128::from(initial)),
                 expiry: exptime.map_or(Expiry::Keep, |exptime| expiry(exptime, now)),
             })
@@ -121,8 +120,9 @@ fn action<'a>(meta: &Meta<'a>, pass: &Pass<'_, '_, '_>) -> Option<Action<'a>> {
     })
 }
 
-fn is_decrement(options: &Options) -> bool {
-    matches!(options.mode, Some(b'D' | b'-'))
+fn delta(options: &Options) -> Delta {
+    let delta = options.delta.unwrap_or(1);
+    if let Some(b'D' | b'-') = options.mode { Delta::Down(delta) } else { Delta::Up(delta) }
 }
 
 fn lease(options: &Options, pass: &Pass<'_, '_, '_>) -> Lease {
@@ -224,12 +224,12 @@ fn read_and_write<'a>(key: &'a [u8], meta: &Meta<'a>, note: AnyReply, pass: &mut
             (0, Expiry::Never)
         }
         Some(found) if arithmetic => {
-            let Some(number) = changed(&found.value, options) else {
+            let Ok(number) = delta(options).apply(&found.value) else {
                 pass.direct().extend_from_slice(write::NON_NUMERIC);
                 pass.executor.answers.errors += 1;
                 return;
             };
-            number::write_u64(&mut value, number);
+            number::write_u64(&mut value, number as u64);
             (found.flags, touch.unwrap_or_else(|| found.expires.map_or(Expiry::Never, Expiry::At)))
         }
         Some(found) => {
@@ -267,13 +267,6 @@ fn read_and_write<'a>(key: &'a [u8], meta: &Meta<'a>, note: AnyReply, pass: &mut
 
 fn push_aside(key: &[u8], recache: Recache<'_>, note: AnyReply, pass: &mut Pass<'_, '_, '_>) {
     pass.aside(|aside| aside.push(Op { key, action: Action::Recache(recache) }, note));
-}
-
-/// The number after `ma`; none if there is no number.
-fn changed(value: &[u8], options: &Options) -> Option<u64> {
-    let old = number::parse_u64_lenient(value.trim_ascii_end())?;
-    let delta = options.delta.unwrap_or(1);
-    Some(if is_decrement(options) { old.saturating_sub(delta) } else { old.wrapping_add(delta) })
 }
 
 /// The key and the flags that the answer repeats.
