@@ -64,6 +64,11 @@ fn counters() {
     client.check("set n 0 0 3\r\nabc\r\n", "STORED\r\n");
     client.check("incr n 1\r\n", "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
     client.check("incr n abc\r\n", "CLIENT_ERROR invalid numeric delta argument\r\n");
+    // A number with white space and a plus before it, and anything behind white space.
+    client.check(
+        "set n 0 0 7\r\n +04 xx\r\nincr n 1\r\nget n\r\n",
+        "STORED\r\n5\r\nVALUE n 0 1\r\n5\r\nEND\r\n",
+    );
 }
 
 #[test]
@@ -110,6 +115,9 @@ fn noreply_says_nothing() {
         "VALUE a 0 2\r\n40\r\nEND\r\n",
     );
     client.check("delete a noreply\r\nget a\r\n", "END\r\n");
+    // A word is missing, so that it stands for another.
+    client.check("append a 0  1 noreply\r\nversion\r\n", "VERSION 1.6.40\r\n");
+    client.check("delete noreply\r\n", "NOT_FOUND\r\n");
 }
 
 #[test]

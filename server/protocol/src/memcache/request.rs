@@ -194,7 +194,9 @@ fn command<'a>(
     limits: &Limits,
 ) -> Result<Request<'a>, Refusal> {
     Ok(match (verb, words) {
-        (b"delete", [key] | [key, b"0" | b"noreply"] | [key, b"0", b"noreply"]) => {
+        // A key may be called so.
+        (b"delete", [key]) => Request::Delete { key: checked_key(key, limits)?, noreply: false },
+        (b"delete", [key, b"0" | b"noreply"] | [key, b"0", b"noreply"]) => {
             Request::Delete { key: checked_key(key, limits)?, noreply }
         }
         (b"delete", [_, _] | [_, _, _]) => return Err(Refusal::DeleteUsage),

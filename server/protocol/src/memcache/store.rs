@@ -136,11 +136,11 @@ fn store_line<'a>(
         (StoreMode::Cas(_), []) => return Err(refuse(Refusal::UnknownCommand, false, None)),
         _ => (Some(mode), rest),
     };
-    let noreply = match rest {
-        [] => false,
-        [word] => *word == b"noreply",
-        _ => return Err(refuse(Refusal::UnknownCommand, false, None)),
-    };
+    if rest.len() > 1 {
+        return Err(refuse(Refusal::UnknownCommand, false, None));
+    }
+    // The last word even where one before it is missing, and so another is taken for that.
+    let noreply = words.last() == Some(&&b"noreply"[..]);
     let flags = number::parse_u64_lenient(flags).and_then(|flags| u32::try_from(flags).ok());
     let exptime = number::parse_i64_lenient(exptime);
     let (Some(mode), Some(flags), Some(exptime), Some(value_len), true) =
