@@ -295,7 +295,7 @@ pub(crate) fn answer(to: &mut Answers<'_>, note: Note, op: &Op<'_>, outcome: Out
         // As with `get`, a value that there is no memory for counts as evicted; but a lease that was won is told.
         Verb::Get if too_much && !matches!(outcome, Outcome::Won { .. }) => {
             to.errors += 1;
-            seen.short(out, "EN");
+            seen.expected(out, "EN");
         }
         Verb::Get => seen.got(out, op, outcome, too_much),
         Verb::Debug | Verb::NoOp => seen.debug(out, outcome),
@@ -508,4 +508,30 @@ fn describe(value: &Value<'_>, now: Millis) -> String {
 fn token(out: &mut Vec<u8>, letter: u8, number: u64) {
     out.extend_from_slice(&[b' ', letter]);
     number::write_u64(out, number);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wants_to_hear_of_no_miss_hears_of_none_for_want_of_memory() {
+        for (quiet, expected) in [(false, &b"EN\r\n"[..]), (true, b"")] {
+            let large = LargeValues::default();
+            let mut answers = Answers::new(&large);
+            answers.notes.push(b'k');
+            let note = Note {
+                verb: Verb::Get,
+                start: 0,
+                key_len: 1,
+                flags_len: 0,
+                binary: false,
+                quiet,
+                value: true,
+                has_cas: false,
+            };
+            answer(&mut answers, note, &Op::get(b"k"), Outcome::Miss, true);
+            assert_eq!((answers.out.as_slice(), answers.errors), (expected, 1));
+        }
+    }
 }
