@@ -85,3 +85,15 @@ fn leases_are_seen_by_those_who_ask_for_them() {
     memcached.check("mg k T60\r\n", "HD\r\n");
     redis.check("MULTI\r\nGET k\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*-1\r\n");
 }
+
+/// memcached's leases on stale values have no end, which the native protocol has a word for.
+#[test]
+fn a_lease_without_an_end_is_told_as_that() {
+    let server = start();
+    let (mut memcached, mut crab) = (Client::new(&server), Client::new(&server));
+    memcached.check("ms k 1\r\nv\r\nmd k I T60\r\nmg k v\r\n", "HD\r\nHD\r\nVA 1 X W\r\nv\r\n");
+    crab.check(
+        native(Command::Lease { key: b"k", lease_ms: 1000, early_ms: 0, meta: false }),
+        [&b"\xC2\x04\x01\x00\x0A\x00\x00\x00"[..], &[0xFF; 8], b"\x01v"].concat(),
+    );
+}

@@ -120,7 +120,7 @@ pub(crate) fn serve<'a, 's>(
                             }
                             pass.push(op, reply(form));
                         } else {
-                            directly(opaque, quiet, other, connection, pass);
+                            directly(opaque, other, connection, pass);
                             if !connection.takes_requests() {
                                 break;
                             }
@@ -237,14 +237,8 @@ fn expiry(ttl: Ttl, now: Millis) -> Expiry {
     }
 }
 
-/// Commands that are no operation on one key.
-fn directly<'a>(
-    opaque: u16,
-    quiet: bool,
-    command: Command<'a>,
-    connection: &mut Connection,
-    pass: &mut Pass<'a, '_, '_>,
-) {
+/// Commands that are no operation on one key. None of them can be quiet.
+fn directly<'a>(opaque: u16, command: Command<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     match command {
         Command::Hello { version_min, version_max, .. } => {
             if !(version_min..=version_max).contains(&wire::VERSION) {
@@ -263,11 +257,7 @@ fn directly<'a>(
             };
             reply::hello(pass.direct(), opaque, &hello);
         }
-        Command::Ping { payload } => {
-            if !quiet {
-                reply::value(pass.direct(), opaque, payload);
-            }
-        }
+        Command::Ping { payload } => reply::value(pass.direct(), opaque, payload),
         Command::Stats => {
             pass.run();
             let text = statistics(pass);
@@ -276,7 +266,7 @@ fn directly<'a>(
         Command::Sample => sample(opaque, pass),
         Command::Flush => {
             pass.counters().flushes.add(1);
-            connection.task = Some(Box::new(Task::flush(Done::Native { opaque, quiet })));
+            connection.task = Some(Box::new(Task::flush(Done::Native { opaque })));
         }
         Command::MultiGet { keys, meta } => {
             // It begins a batch, so that nothing before it is still to be put in front of it.
@@ -494,7 +484,11 @@ fn lease(to: &mut Answers<'_>, opaque: u16, meta: bool, op: &Op<'_>, outcome: Ou
         (Outcome::Won { value: None }, Action::Lease(lease)) => (Status::Won, lease.version, None),
         (Outcome::Won { value: Some(value) }, _) => (Status::Won, value.version(), Some(value)),
         (Outcome::Hit(value), _) => {
-            let left = value.leased_until(now).map(|until| until.0 - now.0);
+            let left = value.leased_until(now).map(|until| match until {
+                // One of memcached's.
+                Millis(u64::MAX) => u64::MAX,
+                Millis(until) => until - now.0,
+            });
             match left {
                 Some(left) if value.is_placeholder(now) => (Status::Wait, left, None),
                 Some(left) if value.is_stale() => (Status::Wait, left, Some(value)),

@@ -48,12 +48,10 @@ pub(crate) enum Done {
         /// Nothing is to be answered.
         noreply: bool,
     },
-    /// Status OK, unless nothing is to be answered.
+    /// Status OK.
     Native {
         /// The request's.
         opaque: u16,
-        /// Nothing is to be answered.
-        quiet: bool,
     },
 }
 
@@ -118,8 +116,8 @@ impl Task {
                 match *done {
                     Done::Resp => out.extend_from_slice(write::OK),
                     Done::Memcache { noreply: false } => out.extend_from_slice(memcache::OK),
-                    Done::Native { opaque, quiet: false } => reply::status(out, opaque, native::Status::Ok),
-                    Done::Memcache { .. } | Done::Native { .. } => {}
+                    Done::Native { opaque } => reply::status(out, opaque, native::Status::Ok),
+                    Done::Memcache { noreply: true } => {}
                 }
                 true
             }

@@ -192,7 +192,7 @@ impl Request<'_> {
 ///
 /// What this server does not take ([`Command::Refused`]) is known from the header alone: `consumed` is then the
 /// header, and the rest is to be skipped. Of `limits` these count: `key_len_max`, `value_len_max`, and `args_max`
-/// for the keys of one MGET.
+/// for the keys of one MGET or MPUT.
 ///
 /// # Errors
 /// After an error nothing can be read from this connection any more: answer with [`ParseError::status`] and
