@@ -224,21 +224,22 @@ fn random(
     wrapped: &mut bool,
     pass: &mut Pass<'_, '_, '_>,
 ) -> bool {
-    let mut keys = Vec::new();
+    let (mut keys, mut over) = (Vec::new(), false);
     for _ in 0..CHUNKS {
         let now = pass.now();
         *cursor = pass.executor.handle().scan(now, *cursor, CHUNK_ITEMS, |stored, _| {
             keys.extend(place.own(stored).map(Box::<[u8]>::from));
         });
         pass.executor.handle().quiescent(now);
-        if !keys.is_empty() || (*cursor == 0 && std::mem::replace(wrapped, true)) {
+        over = *cursor == 0 && std::mem::replace(wrapped, true);
+        if over || !keys.is_empty() {
             break;
         }
     }
     let version = pass.version;
     match keys.get((choice >> 32) as usize % keys.len().max(1)) {
         Some(key) => write::bulk(pass.direct(), key),
-        None if *cursor == 0 && *wrapped => write::nil(pass.direct(), version),
+        None if over => write::nil(pass.direct(), version),
         None => return false,
     }
     true
@@ -272,4 +273,41 @@ fn clear(cursor: &mut u64, place: Place, pass: &mut Pass<'_, '_, '_>) -> bool {
         pass.direct().extend_from_slice(write::OK);
     }
     next == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use crabcache_engine::Millis;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::reactor::batch::Executor;
+    use crate::reactor::scratch::Scratch;
+    use crate::simulation::setup::with_server;
+
+    /// Most are another database's.
+    #[test]
+    fn random_finds_the_only_key_from_wherever_it_begins() {
+        with_server(4 << 20, Config::default(), |shared| {
+            let mut handle = shared.cache.handle().expect("the first");
+            let place = shared.databases.place(1);
+            handle.put(Millis(1), &place.stored(b"sole"), b"v").expect("room");
+            for key in 0..6000 {
+                handle.put(Millis(1), key.to_string().as_bytes(), b"v").expect("room");
+            }
+            let mut executor = Executor::new(handle, shared, &shared.seats[0]);
+            let buckets = shared.cache.stats().buckets;
+            for begin in 0..buckets {
+                executor.begin(Millis(1), 1, false);
+                executor.enter();
+                let scratch = Scratch::new();
+                let mut pass = Pass::new(&mut executor, &scratch);
+                let mut walk = Walk::random(place, begin, buckets);
+                while !walk.step(&mut pass) {}
+                assert_eq!(pass.direct(), b"$4\r\nsole\r\n", "from {begin} of {buckets}");
+                drop(pass);
+                executor.leave();
+            }
+        });
+    }
 }
