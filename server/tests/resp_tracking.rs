@@ -81,6 +81,10 @@ fn transactions_and_pipelines_are_told_of() {
     reader.resp("GET b", "+QUEUED\r\n");
     reader.resp("EXEC", "*2\r\n_\r\n_\r\n");
     reader.resp("SET b 1", "+OK\r\n");
+    // What is read, and then written.
+    reader.resp("MGET c d", "*2\r\n_\r\n_\r\n");
+    reader.resp("SETRANGE c 0 v", ":1\r\n");
+    reader.resp("MSETNX d 1 e 1", ":1\r\n");
     expect_nothing(&mut reader);
     writer.resp("MULTI", "+OK\r\n");
     writer.resp("SET a 1", "+QUEUED\r\n");

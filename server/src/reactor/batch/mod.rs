@@ -100,6 +100,8 @@ pub(crate) struct Executor<'s> {
     tracked: bool,
     /// The clients of this turn's segments, while some keep copies.
     pub(crate) authors: Vec<u64>,
+    /// The segment whose requests are looked at.
+    segment: usize,
     /// Requests have to be looked at one by one, since there is a monitor or a pause.
     pub(crate) attended: bool,
     /// There is a monitor.
@@ -158,6 +160,7 @@ impl<'s> Executor<'s> {
             observed: false,
             tracked: false,
             authors: Vec::new(),
+            segment: 0,
             attended: false,
             monitored: false,
             paused: None,

@@ -42,6 +42,7 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
     /// Goes on to the requests of segment `segment`.
     pub(crate) fn enter(&mut self, segment: usize) {
         self.batch.segment = segment;
+        self.executor.segment = segment;
     }
 
     /// Leaves it: what it was answered directly belongs to it, too.

@@ -204,7 +204,8 @@ impl Executor<'_> {
             let outcome = self.handle.apply(self.now, op);
             if !matches!(outcome, Outcome::Refused(StoreError::Pressure)) {
                 if self.observed && changes(op, &outcome) {
-                    tell_of_change(self.shared, self.tracked, op.key, None);
+                    let author = self.authors.get(self.segment).copied();
+                    tell_of_change(self.shared, self.tracked, op.key, author);
                 }
                 return look(outcome);
             }
