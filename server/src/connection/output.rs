@@ -51,6 +51,11 @@ impl Output {
 
     /// Adds a message, of which many may follow.
     pub(crate) fn push(&mut self, message: &[u8]) {
+        // Who is always a little behind never takes all. Less is moved than was sent since the last time.
+        if self.sent > self.len() {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
         self.bytes.extend_from_slice(message);
     }
 
@@ -73,5 +78,30 @@ impl Output {
         }
         *self = Self::default();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::random::Random;
+    use crate::simulation::wire;
+
+    #[test]
+    fn who_is_always_a_little_behind_holds_no_more_than_that() {
+        const MESSAGE: [u8; 1000] = [b'm'; 1000];
+        let (socket, peer) = wire::connect(Random::new(1), 4000, usize::MAX);
+        let (mut stream, mut output, mut taken) = (Stream::Simulated(socket), Output::default(), 0);
+        for _ in 0..20 {
+            output.push(&MESSAGE);
+        }
+        for _ in 0..1000 {
+            output.push(&MESSAGE);
+            output.flush(&mut stream).expect("nobody has gone");
+            taken += peer.take(MESSAGE.len()).len();
+            assert!(!output.is_empty() && output.len() <= 21 * MESSAGE.len());
+        }
+        assert_eq!(taken, 1000 * MESSAGE.len());
+        assert!(output.held() < 100 * MESSAGE.len(), "{}", output.held());
     }
 }
