@@ -161,7 +161,7 @@ impl<S: Sink> Work for Execute<'_, '_, '_, S> {
                         }
                         local.counters.hits += (number - first - done) as u64;
                     }
-                    Action::Put(_) if local.has_limbo_room_for_batch() => {
+                    Action::Put(_) if slot.found().is_some() && local.has_limbo_room_for_batch() => {
                         let (slots, ops) = (&slots[done..], &ops[done..]);
                         let first = number;
                         number = shared.level.dispatch(OverwriteAll { local, slots, now, ops, first, sink });

@@ -1,7 +1,7 @@
 //! Blocks that a handle keeps for its next writes, by exact size: an overwrite of the usual size takes the block that an
-//! earlier one gave up, without the shard's lock and without taking the free lists apart.
+//! earlier one gave up, and a new key the image, without the shard's lock and without taking the free lists apart.
 //!
-//! Their grace period is over, and they are raw, so the hand passes them by. What a handle keeps is bounded, and given back
+//! Their grace period is over, and items' blocks are raw, so the hand passes them by. What a handle keeps is bounded, and given back
 //! before it is ever told that there is no room, unless it is pinned. Where they are is noted in the handle, so that their own memory, which may
 //! be cold, is not touched before it is filled.
 
@@ -9,10 +9,11 @@ use crate::config::GRANULE;
 use crate::reclaim::limbo;
 use crate::shared::Shard;
 
-const SLOTS: usize = 32;
+/// For items: two batches of overwrites of each size.
+pub(crate) type ItemSpares = Spares<32, 64, 1>;
 
-/// Most blocks of one size: two batches of overwrites.
-const COUNT_MAX: usize = 64;
+/// For images, whose sizes are those of buckets, more or less full: what a batch of new keys needs of each.
+pub(crate) type ImageSpares = Spares<64, 16, 16>;
 
 /// Whose blocks a slot holds, and how many.
 #[derive(Clone, Copy, Debug)]
@@ -41,32 +42,33 @@ impl Kind {
     }
 }
 
+/// At most `COUNT` of each of the sizes that have a slot; those of the next shard lie `STRIDE` slots further on.
 #[derive(Debug)]
-pub(crate) struct Spares {
+pub(crate) struct Spares<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> {
     slots: [Slot; SLOTS],
-    /// Those of each slot, one behind the other. Apart, so that finding them needs no multiplication.
-    blocks: [u32; COUNT_MAX * SLOTS],
+    /// Those of each slot. Apart, so that finding them needs no multiplication.
+    blocks: [[u32; COUNT]; SLOTS],
     /// Granules in all of them, and the most that there may be.
     granules: u32,
     granules_max: u32,
 }
 
-/// Neighbours of either kind, sizes in a shard and shards with items of one size, have slots of their own.
-#[inline(always)]
-fn slot_of(shard: usize, granules: u32) -> usize {
-    (granules as usize).wrapping_add(shard) % SLOTS
-}
+/// Larger blocks are rare, and worth coalescing. Those that are kept have their size in limbo.
+pub(crate) const GRANULES_MAX: u32 = limbo::GRANULES_MAX;
 
-impl Spares {
-    /// Larger blocks are rare, and worth coalescing. Those that are kept have their size in limbo.
-    pub(crate) const GRANULES_MAX: u32 = limbo::GRANULES_MAX;
-    /// An item whose key and value are longer finds no block here.
-    pub(crate) const LEN_MAX: usize = Self::GRANULES_MAX as usize * GRANULE;
+/// An item whose key and value are longer finds no block here.
+pub(crate) const LEN_MAX: usize = GRANULES_MAX as usize * GRANULE;
+
+impl<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> Spares<SLOTS, COUNT, STRIDE> {
+    #[inline(always)]
+    fn slot_of(shard: usize, granules: u32) -> usize {
+        (granules as usize).wrapping_add(shard * STRIDE) % SLOTS
+    }
 
     pub(crate) fn new(granules_max: u32) -> Self {
         Self {
             slots: [Slot { kind: Kind(0), count: 0 }; SLOTS],
-            blocks: [0; COUNT_MAX * SLOTS],
+            blocks: [[0; COUNT]; SLOTS],
             granules: 0,
             granules_max,
         }
@@ -76,25 +78,24 @@ impl Spares {
     #[inline(always)]
     pub(crate) fn places(&mut self, shard: Shard<'_>, granules: u32) -> &mut [u32] {
         let left = self.granules_max - self.granules;
-        if granules > Self::GRANULES_MAX || granules > left {
+        if granules > GRANULES_MAX || granules > left {
             return &mut [];
         }
-        let (number, kind) = (slot_of(shard.number, granules), Kind::of(shard.number, granules));
+        let (number, kind) = (Self::slot_of(shard.number, granules), Kind::of(shard.number, granules));
         let slot = &mut self.slots[number];
         if slot.count == 0 {
             slot.kind = kind;
         } else if slot.kind != kind {
             return &mut [];
         }
-        let count = (COUNT_MAX as u32 - slot.count).min(left / granules);
-        let first = number * COUNT_MAX + slot.count as usize;
-        &mut self.blocks[first..][..count as usize]
+        let count = (COUNT as u32 - slot.count).min(left / granules);
+        &mut self.blocks[number][slot.count as usize..][..count as usize]
     }
 
     /// Keeps the blocks that were noted in the first `count` of the places for this size.
     #[inline(always)]
     pub(crate) fn keep(&mut self, shard: Shard<'_>, granules: u32, count: usize) {
-        self.slots[slot_of(shard.number, granules)].count += count as u32;
+        self.slots[Self::slot_of(shard.number, granules)].count += count as u32;
         self.granules += granules * count as u32;
     }
 
@@ -109,13 +110,13 @@ impl Spares {
     /// A raw block of exactly this size, which is below 2^16.
     #[inline(always)]
     pub(crate) fn pop(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
-        let number = slot_of(shard.number, granules);
+        let number = Self::slot_of(shard.number, granules);
         let slot = &mut self.slots[number];
         if slot.kind != Kind::of(shard.number, granules) {
             return None;
         }
-        let last = slot.count.checked_sub(1)? as usize % COUNT_MAX;
-        let at = self.blocks[number * COUNT_MAX + last];
+        let last = slot.count.checked_sub(1)? as usize % COUNT;
+        let at = self.blocks[number][last];
         slot.count = last as u32;
         self.granules -= granules;
         Some(at)

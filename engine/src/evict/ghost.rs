@@ -7,6 +7,7 @@
 //! ```
 //! A false match lets a newcomer skip the nursery, no more. Under the shard's lock.
 
+use crate::arch::prefetch_read;
 use crate::config::{Geometry, SHARD_ITEMS};
 use crate::shared::{KeyHash, Shard};
 use crate::sync::Relaxed;
@@ -27,11 +28,17 @@ pub(crate) const fn ghost_bytes(lines: u32) -> usize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ghost<'a> {
     shard: Shard<'a>,
+    /// Lines in use, and entries in use of each. Together they remember about as many keys as there are items: who was gone for
+    /// longer than that has proved nothing.
+    lines: u32,
+    depth: u32,
 }
 
 impl<'a> Ghost<'a> {
     pub(crate) fn of(shard: Shard<'a>) -> Self {
-        Self { shard }
+        let items = shard.word(SHARD_ITEMS).load(Relaxed);
+        let lines = items.div_ceil(ENTRIES).next_power_of_two().min(shard.shared.geometry.ghost_lines);
+        Self { shard, lines, depth: items.div_ceil(lines).clamp(1, ENTRIES) }
     }
 
     /// Forgets everybody. Only before the cache is shared.
@@ -40,19 +47,28 @@ impl<'a> Ghost<'a> {
         self.shard.part.zero(ghost_at, bits_bytes(ghost_lines));
     }
 
-    /// Where a key is remembered, and as what: line and fingerprint are from different bits of the hash.
-    fn trace(&self, hash: KeyHash) -> Trace {
+    /// The number of the line where a key is remembered, and where that lies in the shard. Its fingerprint is made of other bits
+    /// of the hash.
+    #[inline]
+    fn line(&self, hash: KeyHash) -> (usize, usize) {
         let Geometry { ghost_at, ghost_lines, .. } = self.shard.shared.geometry;
-        // Together the lines in use remember about as many keys as there are items. Who was gone for longer than that has
-        // proved nothing.
-        let items = self.shard.word(SHARD_ITEMS).load(Relaxed);
-        let lines = items.div_ceil(ENTRIES).next_power_of_two().min(ghost_lines);
-        let depth = items.div_ceil(lines).clamp(1, ENTRIES);
         let bits = hash.0 & ((1 << KeyHash::BUCKET_BITS) - 1);
-        let line = ((u128::from(bits) * u128::from(lines)) >> KeyHash::BUCKET_BITS) as usize;
-        let at = ghost_at + bits_bytes(ghost_lines) + line * LINE;
+        let line = ((u128::from(bits) * u128::from(self.lines)) >> KeyHash::BUCKET_BITS) as usize;
+        (line, ghost_at + bits_bytes(ghost_lines) + line * LINE)
+    }
+
+    /// Asks for the line that will be looked at.
+    #[inline]
+    pub(crate) fn foresee(&self, hash: KeyHash) {
+        prefetch_read(self.shard.part.hint(self.line(hash).1));
+    }
+
+    /// Where a key is remembered, and as what.
+    #[inline]
+    fn trace(&self, hash: KeyHash) -> (usize, u16) {
+        let (line, at) = self.line(hash);
         self.prepare(line, at);
-        Trace { at, depth, print: hash.tag().max(1) }
+        (at, hash.tag().max(1))
     }
 
     /// Empties a line when it is first looked at, so that no memory is touched before it is needed.
@@ -73,17 +89,17 @@ impl<'a> Ghost<'a> {
 
     /// Remembers a key.
     pub(crate) fn put(&self, hash: KeyHash) {
-        let Trace { at, depth, print } = self.trace(hash);
+        let (at, print) = self.trace(hash);
         let next = self.shard.word(at).load(Relaxed) & 0xffff;
-        let next = if next < depth { next } else { next % depth };
+        let next = if next < self.depth { next } else { next % self.depth };
         self.set(at, 1 + next, print);
         self.set(at, 0, (next + 1) as u16);
     }
 
     /// Whether a key is remembered; forgets it.
     pub(crate) fn take(&self, hash: KeyHash) -> bool {
-        let Trace { at, depth, print } = self.trace(hash);
-        let found = self.find(at, print).filter(|&i| i <= depth);
+        let (at, print) = self.trace(hash);
+        let found = self.find(at, print).filter(|&i| i <= self.depth);
         if let Some(i) = found {
             self.set(at, i, 0);
         }
@@ -111,16 +127,6 @@ impl<'a> Ghost<'a> {
     }
 }
 
-/// Where a key is remembered if it is.
-#[derive(Clone, Copy, Debug)]
-struct Trace {
-    /// Its line.
-    at: usize,
-    /// How many entries of it are in use.
-    depth: u32,
-    print: u16,
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -137,7 +143,7 @@ mod tests {
             Cache::new(&mut memory, Config { seed: [1, 2, 3, 4], ..Config::default() }).expect("it opens");
         let shard = cache.shared.shard(0);
         let ghost = Ghost::of(shard);
-        let line = ghost.trace(KeyHash(0)).at;
+        let line = ghost.trace(KeyHash(0)).0;
         // Neighbours of zero and of the highest bit are what borrows would confuse; all equal, one apart, and none.
         let prints = [1, 2, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff];
         for round in 0..20_000_u64 {

@@ -1,6 +1,6 @@
 //! The hand goes over the blocks of main: the unused go, the used stay, those in the middle of what goes step aside.
 
-use super::{Evictor, LookUp};
+use super::Evictor;
 use crate::arena::block::{BLOCK_GRANULES_MIN, Kind};
 use crate::config::SHARD_HAND;
 use crate::index::Change;
@@ -104,13 +104,8 @@ impl<'c> Evictor<'_, 'c> {
         if run == 0 || walk.moved + size > MOVED_MAX || self.local.limbo_is_tight() {
             return;
         }
-        let (hash, key) = (self.hash(item), item.key());
-        let Ok(lookup) = self.shard().shared.level.dispatch(LookUp { evictor: self, hash, key }) else {
-            return;
-        };
-        if lookup.found.is_none_or(|found| found.place.item() != at) {
-            return;
-        }
+        let (shard, hash) = (self.shard(), self.hash(item));
+        let Ok(Some(lookup)) = shard.look_up_item(self, hash, at) else { return };
         let needed = item.granules_min();
         let (to, got, run) = match self.locked.hole_before(at) {
             // A hole of just its size would only change places with it.
@@ -131,7 +126,7 @@ impl<'c> Evictor<'_, 'c> {
         // Where the hand comes by once more in this lap it loses its use then.
         item.copy_to(to, got, if to > at { item.uses() } else { item.uses() - 1 });
         // Whoever was faster has changed the item: then it need not move.
-        if self.shard().commit(self, hash, &lookup, Change::Put(to)).is_err() {
+        if shard.commit(self, hash, &lookup, Change::Put(to)).is_err() {
             return self.locked.release(to);
         }
         self.local.counters.copies += 1;

@@ -1,9 +1,9 @@
 //! The oldest leave the nursery: into main, or out of the cache.
 
-use super::foresee::{FORESEEN, foresee};
+use super::foresee::{FORESEEN, Foreseen};
 use super::ghost::Ghost;
 use super::nursery::{Nursery, Oldest};
-use super::{Evictor, LookUp, is_exempt};
+use super::{Evictor, is_exempt};
 use crate::arena::NoBlock;
 use crate::arena::block::BLOCK_GRANULES_MIN;
 use crate::index::{Change, Failed};
@@ -21,6 +21,7 @@ impl<'c> Evictor<'_, 'c> {
         let nursery = Nursery::of(shard);
         let mut evicted = 0;
         let goal = goal.min(nursery.len());
+        let (ghost, mut foreseen) = (Ghost::of(shard), Foreseen::default());
         for step in 0..LEAVING_MAX + 2 * granules / BLOCK_GRANULES_MIN {
             nursery.reclaim(shard.shared.epoch().load(Acquire));
             let there = nursery.free() + nursery.waiting();
@@ -28,7 +29,7 @@ impl<'c> Evictor<'_, 'c> {
                 break;
             }
             if step.is_multiple_of(FORESEEN as u32) {
-                foresee(&nursery, goal - there);
+                foreseen = Foreseen::of(&nursery, &ghost, goal - there);
             }
             self.local.counters.walked += 1;
             let Some(at) = nursery.oldest() else { break };
@@ -41,7 +42,8 @@ impl<'c> Evictor<'_, 'c> {
                 }
                 Oldest::Item(item) => item,
             };
-            let Ok(gone) = self.leave(at, &item) else {
+            let hash = foreseen.take(at).unwrap_or_else(|| self.hash(&item));
+            let Ok(gone) = self.leave(at, &item, hash, &ghost) else {
                 // Main has no place for one that deserves it.
                 return evicted + self.make_run(item.granules());
             };
@@ -52,8 +54,8 @@ impl<'c> Evictor<'_, 'c> {
     }
 
     /// Decides about the oldest item of the nursery: true if it was evicted, an error if there is no place for it now.
-    fn leave(&mut self, at: u32, item: &Item<'c>) -> Result<bool, Failed> {
-        let (hash, expired) = (self.hash(item), item.is_over(self.now));
+    fn leave(&mut self, at: u32, item: &Item<'c>, hash: KeyHash, ghost: &Ghost<'_>) -> Result<bool, Failed> {
+        let expired = item.is_over(self.now);
         if !expired && (item.uses() > 0 || is_exempt(self.shard(), item.granules())) {
             match self.move_to_main(at, item, hash) {
                 Err(Failed::NoMemory(_)) if item.uses() == 0 => {}
@@ -62,19 +64,16 @@ impl<'c> Evictor<'_, 'c> {
         }
         let gone = self.remove(at, item, hash)?;
         if gone && !expired {
-            Ghost::of(self.shard()).put(hash);
+            ghost.put(hash);
         }
         Ok(gone)
     }
 
     /// Copies an item into main and lets its place point there; nothing if it is not in the index any more.
     fn move_to_main(&mut self, at: u32, item: &Item<'c>, hash: KeyHash) -> Result<(), Failed> {
-        let (shard, key) = (self.shard(), item.key());
+        let shard = self.shard();
         loop {
-            let lookup = shard.shared.level.dispatch(LookUp { evictor: self, hash, key })?;
-            if lookup.found.is_none_or(|found| found.place.item() != at) {
-                return Ok(());
-            }
+            let Some(lookup) = shard.look_up_item(self, hash, at)? else { return Ok(()) };
             let (to, got) =
                 self.locked.allocate(item.granules_min()).ok_or(Failed::NoMemory(NoBlock::Full))?;
             item.copy_to(to, got, 0);

@@ -25,10 +25,9 @@ mod hand;
 mod leave;
 mod sweep;
 
-use crate::arch::{Kernels, Work};
 use crate::arena::{Locked, NoBlock};
 use crate::config::SHARD_ITEMS;
-use crate::index::{Change, Failed, Lookup, Memory};
+use crate::index::{Change, Failed, Memory};
 use crate::item::Item;
 use crate::local::Local;
 use crate::shared::{KeyHash, Shard};
@@ -132,7 +131,7 @@ impl<'c> Evictor<'_, 'c> {
 
     /// Takes an item, whose key has this hash, out of the index for good. False: somebody else did.
     fn remove(&mut self, at: u32, item: &Item<'c>, hash: KeyHash) -> Result<bool, Failed> {
-        if !self.evict(at, item, hash)? {
+        if !self.evict(at, hash)? {
             return Ok(false);
         }
         let counters = &mut self.local.counters;
@@ -151,34 +150,15 @@ impl<'c> Evictor<'_, 'c> {
     }
 
     /// Takes exactly this item out of the index. False: it is not in it.
-    fn evict(&mut self, at: u32, item: &Item<'c>, hash: KeyHash) -> Result<bool, Failed> {
-        let (shard, key) = (self.shard(), item.key());
+    fn evict(&mut self, at: u32, hash: KeyHash) -> Result<bool, Failed> {
+        let shard = self.shard();
         loop {
-            let lookup = shard.shared.level.dispatch(LookUp { evictor: self, hash, key })?;
-            if lookup.found.is_none_or(|found| found.place.item() != at) {
-                return Ok(false);
-            }
+            let Some(lookup) = shard.look_up_item(self, hash, at)? else { return Ok(false) };
             match shard.commit(self, hash, &lookup, Change::Remove) {
                 Err(Failed::Conflict) => {}
                 done => return done.map(|()| true),
             }
         }
-    }
-}
-
-/// The one step of the hand that wants SIMD.
-struct LookUp<'l, 'e, 'c, 'k> {
-    evictor: &'l mut Evictor<'e, 'c>,
-    hash: KeyHash,
-    key: &'k [u8],
-}
-
-impl Work for LookUp<'_, '_, '_, '_> {
-    type Output = Result<Lookup, Failed>;
-
-    #[inline(always)]
-    fn run<K: Kernels>(self) -> Self::Output {
-        self.evictor.shard().look_up::<K>(self.evictor, self.hash, self.key)
     }
 }
 

@@ -7,6 +7,7 @@
 //! it is frozen; a frozen place never changes again.
 //! Invariant: the keys of a published image only become fewer. Kept by `mod.rs`; checked by `models/`.
 
+use super::Found;
 use super::word::{Place, Word};
 use crate::arch::Kernels;
 use crate::config::{GRANULE, offset_of};
@@ -86,10 +87,17 @@ impl<'a> Image<'a> {
         (0..self.len).map(move |i| self.place(i).item()).filter(|&item| item != 0)
     }
 
-    /// Makes the content final and returns it, holes left out.
-    pub(crate) fn freeze(&self) -> Entries {
+    /// The entry whose place names this item, frozen or not.
+    pub(crate) fn find(&self, item: u32) -> Option<Found> {
+        (0..self.len)
+            .map(|i| self.place_at(i))
+            .map(|at| Found { at, place: Place::load(self.shard.part, at) })
+            .find(|found| found.place.item() == item)
+    }
+
+    /// Makes the content final and adds it to `entries`, holes left out. (To return so many would copy them.)
+    pub(crate) fn freeze(&self, entries: &mut Entries) {
         let tags = self.tags();
-        let mut entries = Entries::new();
         for (i, &tag) in tags[..self.len].iter().enumerate() {
             let word = self.place_word(i);
             // Acquire: the copier passes on items that it did not write. Release: it is a copy's part of a chain.
@@ -103,18 +111,22 @@ impl<'a> Image<'a> {
                 let _ = entries.push(Entry { tag, item });
             }
         }
-        entries
     }
 
     /// Writes an image into a private block.
     pub(crate) fn write(shard: Shard<'a>, block: u32, entries: &[Entry]) {
         let image = Self { shard, at: offset_of(block) + GRANULE, len: entries.len() };
-        let mut tags = [0; padded(IMAGE_LEN_MAX)];
         for (i, entry) in entries.iter().enumerate() {
-            tags[i] = entry.tag;
             // Relaxed: published by the compare-and-swap of the directory word.
             image.place_word(i).store(Place::of(entry.item).0, Relaxed);
         }
-        shard.part.write_tags(image.at, &tags[..padded(entries.len())]);
+        // Four at a time: a store each.
+        for (i, four) in entries.chunks(4).enumerate() {
+            let mut tags = [0; 4];
+            for (tag, entry) in tags.iter_mut().zip(four) {
+                *tag = entry.tag;
+            }
+            shard.part.write_tags(image.at + i * 8, &tags);
+        }
     }
 }

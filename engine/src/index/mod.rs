@@ -218,6 +218,28 @@ impl<'a> Shard<'a> {
         }
     }
 
+    /// Looks the key of this hash up whose item lies at `item`: by that, so without looking at any item. None: it is not in the
+    /// index.
+    pub(crate) fn look_up_item(
+        self,
+        memory: &mut impl Memory,
+        hash: KeyHash,
+        item: u32,
+    ) -> Result<Option<Lookup>, Failed> {
+        let home = loop {
+            let home = self.home(hash);
+            if !home.word.is_splitting() || fault("write_ignores_split") {
+                break home;
+            }
+            self.finish_split(memory, home)?;
+        };
+        if home.word.len() == 0 {
+            return Ok(None);
+        }
+        let found = Image::of(self, home.word).find(item);
+        Ok(found.map(|found| Lookup { home, found: Some(found) }))
+    }
+
     /// Makes the change, if what the lookup saw still holds, and retires what it took out.
     #[inline(always)]
     pub(crate) fn commit(
@@ -270,7 +292,8 @@ impl<'a> Shard<'a> {
         old: u32,
         change: Change,
     ) -> Result<(), Failed> {
-        let mut entries = Image::of(self, home.word).freeze();
+        let mut entries = Entries::new();
+        self.freeze(home.word, &mut entries);
         match change {
             Change::Put(item) => entries.iter_mut().filter(|e| e.item == old).for_each(|e| e.item = item),
             Change::Remove => entries.retain(|e| e.item != old),
@@ -281,7 +304,8 @@ impl<'a> Shard<'a> {
     }
 
     fn insert(self, memory: &mut impl Memory, hash: KeyHash, home: Home, item: u32) -> Result<(), Failed> {
-        let mut entries = self.freeze(home.word);
+        let mut entries = Entries::new();
+        self.freeze(home.word, &mut entries);
         // A full bucket gives up its oldest entry. With a good hash and growth this is not seen in a lifetime.
         let displaced = (entries.len() == IMAGE_LEN_MAX).then(|| entries.remove(0).item);
         let _ = entries.push(Entry { tag: hash.tag(), item });
@@ -292,9 +316,11 @@ impl<'a> Shard<'a> {
         Ok(())
     }
 
-    /// Makes the content of the bucket final and returns it.
-    pub(crate) fn freeze(self, word: Word) -> Entries {
-        if word.len() == 0 { Entries::new() } else { Image::of(self, word).freeze() }
+    /// Makes the content of the bucket final and adds it to `entries`.
+    pub(crate) fn freeze(self, word: Word, entries: &mut Entries) {
+        if word.len() > 0 {
+            Image::of(self, word).freeze(entries);
+        }
     }
 
     /// A word at this level for these entries, with a fresh image if there are any.

@@ -4,7 +4,7 @@
 //! numbers, so that `born` alone says which exist. Any number of threads may finish the same split: freezing a dead image
 //! changes nothing, the child's word is never unborn again, the parent's level has risen, `born` has moved on.
 
-use super::image::{Entries, Image};
+use super::image::Entries;
 use super::word::Word;
 use super::{Failed, Home, Memory};
 use crate::arena::NoBlock;
@@ -61,8 +61,9 @@ impl<'a> Shard<'a> {
     pub(crate) fn finish_split(self, memory: &mut impl Memory, home: Home) -> Result<bool, Failed> {
         let level = home.word.level() + 1;
         let child = home.bucket + (1 << home.word.level());
-        let (mut stay, mut go) = (Entries::new(), Entries::new());
-        for entry in self.freeze(home.word) {
+        let (mut all, mut stay, mut go) = (Entries::new(), Entries::new(), Entries::new());
+        self.freeze(home.word, &mut all);
+        for entry in all {
             let hash = self.shared.hash(Item::load(self, entry.item).key());
             let side = if hash.bucket(level) == child { &mut go } else { &mut stay };
             let _ = side.push(entry);
@@ -117,7 +118,8 @@ impl<'a> Shard<'a> {
             if home.word.len() == 0 {
                 return Ok(());
             }
-            let entries = Image::of(self, home.word).freeze();
+            let mut entries = Entries::new();
+            self.freeze(home.word, &mut entries);
             match self.replace_image(memory, home, home.word.level(), &[]) {
                 Ok(()) => {
                     entries.iter().for_each(|entry| taken(memory, entry.item));

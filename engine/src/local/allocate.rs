@@ -71,7 +71,9 @@ impl<'c> Local<'c> {
     /// How many granules should be free in a shard before anybody asks for them: what this handle takes in a few turns,
     /// since what is evicted now can be used that much later. More would only lie idle.
     pub(super) fn ahead(&self, most: u32) -> u32 {
-        let turn = self.demand.max(self.taken) / self.shared.geometry.shards;
+        let shards = self.shared.geometry.shards;
+        // Of several shards one may be asked for twice its share.
+        let turn = self.demand.max(self.taken) / shards * shards.min(2);
         let turns = if self.online == 1 { 1 } else { TURNS_AHEAD * self.online };
         turn.saturating_mul(turns).clamp(AHEAD_MIN, most.max(AHEAD_MIN))
     }

@@ -8,7 +8,7 @@ mod room;
 pub(crate) use room::Next;
 
 use crate::arch::Work;
-use crate::arena::spare::Spares;
+use crate::arena::spare::{ImageSpares, ItemSpares};
 use crate::config::Config;
 use crate::observer::Observer;
 use crate::reclaim::Participant;
@@ -21,7 +21,8 @@ pub(crate) struct Local<'c> {
     pub(crate) shared: &'c Shared,
     pub(crate) participant: Participant<'c>,
     pub(crate) counters: Counters,
-    spares: Spares,
+    spares: ItemSpares,
+    spare_images: ImageSpares,
     /// Bit per shard in which main or the nursery had less free than is made ahead when this handle last allocated there.
     wants_room: [u64; Config::SHARDS_MAX as usize / 64],
     /// Granules of items in this handle's limbo, by shard: they are as good as free, a little later.
@@ -45,12 +46,13 @@ impl<'c> Local<'c> {
     pub(crate) fn join(shared: &'c Shared) -> Option<Self> {
         let participant = Participant::join(shared)?;
         let counters = Counters::load(shared, participant.number());
-        let spares = Spares::new(shared.geometry.reserve / 4);
+        let reserve = shared.geometry.reserve;
         let mut local = Self {
             shared,
             participant,
             counters,
-            spares,
+            spares: ItemSpares::new(reserve / 4),
+            spare_images: ImageSpares::new(reserve / 4),
             wants_room: [0; Config::SHARDS_MAX as usize / 64],
             expected: [0; Config::SHARDS_MAX as usize],
             grip: 0,
@@ -77,7 +79,7 @@ impl<'c> Local<'c> {
         }
         for _ in 0..BUSY_TRIES {
             self.give_spares_back(0);
-            if self.spares.is_empty() {
+            if self.spares.is_empty() && self.spare_images.is_empty() {
                 break;
             }
         }

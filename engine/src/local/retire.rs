@@ -4,7 +4,7 @@ use core::iter;
 
 use super::Local;
 use crate::BATCH;
-use crate::arena::spare::Spares;
+use crate::arena::spare::{GRANULES_MAX, ImageSpares, ItemSpares};
 use crate::arena::{Locked, NoBlock};
 use crate::config::Config;
 use crate::index::Memory;
@@ -66,7 +66,7 @@ impl<'c> Local<'c> {
     /// A raw block of exactly this size that an earlier overwrite left to this handle.
     #[inline(always)]
     pub(crate) fn take_spare(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
-        if granules > Spares::GRANULES_MAX {
+        if granules > GRANULES_MAX {
             return None;
         }
         let at = self.spares.pop(shard, granules)?;
@@ -135,39 +135,57 @@ impl<'c> Local<'c> {
 
     /// Gives the blocks kept for later writes back to their shards, or to limbo, as long as this has more room than that.
     pub(super) fn give_spares_back(&mut self, limbo_room: u32) {
-        while let Some((shard, granules)) = self.spares.any() {
-            let shard = self.shared.shard(shard);
+        while let Some((number, granules)) = self.spares.any() {
+            let shard = self.shared.shard(number);
             let locked = shard.try_lock();
             while let Some(at) = self.spares.pop(shard, granules) {
-                match &locked {
-                    Some(locked) => {
-                        self.counters.limbo_granules =
-                            self.counters.limbo_granules.wrapping_sub(u64::from(granules));
-                        locked.release(at);
-                    }
-                    // As good as just retired: limbo gives it back later.
-                    None if self.participant.limbo.room() > limbo_room => {
-                        self.expect(shard.number, granules);
-                        self.participant.retire(Block {
-                            shard: shard.number as u32,
-                            image: false,
-                            at,
-                            granules,
-                        });
-                    }
-                    None => {
-                        self.spares.push(shard, at, granules);
-                        return;
-                    }
+                let block = Block { shard: number, image: false, at, granules };
+                if !self.give_back(locked.as_ref(), block, limbo_room) {
+                    self.spares.push(shard, at, granules);
+                    return;
+                }
+            }
+        }
+        while let Some((number, granules)) = self.spare_images.any() {
+            let shard = self.shared.shard(number);
+            let locked = shard.try_lock();
+            while let Some(at) = self.spare_images.pop(shard, granules) {
+                let block = Block { shard: number, image: true, at, granules };
+                if !self.give_back(locked.as_ref(), block, limbo_room) {
+                    self.spare_images.push(shard, at, granules);
+                    return;
                 }
             }
         }
     }
 
+    /// False: neither the shard, whose lock this is if it could be had, nor limbo takes it.
+    fn give_back(&mut self, locked: Option<&Locked<'_>>, block: Block, limbo_room: u32) -> bool {
+        let granules = block.granules;
+        let Some(locked) = locked else {
+            if self.participant.limbo.room() <= limbo_room {
+                return false;
+            }
+            // As good as just retired: limbo gives it back later.
+            if !block.image {
+                self.expect(block.shard as usize, granules);
+            }
+            self.participant.retire(block);
+            return true;
+        };
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
+        if block.image {
+            locked.release_image(block.at);
+        } else {
+            locked.release(block.at);
+        }
+        true
+    }
+
     /// Takes back what nobody can be reading any more.
     pub(crate) fn drain(&mut self) {
-        let Self { shared, participant, spares, expected, .. } = self;
-        let freed = drain(shared, participant, Some(Own { spares, expected }));
+        let Self { shared, participant, spares, spare_images, expected, .. } = self;
+        let freed = drain(shared, participant, Some(Own { spares, spare_images, expected }));
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(freed);
     }
 
@@ -181,7 +199,12 @@ impl<'c> Local<'c> {
         self.participant.announce();
         self.demand = self.taken.max(self.demand - self.demand / 16);
         self.taken = 0;
-        if !self.participant.limbo.is_empty() {
+        // Before grace periods pass, so that the next turn can have what has to go.
+        let made_room = self.wants_room.iter().any(|&shards| shards != 0);
+        if made_room {
+            self.make_room_ahead(now);
+        }
+        if made_room || !self.participant.limbo.is_empty() {
             let online = self.participant.advance();
             self.online = online.unwrap_or(self.online.max(2));
             if online == Some(1) {
@@ -189,9 +212,6 @@ impl<'c> Local<'c> {
                 self.let_grace_pass();
             }
             self.drain();
-        }
-        if self.wants_room.iter().any(|&shards| shards != 0) {
-            self.make_room_ahead(now);
         }
     }
 
@@ -207,7 +227,8 @@ impl<'c> Local<'c> {
 
 /// What a handle does with the blocks of its own limbo, not with those of an orphan.
 struct Own<'l> {
-    spares: &'l mut Spares,
+    spares: &'l mut ItemSpares,
+    spare_images: &'l mut ImageSpares,
     expected: &'l mut [u32; Config::SHARDS_MAX as usize],
 }
 
@@ -227,7 +248,11 @@ fn drain(shared: &Shared, participant: &mut Participant<'_>, mut own: Option<Own
         let shard = locked.shard;
         if first.image {
             for at in due {
-                freed += u64::from(shard.block_granules(at));
+                let granules = if first.granules > 0 { first.granules } else { shard.block_granules(at) };
+                if own.as_mut().is_some_and(|own| own.spare_images.push(shard, at, granules)) {
+                    continue;
+                }
+                freed += u64::from(granules);
                 locked.release_image(at);
             }
         } else if first.granules > 0 {
@@ -264,7 +289,7 @@ fn take_back(
         count += 1;
     }
     let kept = room - places.len();
-    if let Some(Own { spares, expected }) = own {
+    if let Some(Own { spares, expected, .. }) = own {
         spares.keep(shard, granules, kept);
         let expected = &mut expected[shard.number];
         // What an earlier owner of the record left is not in it.
@@ -275,6 +300,10 @@ fn take_back(
 
 impl Memory for Local<'_> {
     fn image(&mut self, shard: Shard<'_>, granules: u32) -> Result<u32, NoBlock> {
+        if let Some(at) = self.spare_images.pop(shard, granules) {
+            self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
+            return Ok(at);
+        }
         shard.try_lock().ok_or(NoBlock::Busy)?.allocate_image(granules).ok_or(NoBlock::Full)
     }
 

@@ -4,7 +4,7 @@ use super::Target;
 use super::write::{Did, Plan, Step, write};
 use crate::arch::Kernels;
 use crate::arena::block::Header;
-use crate::arena::spare::Spares;
+use crate::arena::spare::LEN_MAX;
 use crate::error::StoreError;
 use crate::guard::Value;
 use crate::index::{Change, Found};
@@ -146,7 +146,7 @@ fn overwrite_unlike<'c, K: Kernels>(
     };
     let new = NewItem { key, value: [put.value, &[]], flags: put.flags, expires, mark: None };
     // So that lengths have 32 bits from here on.
-    if new.len() > Spares::LEN_MAX {
+    if new.len() > LEN_MAX {
         return false;
     }
     let shape = new.shape();
