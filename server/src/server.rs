@@ -85,10 +85,11 @@ impl Server {
         if config.workers == 0 {
             config.workers = cores::usable().min(Config::WORKERS_MAX);
         }
-        let warnings = config.warnings(memory::usable());
         memory::return_large_buffers();
         let files = limits::raise_open_files(config.connections_max.saturating_add(SPARE_FILES));
-        config.connections_max = config.connections_max.min(files.saturating_sub(SPARE_FILES).max(1));
+        let clients_possible = files.saturating_sub(SPARE_FILES).max(1);
+        let warnings = config.warnings(memory::usable(), clients_possible);
+        config.connections_max = config.connections_max.min(clients_possible);
 
         let poll = Poll::new().map_err(ServerError::System)?;
         let waker = Waker::new(poll.registry(), acceptor::WAKER).map_err(ServerError::System)?;
