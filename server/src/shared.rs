@@ -1,6 +1,6 @@
 //! What all threads of one server share. Nothing here is locked on the way of a request.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -115,6 +115,8 @@ pub(crate) struct Seat {
     pub(crate) cpu_clock: OnceLock<CpuClock>,
     /// Held by the worker while it carries out the requests of a turn (`reactor/access.rs`).
     pub(crate) turn: Mutex<()>,
+    /// The worker waits for that, since another one is alone.
+    pub(crate) waits: AtomicBool,
     /// Bytes of the arena that are reserved for values which its clients are sending.
     pub(crate) reserved: AtomicUsize,
     /// The last question about its clients that it has answered.
@@ -145,6 +147,7 @@ impl Seat {
             load: AtomicUsize::new(0),
             cpu_clock: OnceLock::new(),
             turn: Mutex::default(),
+            waits: AtomicBool::new(false),
             reserved: AtomicUsize::new(0),
             surveyed: AtomicU64::new(0),
             mail: AtomicUsize::new(0),

@@ -10,8 +10,13 @@
 //! of a higher number, and a turn of another worker is either over, with all it has written to be seen, or yet to begin.
 //!
 //! Who waits is offline: what it has found before it no longer needs, and others may be waiting for that memory.
+//!
+//! The locks are not fair: a worker whose client wants to be alone time and again would have taken them back before those
+//! who wait have woken up. So it lets them in first.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 
 use crabcache_engine::Handle;
 
@@ -49,7 +54,9 @@ impl<'s> Access<'s> {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
                 handle.offline();
+                self.seat.waits.store(true, Relaxed);
                 let guard = lock(turn);
+                self.seat.waits.store(false, Relaxed);
                 handle.online();
                 guard
             }
@@ -68,6 +75,9 @@ impl<'s> Access<'s> {
         }
         self.leave();
         handle.offline();
+        while self.seats.iter().any(|seat| seat.waits.load(Relaxed)) {
+            thread::yield_now();
+        }
         self.all.extend(self.seats.iter().map(|seat| lock(&seat.turn)));
         handle.online();
         true
@@ -77,5 +87,44 @@ impl<'s> Access<'s> {
     pub(crate) fn end_alone(&mut self, handle: &mut Handle<'_>) {
         self.all.clear();
         self.enter(handle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::simulation::setup::with_server;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    #[test]
+    fn who_waits_comes_before_whoever_is_alone_again() {
+        with_server(1 << 20, Config { workers: 2, ..Config::default() }, |shared| {
+            let seats = &shared.seats;
+            let mut greedy = shared.cache.handle().expect("a handle");
+            let mut alone = Access::new(seats, &seats[1]);
+            for _ in 0..100 {
+                let entered = AtomicBool::new(false);
+                assert!(alone.begin_alone(&mut greedy));
+                let let_in = thread::scope(|scope| {
+                    scope.spawn(|| {
+                        let mut handle = shared.cache.handle().expect("another");
+                        let mut access = Access::new(seats, &seats[0]);
+                        access.enter(&mut handle);
+                        entered.store(true, SeqCst);
+                        access.leave();
+                    });
+                    while !seats[0].waits.load(SeqCst) {
+                        thread::yield_now();
+                    }
+                    alone.end_alone(&mut greedy);
+                    assert!(alone.begin_alone(&mut greedy));
+                    let let_in = entered.load(SeqCst);
+                    alone.all.clear();
+                    let_in
+                });
+                assert!(let_in);
+            }
+        });
     }
 }
