@@ -94,6 +94,9 @@ pub(super) fn unpause<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
 
 /// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`: no command blocks, so there is nobody to unblock.
 pub(super) fn unblock<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() > 4 {
+        return pass.wrong_subcommand(args);
+    }
     match args.get(3) {
         Some(why) if !is(why, "TIMEOUT") && !is(why, "ERROR") => {
             return pass.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");

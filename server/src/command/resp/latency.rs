@@ -74,11 +74,13 @@ pub(super) fn histogram<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<
 
 /// `SLOWLOG GET [count]`
 pub(super) fn slowlog_get<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() > 3 {
+        return pass.wrong_subcommand(args);
+    }
     let count = match args.get(2).map(parse_i64) {
         None => 10,
         Some(Some(-1)) => usize::MAX,
-        Some(Some(count @ 0..)) if args.len() == 3 => usize::try_from(count).unwrap_or(usize::MAX),
-        Some(_) if args.len() > 3 => return pass.wrong_subcommand(args),
+        Some(Some(count @ 0..)) => usize::try_from(count).unwrap_or(usize::MAX),
         Some(_) => return pass.error("ERR count should be greater than or equal to -1"),
     };
     let entries = pass.shared().slowlog.last(count);

@@ -225,7 +225,7 @@ fn about(to: &mut Answers<'_>, kind: Kind, version: Version, outcome: Outcome<'_
         Kind::IdleTime => return to.fail(NO_IDLE_TIME),
         Kind::Ttl => left.map_or(-1, |ms| (ms.saturating_add(500) / 1000) as i64),
         Kind::Pttl => left.map_or(-1, |ms| ms as i64),
-        Kind::ExpireTime => value.expires().map_or(-1, |at| (at.0 / 1000) as i64),
+        Kind::ExpireTime => value.expires().map_or(-1, |at| (at.0.saturating_add(500) / 1000) as i64),
         Kind::PexpireTime => value.expires().map_or(-1, |at| at.0 as i64),
         Kind::Usage => (value.bytes().len() + ITEM_OVERHEAD) as i64,
         Kind::RefCount => 1,

@@ -195,6 +195,11 @@ impl Command {
         if self.arity < 0 { args >= least } else { args == least }
     }
 
+    /// Whether any of its arguments are keys: channels stand where keys do, but are none.
+    fn has_keys(&self) -> bool {
+        self.keys.iter().any(|keys| keys.does != "not_key")
+    }
+
     /// Whether it has this flag.
     pub(super) fn is(&self, flag: u32) -> bool {
         self.flags & flag != 0
@@ -231,9 +236,27 @@ impl Command {
     }
 }
 
-/// SET reads what was there only if it is asked to.
+/// SET reads what was there only if it is asked to, and BITFIELD changes it only if it is.
 fn narrow(args: Args<'_>, does: &'static str) -> &'static str {
+    if args.name().eq_ignore_ascii_case(b"bitfield") {
+        return if changes_bits(args) { does } else { "RO access" };
+    }
     if args.iter().skip(3).any(|option| option.eq_ignore_ascii_case(b"get")) { does } else { "OW update" }
+}
+
+fn changes_bits(args: Args<'_>) -> bool {
+    let mut words = args.iter().skip(2);
+    while let Some(word) = words.next() {
+        let operands = match word {
+            word if word.eq_ignore_ascii_case(b"get") => 2,
+            word if word.eq_ignore_ascii_case(b"overflow") => 1,
+            _ => return true,
+        };
+        if words.by_ref().take(operands).count() < operands {
+            return true;
+        }
+    }
+    false
 }
 
 fn no_subcommand<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
@@ -361,9 +384,9 @@ fn resolve(args: Args<'_>) -> Result<Found, Refusal> {
 /// What is known about the command of a request, where its keys are asked for.
 pub(super) fn asked(args: Args<'_>) -> Result<Found, &'static str> {
     match resolve(args) {
-        Ok(found) if found.command.keys.is_empty() => Err("ERR The command has no key arguments"),
+        Ok(found) if !found.command.has_keys() => Err("ERR The command has no key arguments"),
         Ok(found) => Ok(found),
-        Err(Refusal::Arity(found)) if found.command.keys.is_empty() => {
+        Err(Refusal::Arity(found)) if !found.command.has_keys() => {
             Err("ERR The command has no key arguments")
         }
         Err(Refusal::Arity(_)) => Err("ERR Invalid number of arguments specified for command"),
