@@ -108,7 +108,7 @@ impl Client {
         E: From<Error>,
     {
         let key = key.as_ref();
-        let deadline = self.timeout().map(|timeout| Instant::now() + timeout);
+        let deadline = self.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
         let mut polls = 0;
         let token = loop {
             match self.lease(key, self.pool().config().lease_time)? {
