@@ -1,6 +1,5 @@
 //! Clients that are shown every request (MONITOR).
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,27 +63,31 @@ pub(crate) fn show(shared: &Shared<'_>, lines: &[u8]) {
 /// Adds the line of a request.
 pub(crate) fn line<'w>(out: &mut Vec<u8>, peer: &str, database: u8, words: impl Iterator<Item = &'w [u8]>) {
     let micros = clock::micros();
-    let mut line = format!("+{}.{:06} [{database} {peer}]", micros / 1_000_000, micros % 1_000_000);
+    let head = format!("+{}.{:06} [{database} {peer}]", micros / 1_000_000, micros % 1_000_000);
+    out.extend_from_slice(head.as_bytes());
     for word in words {
-        line.push_str(" \"");
-        for byte in word {
-            // Writing to a String cannot fail.
-            let _ = match byte {
-                b'\\' | b'"' => write!(line, "\\{}", char::from(*byte)),
-                b'\n' => line.write_str("\\n"),
-                b'\r' => line.write_str("\\r"),
-                b'\t' => line.write_str("\\t"),
-                0x07 => line.write_str("\\a"),
-                0x08 => line.write_str("\\b"),
-                b' '..=b'~' => line.write_char(char::from(*byte)),
-                other => write!(line, "\\x{other:02x}"),
-            };
+        out.extend_from_slice(b" \"");
+        for &byte in word {
+            match byte {
+                b'\\' | b'"' => out.extend([b'\\', byte]),
+                b'\n' => out.extend(b"\\n"),
+                b'\r' => out.extend(b"\\r"),
+                b'\t' => out.extend(b"\\t"),
+                0x07 => out.extend(b"\\a"),
+                0x08 => out.extend(b"\\b"),
+                b' '..=b'~' => out.push(byte),
+                other => {
+                    let [high, low] = [other >> 4, other & 15].map(|digit| DIGITS[usize::from(digit)]);
+                    out.extend([b'\\', b'x', high, low]);
+                }
+            }
         }
-        line.push('"');
+        out.push(b'"');
     }
-    line.push_str("\r\n");
-    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {

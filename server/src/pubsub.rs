@@ -68,27 +68,30 @@ impl Channels {
         self.with(|all| all[kind as usize].get(name).map_or(0, Vec::len))
     }
 
-    /// Those who receive what is published to `channel`, each with the pattern that lets it, if it is one.
-    fn receivers(&self, kind: Kind, channel: &[u8]) -> Vec<Receivers> {
-        let mut steps = STEPS_MAX;
-        self.with(|all| {
+    /// Those who receive what is published to `channel`, each with the pattern that lets it, if it is one. And how many steps it
+    /// took to tell.
+    fn receivers(&self, kind: Kind, channel: &[u8]) -> (Vec<Receivers>, usize) {
+        let (mut left, mut taken) = (STEPS_MAX, 0);
+        let receivers = self.with(|all| {
             let direct = all[kind as usize].get(channel).map(|clients| (None, clients.clone()));
             let patterns = all[Kind::Pattern as usize].iter().filter(|_| kind == Kind::Channel);
-            let patterns = patterns.filter(|(pattern, _)| lets(pattern, channel, &mut steps));
+            let patterns = patterns.filter(|(pattern, _)| lets(pattern, channel, &mut left, &mut taken));
             let patterns = patterns.map(|(pattern, clients)| (Some(pattern.clone()), clients.clone()));
             direct.into_iter().chain(patterns).collect()
-        })
+        });
+        (receivers, taken)
     }
 }
 
 /// Whether a pattern lets what is published to `channel`. One that takes too long to tell does not: it would hold up those
 /// who publish. `left` are the steps that patterns may take beyond those that a simple one takes.
-fn lets(pattern: &[u8], channel: &[u8], left: &mut usize) -> bool {
+fn lets(pattern: &[u8], channel: &[u8], left: &mut usize, taken: &mut usize) -> bool {
     let simple = 4 * (pattern.len() + channel.len());
     let most = simple + (*left).min(STEPS_EACH);
     let mut steps = most;
     let lets = glob::matches_within(pattern, channel, &mut steps) == Some(true);
     *left -= (most - steps).saturating_sub(simple);
+    *taken += most - steps;
     lets
 }
 
@@ -100,9 +103,10 @@ const STEPS_MAX: usize = 2 << 20;
 /// Patterns that one client may subscribe to: each message is matched with all of them.
 pub(crate) const PATTERNS_MAX: usize = 1024;
 
-/// Publishes a message; gives how many receive it, and how many bytes that takes until they have it.
+/// Publishes a message; gives how many receive it, and how much work that is: the bytes that it takes until they have it, and the
+/// steps to find them.
 pub(crate) fn publish(shared: &Shared<'_>, kind: Kind, channel: &[u8], message: &[u8]) -> (usize, usize) {
-    let all = shared.channels.receivers(kind, channel);
+    let (all, steps) = shared.channels.receivers(kind, channel);
     let receivers = all.iter().map(|(_, clients)| clients.len()).sum();
     let mut body = Vec::with_capacity(32 + channel.len() + message.len());
     write::bulk(&mut body, channel);
@@ -126,7 +130,7 @@ pub(crate) fn publish(shared: &Shared<'_>, kind: Kind, channel: &[u8], message: 
             held += shared.push(client, &texts[usize::from(client.version() == Version::Resp3)]);
         }
     }
-    (receivers, held)
+    (receivers, held + steps)
 }
 
 /// The subscriptions of one client; they end with this.
@@ -211,16 +215,20 @@ mod tests {
 
     #[test]
     fn patterns_that_take_too_long_let_nothing() {
-        let mut left = STEPS_MAX;
-        assert!(lets(b"n[a-e]ws.*", b"news.today", &mut left) && !lets(b"n[a-d]ws", b"news", &mut left));
+        let (mut left, mut taken) = (STEPS_MAX, 0);
+        assert!(
+            lets(b"n[a-e]ws.*", b"news.today", &mut left, &mut taken)
+                && !lets(b"n[a-d]ws", b"news", &mut left, &mut taken)
+        );
         let long = [vec![b'a'; 100_000], vec![b'b']].concat();
-        assert!(lets(b"a*b", &long, &mut left));
+        assert!(lets(b"a*b", &long, &mut left, &mut taken));
         assert_eq!(left, STEPS_MAX, "they were simple");
         let pattern = [&b"*"[..], &[b'a'; 1000], b"b*"].concat();
         for _ in 0..STEPS_MAX / STEPS_EACH {
-            assert!(!lets(&pattern, &long, &mut left), "it would match after 50 million steps");
+            assert!(!lets(&pattern, &long, &mut left, &mut taken), "it would match after 50 million steps");
         }
         assert_eq!(left, 0);
-        assert!(lets(b"a*b", &long, &mut left), "simple ones are told whatever others take");
+        assert!(taken > STEPS_MAX);
+        assert!(lets(b"a*b", &long, &mut left, &mut taken), "simple ones are told whatever others take");
     }
 }

@@ -12,8 +12,10 @@ pub(crate) struct Dumping {
     form: Dump,
 }
 
-/// Items of a slice.
+/// Items of a slice, and bytes of values: a version is made of all of them. It ends behind a few items more.
 const ITEMS: usize = 512;
+const BYTES: usize = 1 << 20;
+const ITEMS_AT_ONCE: usize = 16;
 
 impl Dumping {
     /// One that has just begun.
@@ -26,11 +28,19 @@ impl Dumping {
         let (now, place, form) = (pass.now(), pass.place(), self.form);
         pass.run();
         let (handle, out) = pass.executor.own_handle();
-        self.cursor = handle.scan(now, self.cursor, ITEMS, |key, value| {
-            if let Some(key) = place.own(key) {
-                item(out, form, key, &value);
+        let (mut items, mut bytes) = (0, 0);
+        loop {
+            self.cursor = handle.scan(now, self.cursor, ITEMS_AT_ONCE, |key, value| {
+                bytes += value.bytes().len();
+                if let Some(key) = place.own(key) {
+                    item(out, form, key, &value);
+                }
+            });
+            items += ITEMS_AT_ONCE;
+            if self.cursor == 0 || items >= ITEMS || bytes >= BYTES {
+                break;
             }
-        });
+        }
         handle.quiescent(now);
         if self.cursor == 0 {
             out.extend_from_slice(if form == Dump::Metadata { write::END } else { b"EN\r\n" });

@@ -107,6 +107,8 @@ pub(crate) struct Connection<'s> {
     pub(crate) stepped: bool,
     /// It is on the worker's list for the next turn.
     pub(crate) queued: bool,
+    /// The turn that was about to read it left it out: there was too much to do.
+    pub(crate) left_out: bool,
     /// Its requests have to be looked at one by one before they are carried out.
     pub(crate) attended: bool,
     /// A request of its transaction is at hand, which was accepted when it was queued.
@@ -163,6 +165,7 @@ impl Connection<'_> {
             half_closed: false,
             stepped: false,
             queued: false,
+            left_out: false,
             attended: false,
             executes: false,
             replies: Replies::On,

@@ -205,8 +205,9 @@ impl<'s> Service<'s> {
             counters.note_codes(&mut self.executor.answers.codes);
         }
         if !self.executor.shown.is_empty() {
-            monitor::show(self.shared, &self.executor.shown);
-            self.executor.shown.clear();
+            // Not kept: a line is up to four times as long as the longest request.
+            let lines = std::mem::take(&mut self.executor.shown);
+            monitor::show(self.shared, &lines);
         }
         self.pausing |= self.executor.paused.is_some();
         self.turn.enforce_deadlines(&self.shared.settings, counters);
@@ -344,10 +345,11 @@ impl<'s> Service<'s> {
             self.enqueue_all(|_| true);
             return false;
         };
-        // What was read is answered by now, except where it takes more than a turn. The answers that a socket has not
-        // taken are sent first; then the client is told that nothing more comes.
+        // Everybody has been read but those who were left out, and what was read is answered, except where it takes more than a
+        // turn. The answers that a socket has not taken are sent first; then the client is told that nothing more comes.
         self.enqueue_all(|connection| {
-            let answered = connection.takes_requests() && !connection.input.is_whole();
+            let answered =
+                connection.takes_requests() && !connection.input.is_whole() && !connection.left_out;
             if answered {
                 connection.close();
             }

@@ -101,7 +101,9 @@ fn look<'w>(
                 shown
             }
         });
+        let before = pass.executor.shown.len();
         monitor::line(&mut pass.executor.shown, &connection.client.peer, connection.database, words);
+        pass.executor.note_work(pass.executor.shown.len() - before);
     }
     if let Some(tracked) = &mut connection.tracked {
         if found.command.is(READ) && tracked.notes_keys() {
@@ -189,6 +191,9 @@ pub(crate) fn begin_answer(connection: &mut Connection, pass: &mut Pass<'_, '_, 
 pub(crate) fn end_answer(start: Option<usize>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     let Some(start) = start else { return };
     if connection.replies != Replies::On {
+        let len = pass.settled().len();
+        // What was answered for nothing was work all the same.
+        pass.executor.note_work(len - start);
         pass.settled().truncate(start);
     }
     if connection.replies == Replies::SkipThis && connection.task.is_none() {

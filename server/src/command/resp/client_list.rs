@@ -183,7 +183,9 @@ pub(super) fn kill<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
     };
     let (shared, now) = (pass.shared(), pass.now().0);
     let mut killed = 0;
-    for client in shared.clients.all().iter().filter(|client| filter.wants(client, now)) {
+    let clients = shared.clients.all();
+    pass.executor.note_work(clients.len() * 50);
+    for client in clients.iter().filter(|client| filter.wants(client, now)) {
         let own = Arc::ptr_eq(client, &connection.client);
         if own && filter.spares_self {
             continue;

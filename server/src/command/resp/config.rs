@@ -157,6 +157,7 @@ pub(super) fn get<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_
             .any(|pattern| glob::matches_within(pattern, parameter.name.as_bytes(), &mut steps) == Some(true))
     });
     let wanted: Vec<_> = wanted.collect();
+    pass.executor.note_work(GET_STEPS_MAX - steps);
     let (version, shared) = (pass.version, pass.shared());
     let out = pass.direct();
     write::map(out, wanted.len(), version);

@@ -86,6 +86,8 @@ pub(crate) fn answer(wanted: &Wanted, items: &Items, pass: &mut Pass<'_, '_, '_>
     let text = text(pass.shared(), pass.now(), wanted, items);
     let version = pass.version;
     write::verbatim(pass.direct(), *b"txt", text.as_bytes(), version);
+    // What it takes to gather the figures, however few are told.
+    pass.executor.note_work(50_000);
 }
 
 /// Whether a section is wanted: a usual one also where none is asked for.

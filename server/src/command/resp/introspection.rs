@@ -79,9 +79,11 @@ pub(super) fn list<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '
             } else if is(what, "PATTERN") {
                 let pattern = operand.to_ascii_lowercase();
                 let mut steps = LIST_STEPS_MAX;
-                all(|found| {
+                let matching = all(|found| {
                     glob::matches_within(&pattern, found.command.name.as_bytes(), &mut steps) == Some(true)
-                })
+                });
+                pass.executor.note_work(LIST_STEPS_MAX - steps);
+                matching
             } else {
                 return pass.syntax_error();
             }

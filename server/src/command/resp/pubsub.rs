@@ -113,9 +113,9 @@ fn send(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
     // What was asked before is done before the message is seen.
     pass.run();
     let (channel, message) = two(&args);
-    let (receivers, held) = pubsub::publish(pass.shared(), kind, channel, message);
+    let (receivers, work) = pubsub::publish(pass.shared(), kind, channel, message);
     write::integer(pass.direct(), receivers as i64);
-    pass.executor.note_work(held);
+    pass.executor.note_work(work);
 }
 
 /// `PUBSUB CHANNELS [pattern]`
@@ -137,7 +137,7 @@ fn list(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
     }
     let pattern = args.get(2).unwrap_or(b"*");
     let names: Vec<_> = pass.shared().channels.names(kind);
-    let mut steps = LIST_STEPS_MAX;
+    let (all, mut steps) = (names.len(), LIST_STEPS_MAX);
     let names: Vec<_> =
         names.iter().filter(|name| glob::matches_within(pattern, name, &mut steps) == Some(true)).collect();
     let out = pass.direct();
@@ -145,6 +145,7 @@ fn list(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
     for name in names {
         write::bulk(out, name);
     }
+    pass.executor.note_work(LIST_STEPS_MAX - steps + all * 50);
 }
 
 /// `PUBSUB NUMSUB [channel ...]`

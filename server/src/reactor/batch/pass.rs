@@ -1,6 +1,6 @@
 //! One walk over the requests of a turn: they become operations, and those become batches.
 
-use crabcache_engine::{Action, Millis, Op, Value};
+use crabcache_engine::{Action, BATCH, Millis, Op, Value};
 use crabcache_protocol::resp::Version;
 
 use super::{Batch, End, Executor, Form, Plan};
@@ -47,6 +47,10 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
 
     /// Leaves it: what it was answered directly belongs to it, too.
     pub(crate) fn leave(&mut self) {
+        if self.batch_len < BATCH {
+            // Where values are large, operations are work, and count as that of whoever asked for it.
+            self.run();
+        }
         let Batch { ops, ends, segment, .. } = &mut self.batch;
         if ops.is_empty() {
             self.executor.ends[*segment] = self.executor.answers.len();

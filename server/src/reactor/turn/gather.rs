@@ -2,7 +2,8 @@
 //!
 //! Whoever was answered much in its last turn comes behind the others, so that those who ask for little wait for one turn, not for
 //! as many as there are clients with large answers. It is not left out, however much the others ask: some of the buffer is
-//! kept for it, and the first of them is answered whatever came before ([`Turn::process`]).
+//! kept for it, and the first of them is answered whatever came before ([`Turn::process`]), unless that was more than two turns may
+//! answer or do.
 //!
 //! Whoever asked for work that shows in no answer (BITCOUNT of a large value) comes behind the others, too, and where there are
 //! others, only into every other turn: nobody is answered before the turn is over, so that those who come while such a request is
@@ -50,12 +51,13 @@ impl Turn<'_> {
             }
             if connection.toils && spares && !self.segments.is_empty() {
                 self.spared = true;
+                connection.left_out = true;
                 self.ready.push(key);
                 continue;
             }
-            connection.queued = false;
+            (connection.queued, connection.left_out) = (false, false);
             if moved > MOVED_MAX && connection.moves_much() {
-                connection.queued = true;
+                (connection.queued, connection.left_out) = (true, true);
                 self.ready.push(key);
                 continue;
             }
@@ -124,7 +126,7 @@ impl Turn<'_> {
             let fresh = start + kept;
             let buffer_len = if behind { GATHER_LEN } else { GATHER_LEN - READ_MIN };
             if fresh + READ_MIN > buffer_len {
-                connection.queued = true;
+                (connection.queued, connection.left_out) = (true, true);
                 self.ready.push(key);
                 continue;
             }
@@ -215,6 +217,8 @@ impl Turn<'_> {
 mod tests {
     use crate::config::{Config, Pin};
     use crate::reactor::service::Service;
+    use crate::shared::Shared;
+    use crate::shutdown::Level;
     use crate::simulation::random::Random;
     use crate::simulation::setup::{moment, newcomer, with_server};
     use crate::simulation::wire::{self, Peer};
@@ -236,6 +240,10 @@ mod tests {
 
     /// Lets so many clients come to a server that has a large value, a middling and a small one.
     fn with_clients(count: usize, work: impl FnOnce(&mut Service<'_>, &[(usize, Peer)])) {
+        with_shared(count, |_, service, clients| work(service, clients));
+    }
+
+    fn with_shared(count: usize, work: impl FnOnce(&Shared<'_>, &mut Service<'_>, &[(usize, Peer)])) {
         with_server(2 << 20, Config::default(), |shared| {
             let mut service = Service::new(shared, 0, shared.cache.handle().expect("the first"), moment(0));
             let clients: Vec<(usize, Peer)> = (0..count as u64)
@@ -251,7 +259,7 @@ mod tests {
             ask(&mut service, &clients[0], sets.as_bytes());
             service.turn(moment(0), false);
             clients[0].1.take(usize::MAX);
-            work(&mut service, &clients);
+            work(shared, &mut service, &clients);
             service.leave();
         });
     }
@@ -309,7 +317,7 @@ mod tests {
     }
 
     /// Requests that take long and answer little, of clients of each protocol.
-    const TOIL: [&str; 15] = [
+    const TOIL: [&str; 16] = [
         "SETBIT large 9 1\r\n",
         "SETRANGE large 9 v\r\n",
         "APPEND large v\r\n",
@@ -321,6 +329,7 @@ mod tests {
         "COPY large copy REPLACE\r\n",
         "RENAMENX large middling\r\n",
         "MEMORY STATS\r\n",
+        "INFO nothing\r\n",
         "LATENCY HISTOGRAM\r\n",
         "mg large c\r\n",
         "me large\r\n",
@@ -359,9 +368,9 @@ mod tests {
                         service.turn(moment(0), false);
                         assert_eq!(modest.1.take(usize::MAX), b"+PONG\r\n", "{request:?}, turn {turn}");
                         taken.extend(toiler.1.take(usize::MAX));
-                        assert!(turn < 4 * REQUESTS, "{request:?} has no end");
+                        assert!(turn < 4 * REQUESTS, "{request:?}, {replies}: no end");
                     }
-                    assert!(turn > REQUESTS / AT_A_TIME, "{request:?}: all in {turn} turns");
+                    assert!(turn > REQUESTS / AT_A_TIME, "{request:?}, {replies}: all in {turn} turns");
                 });
             }
         }
@@ -383,6 +392,31 @@ mod tests {
             }
             let (least, most) = (answered.iter().min().expect("some"), answered.iter().max().expect("some"));
             assert!(*least > 10 && least * 3 > most * 2, "{least} to {most}");
+        });
+    }
+
+    /// What a client has sent before the server is told to end is answered.
+    #[test]
+    fn who_was_left_out_is_answered_before_the_end() {
+        with_shared(2, |shared, service, clients| {
+            let [toiler, modest] = clients else { panic!("two") };
+            let work = "SETBIT large 9 1\r\n".repeat(100);
+            ask(service, toiler, work.as_bytes());
+            while !toiler.1.take(usize::MAX).is_empty() || service.has_work() {
+                service.turn(moment(0), false);
+            }
+            shared.control.raise(Level::Draining);
+            assert!(!service.turn(moment(0), false), "it has just begun to end");
+            ask(service, modest, b"PING\r\n");
+            ask(service, toiler, b"INCR n\r\n");
+            let mut answers = [Vec::new(), Vec::new()];
+            for _ in 0..5 {
+                service.turn(moment(0), false);
+                for (answers, client) in answers.iter_mut().zip(clients) {
+                    answers.extend(client.1.take(usize::MAX));
+                }
+            }
+            assert_eq!(answers, [&b":1\r\n"[..], b"+PONG\r\n"]);
         });
     }
 }
