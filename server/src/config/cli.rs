@@ -59,7 +59,7 @@ pub struct Arguments {
 
     /// Memory for what clients hold: unfinished requests and answers that they have not taken. When it runs short,
     /// clients with large ones wait for each other. Each worker has its share, at least 4 MiB.
-    #[arg(long, value_name = "SIZE", env = "CRABCACHE_CLIENT_MEMORY", value_parser = size::parse, default_value = "20mb")]
+    #[arg(long, value_name = "SIZE", env = "CRABCACHE_CLIENT_MEMORY", value_parser = size::parse, default_value = "16mb")]
     client_memory: usize,
 
     /// Worker threads [default: the cores this process may use, by affinity and cgroup].

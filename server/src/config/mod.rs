@@ -18,7 +18,7 @@ pub struct Config {
     pub memory_bytes: usize,
     /// Bytes that clients may hold, all together: requests that are not all here, answers that are not taken. When
     /// they hold three quarters of it, those with large requests or answers wait for each other; beyond it, the one
-    /// that holds most is closed. A single request may be larger than all of it. Default 20 MiB; a worker has its
+    /// that holds most is closed. A single request may be larger than all of it. Default 16 MiB; a worker has its
     /// share, at least 4 MiB.
     pub client_memory_bytes: usize,
     /// Worker threads. Default 0: as many as the cores that this process may use.
@@ -44,7 +44,7 @@ impl Config {
     /// Default of [`Config::memory_bytes`].
     pub const MEMORY_DEFAULT: usize = 512 << 20;
     /// Default of [`Config::client_memory_bytes`].
-    pub const CLIENT_MEMORY_DEFAULT: usize = 20 << 20;
+    pub const CLIENT_MEMORY_DEFAULT: usize = 16 << 20;
     /// Default of [`Config::connections_max`].
     pub const CONNECTIONS_DEFAULT: usize = 10_000;
     /// Default port.

@@ -60,7 +60,7 @@ mod tests {
         assert!(
             large.len() == 1
                 && large[0]
-                    .starts_with("--memory 512 MiB and --client-memory 20 MiB are more than the 512 MiB")
+                    .starts_with("--memory 512 MiB and --client-memory 16 MiB are more than the 512 MiB")
         );
         assert_eq!(
             Config::default().warnings(None, 960),
