@@ -3,13 +3,14 @@
 //! lease; if it dies, the lease ends by itself: in both cases the next one wins. See LEASE in PROTOCOL.md.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crabcache_protocol::native::{Command, Condition, Ttl};
 
 use crate::Result;
 use crate::backoff::Backoff;
 use crate::client::{Client, PutOptions, after};
+use crate::clock::Moment;
 use crate::error::Error;
 use crate::reply::{ReplyRef, Value};
 
@@ -108,7 +109,7 @@ impl Client {
         E: From<Error>,
     {
         let key = key.as_ref();
-        let deadline = self.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = self.timeout().map(|timeout| Moment::now().after(timeout));
         let mut polls = 0;
         let token = loop {
             match self.lease(key, self.pool().config().lease_time)? {
@@ -126,13 +127,13 @@ impl Client {
         Ok(value)
     }
 
-    fn sleep_before_poll(&self, polls: u32, left: Option<Duration>, deadline: Option<Instant>) -> Result<()> {
+    fn sleep_before_poll(&self, polls: u32, left: Option<Duration>, deadline: Option<Moment>) -> Result<()> {
         let mut pause = POLL.delay(polls);
         if let Some(left) = left {
             pause = pause.min(left.max(POLL.min));
         }
         if let Some(deadline) = deadline {
-            let until_deadline = deadline.saturating_duration_since(Instant::now());
+            let until_deadline = deadline.since(Moment::now());
             if until_deadline.is_zero() {
                 return Err(Error::Leased { waited: self.timeout().unwrap_or_default() });
             }

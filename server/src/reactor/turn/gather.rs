@@ -395,6 +395,30 @@ mod tests {
         });
     }
 
+    #[test]
+    fn work_is_that_of_whoever_asked_for_it() {
+        with_clients(3, |service, clients| {
+            let [toiler, modest, other] = clients else { panic!("three") };
+            // Larger values are forgotten.
+            let later = moment(120_000);
+            service.turn(later, false);
+            // So large that it is work, and so small that a batch has more than one.
+            ask(service, toiler, b"SETRANGE half 17000 v\r\n");
+            service.turn(later, false);
+            ask(service, toiler, b"PING\r\n");
+            service.turn(later, false);
+            // It could be carried out with what comes after it.
+            ask(service, toiler, b"*3\r\n$6\r\nAPPEND\r\n$4\r\nhalf\r\n$1\r\nv\r\n");
+            ask(service, modest, b"PING\r\n");
+            service.turn(later, false);
+            assert_eq!(modest.1.take(usize::MAX), b"+PONG\r\n");
+            ask(service, other, b"PING\r\n");
+            ask(service, modest, b"PING\r\n");
+            service.turn(later, false);
+            assert_eq!(modest.1.take(usize::MAX), b"+PONG\r\n", "it was left out");
+        });
+    }
+
     /// What a client has sent before the server is told to end is answered.
     #[test]
     fn who_was_left_out_is_answered_before_the_end() {
