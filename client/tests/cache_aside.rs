@@ -43,6 +43,13 @@ fn a_crowd_computes_once() {
 }
 
 #[test]
+fn a_timeout_beyond_all_moments_is_none() {
+    let cache = Cache::start();
+    let client = cache.builder().request_timeout(Some(Duration::MAX)).connect().unwrap();
+    assert_eq!(client.get_or_put_with("key", None, || "value").unwrap(), b"value");
+}
+
+#[test]
 fn a_winner_that_never_stores_is_succeeded_when_its_lease_ends() {
     let cache = Cache::start();
     let (dead, client) = (cache.client(), cache.client());

@@ -5,9 +5,10 @@
 //! before it is ever told that there is no room, unless it is pinned. Where they are is noted in the handle, so that their own memory, which may
 //! be cold, is not touched before it is filled.
 
+use super::Locked;
 use crate::config::GRANULE;
-use crate::reclaim::limbo;
-use crate::shared::Shard;
+use crate::reclaim::limbo::{self, Block};
+use crate::shared::{Shard, Shared};
 
 /// For items: two batches of overwrites of each size.
 pub(crate) type ItemSpares = Spares<32, 64, 1>;
@@ -126,8 +127,24 @@ impl<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> Spares<SLOTS, 
         self.granules == 0
     }
 
-    /// The shard and size of some block that is kept.
-    pub(crate) fn any(&self) -> Option<(u32, u32)> {
-        self.slots.iter().find(|slot| slot.count > 0).map(|slot| (slot.kind.shard(), slot.kind.granules()))
+    /// Hands all of them out, images or items' blocks, one lock for each kind. False: `give` does not take any more.
+    pub(crate) fn give_back(
+        &mut self,
+        shared: &Shared,
+        image: bool,
+        mut give: impl FnMut(Option<&Locked<'_>>, Block) -> bool,
+    ) -> bool {
+        while let Some(slot) = self.slots.iter().find(|slot| slot.count > 0) {
+            let (number, granules) = (slot.kind.shard(), slot.kind.granules());
+            let shard = shared.shard(number);
+            let locked = shard.try_lock();
+            while let Some(at) = self.pop(shard, granules) {
+                if !give(locked.as_ref(), Block { shard: number, image, at, granules }) {
+                    self.push(shard, at, granules);
+                    return false;
+                }
+            }
+        }
+        true
     }
 }

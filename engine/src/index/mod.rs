@@ -200,7 +200,19 @@ impl<'a> Shard<'a> {
         self.probe::<K>(self.home(hash).word, hash, key).map(|found| found.place.item())
     }
 
-    /// Looks a key up in order to change it: finishes a split that it meets.
+    /// The home of `hash` for whoever wants to change something there: finishes a split that it meets.
+    #[inline(always)]
+    fn home_to_change(self, memory: &mut impl Memory, hash: KeyHash) -> Result<Home, Failed> {
+        loop {
+            let home = self.home(hash);
+            if !home.word.is_splitting() || fault("write_ignores_split") {
+                return Ok(home);
+            }
+            self.finish_split(memory, home)?;
+        }
+    }
+
+    /// Looks a key up in order to change it.
     #[inline(always)]
     pub(crate) fn look_up<K: Kernels>(
         self,
@@ -208,14 +220,8 @@ impl<'a> Shard<'a> {
         hash: KeyHash,
         key: &[u8],
     ) -> Result<Lookup, Failed> {
-        loop {
-            let home = self.home(hash);
-            if home.word.is_splitting() && !fault("write_ignores_split") {
-                self.finish_split(memory, home)?;
-                continue;
-            }
-            return Ok(Lookup { home, found: self.probe::<K>(home.word, hash, key) });
-        }
+        let home = self.home_to_change(memory, hash)?;
+        Ok(Lookup { home, found: self.probe::<K>(home.word, hash, key) })
     }
 
     /// Looks the key of this hash up whose item lies at `item`: by that, so without looking at any item. None: it is not in the
@@ -226,13 +232,7 @@ impl<'a> Shard<'a> {
         hash: KeyHash,
         item: u32,
     ) -> Result<Option<Lookup>, Failed> {
-        let home = loop {
-            let home = self.home(hash);
-            if !home.word.is_splitting() || fault("write_ignores_split") {
-                break home;
-            }
-            self.finish_split(memory, home)?;
-        };
+        let home = self.home_to_change(memory, hash)?;
         if home.word.len() == 0 {
             return Ok(None);
         }

@@ -135,51 +135,27 @@ impl<'c> Local<'c> {
 
     /// Gives the blocks kept for later writes back to their shards, or to limbo, as long as this has more room than that.
     pub(super) fn give_spares_back(&mut self, limbo_room: u32) {
-        while let Some((number, granules)) = self.spares.any() {
-            let shard = self.shared.shard(number);
-            let locked = shard.try_lock();
-            while let Some(at) = self.spares.pop(shard, granules) {
-                let block = Block { shard: number, image: false, at, granules };
-                if !self.give_back(locked.as_ref(), block, limbo_room) {
-                    self.spares.push(shard, at, granules);
-                    return;
+        let Self { shared, participant, counters, spares, spare_images, expected, .. } = self;
+        // False: neither the shard, whose lock this is if it could be had, nor limbo takes it now.
+        let mut give = |locked: Option<&Locked<'_>>, block: Block| {
+            let granules = block.granules;
+            if let Some(locked) = locked {
+                counters.limbo_granules = counters.limbo_granules.wrapping_sub(u64::from(granules));
+                if block.image { locked.release_image(block.at) } else { locked.release(block.at) }
+            } else if participant.limbo.room() > limbo_room {
+                // As good as just retired: limbo gives it back later.
+                if !block.image {
+                    expected[block.shard as usize] += granules;
                 }
-            }
-        }
-        while let Some((number, granules)) = self.spare_images.any() {
-            let shard = self.shared.shard(number);
-            let locked = shard.try_lock();
-            while let Some(at) = self.spare_images.pop(shard, granules) {
-                let block = Block { shard: number, image: true, at, granules };
-                if !self.give_back(locked.as_ref(), block, limbo_room) {
-                    self.spare_images.push(shard, at, granules);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// False: neither the shard, whose lock this is if it could be had, nor limbo takes it.
-    fn give_back(&mut self, locked: Option<&Locked<'_>>, block: Block, limbo_room: u32) -> bool {
-        let granules = block.granules;
-        let Some(locked) = locked else {
-            if self.participant.limbo.room() <= limbo_room {
+                participant.retire(block);
+            } else {
                 return false;
             }
-            // As good as just retired: limbo gives it back later.
-            if !block.image {
-                self.expect(block.shard as usize, granules);
-            }
-            self.participant.retire(block);
-            return true;
+            true
         };
-        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
-        if block.image {
-            locked.release_image(block.at);
-        } else {
-            locked.release(block.at);
+        if spares.give_back(shared, false, &mut give) {
+            spare_images.give_back(shared, true, &mut give);
         }
-        true
     }
 
     /// Takes back what nobody can be reading any more.

@@ -191,10 +191,11 @@ pub(crate) fn begin_answer(connection: &mut Connection, pass: &mut Pass<'_, '_, 
 pub(crate) fn end_answer(start: Option<usize>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     let Some(start) = start else { return };
     if connection.replies != Replies::On {
-        let len = pass.settled().len();
-        // What was answered for nothing was work all the same.
-        pass.executor.note_work(len - start);
-        pass.settled().truncate(start);
+        let out = pass.settled();
+        let unwanted = out.len() - start;
+        out.truncate(start);
+        // It was work all the same.
+        pass.executor.note_work(unwanted);
     }
     if connection.replies == Replies::SkipThis && connection.task.is_none() {
         connection.replies = Replies::On;
