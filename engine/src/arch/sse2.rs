@@ -2,8 +2,8 @@
 
 use core::arch::x86_64::{
     __m128i, _mm_aesenc_si128, _mm_and_si128, _mm_cmpeq_epi8, _mm_cmpeq_epi16, _mm_cvtsi128_si64,
-    _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set_epi64x, _mm_set1_epi16, _mm_shuffle_epi8,
-    _mm_xor_si128,
+    _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set_epi64x, _mm_set1_epi16, _mm_sfence,
+    _mm_shuffle_epi8, _mm_stream_si128, _mm_xor_si128,
 };
 
 use core::mem::MaybeUninit;
@@ -52,7 +52,7 @@ impl Kernels for Sse2 {
         if a.len() <= 16 { equal_short(a, b) } else { equal_long(a, b) }
     }
 
-    /// Up to 64 bytes by steps that overlap: a call to `memcpy` costs more than they do.
+    /// Up to 64 bytes by steps that overlap: a call to `memcpy` costs more than they do. Thousands past the caches.
     #[inline(always)]
     fn copy(to: &mut [MaybeUninit<u8>], from: &[u8]) {
         debug_assert_eq!(to.len(), from.len());
@@ -60,12 +60,45 @@ impl Kernels for Sse2 {
             8..=16 => copy_ends(to, from, |bytes: &[u8; 8]| bytes.map(MaybeUninit::new)),
             17..=32 => copy_ends(to, from, |bytes: &[u8; 16]| bytes.map(MaybeUninit::new)),
             33..=64 => copy_ends(to, from, |bytes: &[u8; 32]| bytes.map(MaybeUninit::new)),
-            _ => {
-                to.write_copy_of_slice(from);
-            }
+            _ => copy_any(to, from),
         }
     }
 }
+
+/// From this length on a copy goes past the caches, straight to memory (benches/README.md).
+const PAST_CACHES: usize = 4 << 10;
+
+/// Rare in no cache of long values, but those have time for a jump.
+#[cold]
+#[inline(never)]
+fn copy_any(to: &mut [MaybeUninit<u8>], from: &[u8]) {
+    if from.len() < PAST_CACHES {
+        to.write_copy_of_slice(from);
+    } else {
+        copy_past_caches(to, from);
+    }
+}
+
+/// Whole lines that are not read first, and push nothing out of the caches.
+fn copy_past_caches(to: &mut [MaybeUninit<u8>], from: &[u8]) {
+    let before = to.as_ptr().align_offset(LINE).min(to.len());
+    let ((to_head, to), (from_head, from)) = (to.split_at_mut(before), from.split_at(before));
+    let ((to_lines, to_tail), (lines, from_tail)) = (to.as_chunks_mut::<LINE>(), from.as_chunks::<LINE>());
+    for (to, from) in to_lines.iter_mut().zip(lines) {
+        for (to, from) in to.as_chunks_mut::<16>().0.iter_mut().zip(from.as_chunks().0) {
+            // SAFETY: the CPU has SSE2, see `Xmm`; sixteen bytes of a line, which begins at a multiple of its length.
+            unsafe { _mm_stream_si128(to.as_mut_ptr().cast(), Xmm::load(from).0) }
+        }
+    }
+    // Such stores are not ordered with others by themselves: without this the item could be seen before its value.
+    // SAFETY: the CPU has SSE, see `Xmm`.
+    unsafe { _mm_sfence() }
+    to_head.write_copy_of_slice(from_head);
+    to_tail.write_copy_of_slice(from_tail);
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// The first `N` bytes and the last, between `N` and twice as many.
 #[inline(always)]

@@ -307,18 +307,21 @@ fn nothing_is_read_outside() {
 
 #[test]
 fn copies_are_exact_at_all_lengths_and_alignments() {
+    const ROOM: usize = (4 << 10) + 256;
     let mut random = Random(7);
-    let from = random.bytes(1200);
+    let from = random.bytes(ROOM);
+    let long = (4 << 10) - 70..(4 << 10) + 140;
     for level in levels() {
-        for len in 0..=1024 {
-            for (a, b) in [(0, 0), (1, 0), (0, 3), (len % 64, 63 - len % 64)] {
-                let mut to = [MaybeUninit::new(0x5a_u8); 1200];
-                level.dispatch(Copy(&mut to[b..b + len], &from[a..a + len]));
-                // SAFETY: all of them are initialised, above.
-                let to = to.map(|byte| unsafe { byte.assume_init() });
+        for len in (0..=1024).chain(long.clone().step_by(7)) {
+            for (a, b) in [(0, 0), (1, 0), (0, 4), (len % 64, 63 - len % 64)] {
+                let mut to = [0x5a; ROOM];
+                // SAFETY: bytes are initialised, and copying leaves them so.
+                let room = unsafe { to[b..b + len].align_to_mut::<MaybeUninit<u8>>().1 };
+                level.dispatch(Copy(room, &from[a..a + len]));
                 assert_eq!(to[b..b + len], from[a..a + len], "{} {len}", level.name());
+                let outside = [&to[..b], &to[b + len..]];
                 assert!(
-                    to[..b].iter().chain(&to[b + len..]).all(|&byte| byte == 0x5a),
+                    outside.iter().all(|side| side.iter().all(|&byte| byte == 0x5a)),
                     "{} {len}",
                     level.name()
                 );
@@ -335,7 +338,7 @@ fn copies_stay_inside() {
     let page = page.bytes();
     let from = random.bytes(page.len());
     for level in levels() {
-        for len in 0..=1024 {
+        for len in (0..=1024).chain([page.len() - 1, page.len()]) {
             for range in [0..len, page.len() - len..page.len()] {
                 // SAFETY: bytes are initialised, and copying leaves them so.
                 let to = unsafe { page[range.clone()].align_to_mut::<MaybeUninit<u8>>().1 };
