@@ -1,5 +1,12 @@
 //! Each story is shown to bite: with the protocol broken in a named way, it must fail. `sync::fault` says where.
 
+use std::process::Command;
+use std::string::String;
+use std::sync::Mutex;
+use std::time::Instant;
+use std::vec::Vec;
+use std::{format, println};
+
 /// Fault, and the story that must fail with it.
 const FAULTS: &[(&str, &str)] = &[
     ("store_instead_of_cas", "map::upsert_upsert_same_key"),
@@ -98,30 +105,43 @@ const FAULTS: &[(&str, &str)] = &[
     ("mark_store", "lock::mark_keeps_the_neighbour_bit"),
 ];
 
-/// Runs each story with each of its faults in a process of its own, since a failing loom model may abort.
+/// As many at a time as there are cores.
 #[test]
 #[ignore = "runs the other stories again, broken"]
 fn every_fault_is_caught() {
-    let program = std::env::current_exe().unwrap();
-    let mut missed = std::vec::Vec::new();
-    for (fault, story) in FAULTS {
-        let started = std::time::Instant::now();
-        let out = std::process::Command::new(&program)
-            .args(["--exact", &std::format!("models::{story}"), "--nocapture"])
-            .env("CRABCACHE_FAULT", fault)
-            .env("STORY_SECONDS", "40")
-            .env("STORY_BOUND", "3")
-            .output()
-            .unwrap();
-        let ran = std::string::String::from_utf8_lossy(&out.stdout).contains("running 1 test");
-        let caught = ran && !out.status.success();
-        let said = std::string::String::from_utf8_lossy(&out.stderr).into_owned();
-        let why = said.lines().skip_while(|line| !line.contains("panicked at")).nth(1).unwrap_or("");
-        let verdict = if caught { "caught" } else { "MISSED" };
-        std::println!("FAULT {fault} | {story} | {verdict} | {:.2?} | {why:.90}", started.elapsed());
-        if !caught {
-            missed.push((fault, story));
+    let rest = Mutex::new(FAULTS.iter());
+    let missed = Mutex::new(Vec::new());
+    let next = || rest.lock().unwrap().next();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(&(fault, story)) = next() {
+                    if !is_caught(fault, story) {
+                        missed.lock().unwrap().push((fault, story));
+                    }
+                }
+            });
         }
-    }
+    });
+    let missed = missed.into_inner().unwrap();
     assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+/// Whether a story fails with a fault. It runs in a process of its own, since a failing loom model may abort.
+fn is_caught(fault: &str, story: &str) -> bool {
+    let started = Instant::now();
+    let out = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("models::{story}"), "--nocapture"])
+        .env("CRABCACHE_FAULT", fault)
+        .env("STORY_SECONDS", "40")
+        .env("STORY_BOUND", "3")
+        .output()
+        .unwrap();
+    let ran = String::from_utf8_lossy(&out.stdout).contains("running 1 test");
+    let caught = ran && !out.status.success();
+    let said = String::from_utf8_lossy(&out.stderr);
+    let why = said.lines().skip_while(|line| !line.contains("panicked at")).nth(1).unwrap_or("");
+    let verdict = if caught { "caught" } else { "MISSED" };
+    println!("FAULT {fault} | {story} | {verdict} | {:.2?} | {why:.90}", started.elapsed());
+    caught
 }

@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use arch::{Kernels, Level, Seed, Work};
 
 #[allow(dead_code, unused_imports)] // its tests run in the engine
-#[path = "../src/arch/mod.rs"]
+#[path = "../../engine/src/arch/mod.rs"]
 mod arch;
 
 const BATCH: usize = 32;
