@@ -17,7 +17,7 @@ use crate::mark::{Mark, State};
 use crate::op::Put;
 use crate::region::Part;
 use crate::shared::Shard;
-use crate::sync::{Acquire, Relaxed, Release, fault};
+use crate::sync::{Acquire, Relaxed, Release, fault, replace_second_byte};
 use crate::time::{Expiry, Millis};
 
 /// The most that an item needs beyond key and value: header, all optional fields, padding.
@@ -279,12 +279,18 @@ impl<'a> Item<'a> {
         self.header.uses()
     }
 
-    /// Counts a use, up to the highest count. Writes only if the count changes; loses the use if somebody else changes
-    /// the header at this moment.
+    /// Counts a use, up to the highest count. Writes only if the count changes; of two who do at one moment, one may be
+    /// lost.
     #[inline(always)]
     pub(crate) fn mark_used(&self) {
         if self.header.uses() < USES_MAX && !self.is_young() {
-            self.change_header(self.header.used_once_more());
+            let word = self.shard.part.word32(offset_of(self.at));
+            let new = self.header.used_once_more();
+            if fault("mark_store") {
+                word.store(new.0, Relaxed);
+            } else {
+                replace_second_byte(word, self.header.0, new.0);
+            }
         }
     }
 
@@ -311,11 +317,7 @@ impl<'a> Item<'a> {
 
     fn change_header(&self, new: Header) {
         let word = self.shard.part.word32(offset_of(self.at));
-        if fault("mark_store") {
-            word.store(new.0, Relaxed);
-        } else {
-            let _ = word.compare_exchange(self.header.0, new.0, Relaxed, Relaxed);
-        }
+        let _ = word.compare_exchange(self.header.0, new.0, Relaxed, Relaxed);
     }
 }
 

@@ -41,6 +41,25 @@ impl FenceOrder {
     }
 }
 
+/// Replaces the second byte of a word, from which `old` was loaded, by that of `new`, which is like `old` in all others. The others
+/// stay what they are at this moment, `old` or not. May do nothing if the word has changed since.
+#[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
+#[inline(always)]
+pub(crate) fn replace_second_byte(word: &AtomicU32, _old: u32, new: u32) {
+    crate::arch::store_second_byte(word, (new >> 8) as u8);
+}
+
+#[cfg(all(test, loom))]
+pub(crate) fn replace_second_byte(word: &AtomicU32, _old: u32, new: u32) {
+    word.replace(0xff << 8, new);
+}
+
+#[cfg(not(any(all(target_arch = "x86_64", not(any(miri, crabcache_tsan))), all(test, loom))))]
+#[inline(always)]
+pub(crate) fn replace_second_byte(word: &AtomicU32, old: u32, new: u32) {
+    let _ = word.compare_exchange(old, new, Relaxed, Relaxed);
+}
+
 /// Tells the processor that this is a spin loop.
 #[inline]
 pub(crate) fn spin() {
@@ -143,6 +162,16 @@ mod model {
     }
     atomic!(AtomicU32, AtomicU32, u32, fetch_or, fetch_and, fetch_xor, fetch_max);
     atomic!(AtomicU64, AtomicU64, u64);
+
+    impl AtomicU32 {
+        /// What the store of a part of a word is to everybody else.
+        pub(crate) fn replace(&self, part: u32, new: u32) {
+            self.companion.touch();
+            let _ = self
+                .word
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| Some(word & !part | new & part));
+        }
+    }
 
     /// Stands for the bytes of one granule: loom reports a read and a write of it that nothing orders.
     #[derive(Debug)]

@@ -53,6 +53,11 @@ impl Known {
     fn has_expired(&self, now: Millis) -> bool {
         matches!(self.meta, Some((_, Some(at))) if at <= now)
     }
+
+    /// Whether it may have: where two histories lead to its value, nobody knows which expiry it has.
+    fn may_have_expired(&self, now: Millis) -> bool {
+        self.meta.is_none() || self.has_expired(now)
+    }
 }
 
 impl Mark {
@@ -157,9 +162,10 @@ impl Model {
         self.known.is_empty()
     }
 
-    /// The engine says that the key is absent.
+    /// The engine says that the key is absent. What may only have expired can still take memory, and be there again if the clock is
+    /// set back.
     fn forget(&mut self, now: Millis, key: &[u8]) {
-        if self.known.get(key).is_some_and(|known| !known.has_expired(now)) {
+        if self.known.get(key).is_some_and(|known| !known.may_have_expired(now)) {
             self.known.remove(key);
         }
     }

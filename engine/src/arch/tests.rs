@@ -358,6 +358,38 @@ fn copies_stay_inside() {
     }
 }
 
+/// If it wrote more than its byte, it would now and then undo what another thread does to the others.
+#[test]
+#[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, loom))))]
+fn a_byte_is_stored_and_nothing_else() {
+    use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+    const ROUNDS: u32 = 1_000_000;
+    let (word, done) = (AtomicU32::new(0xffff_ffff), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let stores = scope.spawn(|| {
+            let mut byte = 0_u8;
+            while !done.load(Relaxed) {
+                byte = byte.wrapping_add(1);
+                super::store_second_byte(&word, byte);
+            }
+            byte
+        });
+        let mut others = 0xffff_00ff;
+        let same = (0..ROUNDS).all(|round| {
+            let bits = round << 16 | round & 0xff;
+            let before = word.fetch_xor(bits, Relaxed) & 0xffff_00ff;
+            let same = before == others;
+            others ^= bits;
+            same
+        });
+        done.store(true, Relaxed);
+        let byte = stores.join().unwrap();
+        assert!(same, "a store has undone what the other thread did");
+        assert_eq!(word.load(Relaxed), others | u32::from(byte) << 8);
+    });
+}
+
 /// Every bit of the input flips every bit of the output half of the time.
 #[test]
 #[cfg_attr(miri, ignore = "statistics over many hashes")]

@@ -3,7 +3,7 @@
 //! ```text
 //! free   | size in granules                  31..2 |            1 0 | 0 FREE = 1
 //! raw    | size in granules             31..3 | RAW 1 | PREV_FREE   | 0
-//! item   | value len 31..17 | key len 16..10 | slack 9..8 | EXPIRY 7 | FLAGS 6 | LONG 5 | uses 4..3 | 0 | PREV_FREE | 0
+//! item   | value len 31..17 | key len 16..10 | uses 9..8 | EXPIRY 7 | FLAGS 6 | LONG 5 | slack 4..3 | 0 | PREV_FREE | 0
 //! ```
 //! Blocks lie one behind the other; the size of each leads to the next. A free block also carries links to its
 //! neighbours in its free list and, in its last granule, its size again, by which the block behind it finds its start
@@ -11,7 +11,9 @@
 //! lengths, so it is not stored either; `slack` is what the allocator gave beyond that, 0 to 3 granules.
 //!
 //! Who changes a header: the allocator, under the shard's lock (all of it while the block is not an item, `PREV_FREE`
-//! at any time, by read-modify-write); the writer that turns its raw block into an item; and readers, the use count.
+//! at any time, by read-modify-write); the writer that turns its raw block into an item; and readers, the use count. That
+//! has its byte to itself, but for bits that never change, so that it can be stored without a lock on the whole word
+//! (`sync::replace_second_byte`).
 
 use crate::config::GRANULE;
 use crate::mark::Mark;
@@ -19,13 +21,13 @@ use crate::mark::Mark;
 pub(crate) const FREE: u32 = 1;
 pub(crate) const PREV_FREE: u32 = 1 << 1;
 const RAW: u32 = 1 << 2;
-const USE_SHIFT: u32 = 3;
+const USE_SHIFT: u32 = 8;
 const USE_ONE: u32 = 1 << USE_SHIFT;
 pub(crate) const USES_MAX: u32 = 3;
 const LONG: u32 = 1 << 5;
 const FLAGS: u32 = 1 << 6;
 const EXPIRY: u32 = 1 << 7;
-const SLACK_SHIFT: u32 = 8;
+const SLACK_SHIFT: u32 = 3;
 pub(crate) const SLACK: u32 = 3 << SLACK_SHIFT;
 const KEY_SHIFT: u32 = 10;
 const KEY_LEN_SHORT: u32 = (1 << 7) - 1;
@@ -241,7 +243,9 @@ pub(crate) fn granules_of(bytes: usize) -> u32 {
     (((bytes + (2 * GRANULE - 1)) / GRANULE) as u32).max(BLOCK_GRANULES_MIN)
 }
 
-const _: () = assert!(VALUE_SHIFT + 15 == 32 && KEY_SHIFT + 7 == VALUE_SHIFT && SLACK_SHIFT + 2 == KEY_SHIFT);
+const _: () = assert!(VALUE_SHIFT + 15 == 32 && KEY_SHIFT + 7 == VALUE_SHIFT && USE_SHIFT + 2 == KEY_SHIFT);
+// The byte of the use count.
+const _: () = assert!(USE_SHIFT >= 8 && SLACK < 1 << 8);
 
 #[cfg(test)]
 mod tests {
