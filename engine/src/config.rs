@@ -131,6 +131,11 @@ impl Geometry {
         let shards_at = (ROOT_BYTES + record_stride * handles as usize).next_multiple_of(256);
         let min = shards_at + SHARD_BYTES_MIN * shards as usize;
         if len < min {
+            // More memory may mean more handles, which need more memory.
+            let min = match Self::new(min, config) {
+                Err(OpenError::RegionTooSmall { min, .. }) => min,
+                _ => min,
+            };
             return Err(OpenError::RegionTooSmall { len, min });
         }
         let shard_stride = (len - shards_at) / shards as usize / 256 * 256;
@@ -217,9 +222,10 @@ const fn index_chunk_bytes(chunk_shift: u32) -> usize {
     (8 << chunk_shift) + 3 * GRANULE
 }
 
-/// One for each 8 MiB, at most 16, and as many as it takes to address the region.
+/// One for each 8 MiB, at most 16, and as many as it takes to address the region; of which up to 255 bytes were lost where it
+/// begins.
 fn default_shards(len: usize) -> u32 {
-    let by_size = 1 << (len >> 23).clamp(1, 16).ilog2();
+    let by_size = 1 << ((len + 255) >> 23).clamp(1, 16).ilog2();
     let to_address = len.div_ceil(SHARD_BYTES_MAX).next_power_of_two() as u32;
     by_size.max(to_address).min(Config::SHARDS_MAX)
 }
@@ -227,6 +233,32 @@ fn default_shards(len: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_do_does() {
+        for shards in [0, 1, 2, 16, 256] {
+            for handles_max in [0, 1, 7, 64, 1024] {
+                let config = Config { shards, handles_max, ..Config::default() };
+                for len in [0, 1000, 15 << 10] {
+                    match Geometry::new(len, &config) {
+                        Err(OpenError::RegionTooSmall { min, .. }) => {
+                            assert!(Geometry::new(min, &config).is_ok(), "{min} at {config:?}");
+                        }
+                        made => assert!(made.is_ok(), "{made:?}"),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn where_a_region_begins_does_not_change_its_shards() {
+        for mib in [8, 16, 32, 64, 128, 512] {
+            let shards = default_shards(mib << 20);
+            assert_eq!(shards, (mib as u32 / 8).min(16));
+            assert_eq!(default_shards((mib << 20) - 255), shards);
+        }
+    }
 
     #[test]
     fn geometry_covers_every_size() {

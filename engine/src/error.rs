@@ -8,9 +8,9 @@ use core::fmt;
 pub enum OpenError {
     /// The region holds fewer bytes than the smallest cache of this configuration needs.
     RegionTooSmall {
-        /// Bytes in the region.
+        /// Bytes in the region, from its first address on that is a multiple of 256.
         len: usize,
-        /// Bytes that would do.
+        /// Bytes that would do, counted likewise.
         min: usize,
     },
     /// The region is larger than the shards asked for can address.
@@ -45,13 +45,14 @@ pub enum StoreError {
     },
     /// Key and value together are larger than the largest item of this cache.
     TooLarge {
-        /// Bytes that the item would need.
+        /// Bytes in key and value.
         len: usize,
-        /// The most that an item may need.
+        /// The most that they may have.
         max: usize,
     },
     /// No room can be made at this moment: what could be given up is still held by another handle, or another thread
-    /// is inside the allocator. Send what is waiting, be quiescent, try again.
+    /// is inside the allocator. Send what is waiting, be quiescent, give up the processor, try again: who spins instead may keep
+    /// the other thread from what it is waited for. If it lasts, a handle is online somewhere that is never quiescent.
     Pressure,
     /// A counter operation met a value that is not a decimal number of the expected kind.
     NotANumber,

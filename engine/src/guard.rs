@@ -95,7 +95,8 @@ impl<'v> Value<'v> {
     /// unique.
     ///
     /// It is made from the value, its flags and the place where it lies, so that an item needs no memory for it. It
-    /// differs as soon as the bytes do. Where a value was changed and changed back, it usually differs, too, since the
+    /// differs when the bytes do, but for one chance in 2^63; against somebody who looks for bytes that have the same one it is no
+    /// protection. Where a value was changed and changed back, it usually differs, too, since the
     /// same bytes then lie elsewhere, but their old place may have been used again. It may also differ when nothing but the
     /// place changed: then a compare-and-swap fails, and the client reads again.
     ///

@@ -49,7 +49,7 @@ impl<'c> Handle<'c> {
     ///
     /// Answers how many operations were executed. If that is not all of them, the next one met
     /// [`StoreError::Pressure`](crate::StoreError::Pressure): send what is waiting, be [`quiescent`](Self::quiescent), and
-    /// go on from there. So the order is kept, whatever happens.
+    /// go on from there; the numbers that the sink gets then begin at 0 again. So the order is kept, whatever happens.
     ///
     /// ```
     /// # use crabcache_engine::{Cache, Config, Millis, Op, Outcome};

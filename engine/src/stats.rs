@@ -46,7 +46,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// How much of the free memory is not in the largest free block, from 0 to 1.
+    /// How much of the free memory is not in the largest free block, from 0 to 1. A block lies in one shard, so with many shards this is
+    /// high also where each of them is in one piece.
     #[must_use]
     pub fn fragmentation(&self) -> f64 {
         if self.free_bytes == 0 { 0.0 } else { 1.0 - self.largest_free_bytes as f64 / self.free_bytes as f64 }

@@ -144,11 +144,12 @@ impl Tracking {
         });
     }
 
-    /// Notes when a key that was read expires.
+    /// Notes when a key that was read expires, or might have: another worker may have noted meanwhile that it was stored anew to
+    /// expire sooner. Telling too early is harmless.
     pub(crate) fn expires(&self, key: &[u8], at: Millis) {
         self.with(|table| {
             let Some((key, readers)) = table.keys.get_key_value(key) else { return };
-            if readers.expires == Some(at) {
+            if readers.expires.is_some_and(|known| known <= at) {
                 return;
             }
             let key = Arc::clone(key);

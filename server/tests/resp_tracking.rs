@@ -127,6 +127,10 @@ fn options_choose_the_keys() {
     reader.resp("SET user:2 1", "+OK\r\n");
     writer.resp("SET user:1 2", "+OK\r\n");
     reader.expect(invalidation("user:1"));
+    // Without a prefix it is all keys, also for who had some.
+    reader.resp("CLIENT TRACKING ON BCAST", "+OK\r\n");
+    writer.resp("SET a 2", "+OK\r\n");
+    reader.expect(invalidation("a"));
     writer.send(resp(&[b"INFO", b"clients"]));
     assert!(String::from_utf8(writer.bulk()).unwrap().contains("tracking_clients:1\r\n"));
 }

@@ -18,7 +18,7 @@ impl ArenaRef {
         Self { offset, len, cache, generation }
     }
 
-    /// Bytes from the start of the region.
+    /// Bytes from the first address in the region that is a multiple of 256.
     #[must_use]
     pub const fn offset(&self) -> u64 {
         self.offset
