@@ -45,7 +45,7 @@ const ROWS: [Row; 13] = [
     row!("received", bytes_in, bytes_per_second),
     row!("sent", bytes_out, bytes_per_second),
     row!("errors", errors, per_second),
-    row!("p99 in server", p99_us, microseconds),
+    row!("p99 since start", p99_us, microseconds),
     Row { name: "answer took", text: |f| Some(ms(f.look_ms)), curve: |f| Some(f.look_ms), unit: ms },
 ];
 

@@ -69,13 +69,13 @@ pub(crate) fn top(
     }
     repeat(console, &pace, |console| {
         let sample = sample(&console.interrupt)?;
-        Ok(show(console, &sample, keys)?)
+        Ok(show(console, &sample, keys, watch)?)
     })?;
     Ok(true)
 }
 
-/// On a terminal in place of what was there.
-fn show(console: &mut Console, sample: &Sample, keys: usize) -> io::Result<()> {
+/// Who watches on a terminal sees it in place of what was there.
+fn show(console: &mut Console, sample: &Sample, keys: usize, watch: bool) -> io::Result<()> {
     let share = |seen: u64| seen as f64 / sample.requests.max(1) as f64;
     let rate = |seen: u64| share(seen) * sample.per_second;
     if console.json {
@@ -85,8 +85,9 @@ fn show(console: &mut Console, sample: &Sample, keys: usize) -> io::Result<()> {
         }
         return Ok(());
     }
-    let (width, height) = if console.terminal { size(console) } else { (usize::MAX, usize::MAX) };
-    let clear = if console.terminal { CLEAR } else { "" };
+    let in_place = console.terminal && watch;
+    let (width, height) = if in_place { size(console) } else { (usize::MAX, usize::MAX) };
+    let clear = if in_place { CLEAR } else { "" };
     let (seen, all) = (count(sample.requests as f64), count(sample.per_second));
     writeln!(console.out, "{clear}{:>7} {:>11}  key ({seen} requests of {all}/s)", "share", "per second")?;
     for (key, seen) in sample.hottest(keys.min(height.saturating_sub(2))) {

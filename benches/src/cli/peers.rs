@@ -10,7 +10,7 @@ use crabcache_bench::load::script::Items;
 use crabcache_bench::load::sizes::Sizes;
 use crabcache_bench::peers::machine::Machine;
 use crabcache_bench::peers::peer::{self, Given};
-use crabcache_bench::peers::report::Report;
+use crabcache_bench::peers::report::{self, Report};
 use crabcache_bench::peers::workload::{Shape, Workload};
 use crabcache_bench::peers::{self, Options};
 
@@ -134,6 +134,7 @@ impl Peers {
         if !absent.is_empty() {
             eprintln!("not found: {}", absent.join(", "));
         }
+        report::prepare(&self.out)?;
         let outcomes = peers::measure(&options, &mut announce)?;
         let report = Report { options, machine, outcomes, absent };
         print(report.tables())?;

@@ -73,9 +73,9 @@ impl Connection {
         if self.unsent.start < self.unsent.end { 0 } else { depth - self.outstanding }
     }
 
-    /// Whether everything was answered.
+    /// Whether everything was sent and answered: a request that is too large may be answered before all of it was taken.
     pub(super) const fn is_idle(&self) -> bool {
-        self.outstanding == 0
+        self.outstanding == 0 && self.unsent.start >= self.unsent.end
     }
 
     /// Sends these requests of the script. The first counts since this moment, the others each a step later.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fs, io, iter};
 
 use serde_json::{Value, json};
 
@@ -190,9 +190,12 @@ impl Report {
         self.options.workloads.iter().map(|workload| workload.name.clone()).enumerate().map(panel).collect()
     }
 
-    /// Writes everything into a directory, which is made if it is not there; tells which files these are.
+    /// Writes everything into a directory, beside what is there; tells which files these are.
+    ///
+    /// # Errors
+    /// Those of the file system, with the path.
     pub fn write(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
-        let stem = format!("{}-{}", self.machine.date, self.machine.commit);
+        let stem = free_stem(directory, &format!("{}-{}", self.machine.date, self.machine.commit));
         let cpu = self.panels(|rounds| vec![median_of(rounds, |round| round.cpu_ns)]);
         let latency = self.panels(|rounds| {
             LATENCIES.iter().map(|&(_, at)| median_of(rounds, |round| round.latency_us[at] / 1e3)).collect()
@@ -214,14 +217,33 @@ impl Report {
                 ),
             ),
         ];
-        fs::create_dir_all(directory)?;
+        prepare(directory)?;
         let write = |(name, text): (String, String)| {
             let path = directory.join(name);
-            fs::write(&path, text)?;
+            fs::write(&path, text).map_err(|error| at(&path, &error))?;
             Ok(path)
         };
         files.into_iter().map(write).collect()
     }
+}
+
+/// Makes the directory that a report will be written into, if it is not there.
+///
+/// # Errors
+/// Those of the file system, with the path.
+pub fn prepare(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory).map_err(|error| at(directory, &error))
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// The name, or the first of those with a number behind it that no report has.
+fn free_stem(directory: &Path, stem: &str) -> String {
+    let numbered = (2..).map(|number| format!("{stem}-{number}"));
+    let is_free = |stem: &String| !directory.join(format!("{stem}.md")).exists();
+    iter::once(stem.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
 }
 
 fn display_name(outcome: &Outcome) -> String {
@@ -324,6 +346,11 @@ mod tests {
         let json: Value = serde_json::from_str(&fs::read_to_string(&files[1]).unwrap()).unwrap();
         assert_eq!(json["servers"][0]["rounds"]["GET, depth 64"][1]["cpu_ns"], 170.0);
         assert_eq!(json["absent"][0], "valkey");
+        let again = report().write(&directory).unwrap();
+        assert!(again[0].to_str().unwrap().ends_with("-2.md"), "{again:?}");
+        assert!(again.iter().all(|path| !files.contains(path)), "{again:?}");
+        let error = report().write(&files[0]).unwrap_err().to_string();
+        assert!(error.contains(files[0].to_str().unwrap()), "{error}");
         fs::remove_dir_all(&directory).unwrap();
     }
 }

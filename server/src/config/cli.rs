@@ -1,6 +1,6 @@
 //! The command line. A flag wins over its `CRABCACHE_*` variable, and that over the default.
 
-use clap::builder::UnknownArgumentValueParser;
+use clap::builder::{BoolishValueParser, UnknownArgumentValueParser};
 use clap::{Arg, Parser};
 
 use super::{Config, Listen, size};
@@ -71,7 +71,7 @@ pub struct Arguments {
     max_connections: u32,
 
     /// Let clients stop the server with the command SHUTDOWN.
-    #[arg(long, env = "CRABCACHE_ALLOW_SHUTDOWN")]
+    #[arg(long, env = "CRABCACHE_ALLOW_SHUTDOWN", value_parser = BoolishValueParser::new())]
     allow_shutdown: bool,
 
     /// Seconds after which a client that neither sends nor takes anything is closed; 0: never.
