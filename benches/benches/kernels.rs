@@ -11,6 +11,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 use arch::{Kernels, Level, Seed, Work};
+use crabcache_bench::draw::Random;
 
 #[allow(dead_code, unused_imports)] // its tests run in the engine
 #[path = "../../engine/src/arch/mod.rs"]
@@ -72,36 +73,25 @@ impl Work for Equal<'_> {
     }
 }
 
-/// xorshift64*: inputs are the same in every run.
-struct Random(u64);
+fn bytes(random: &mut Random, len: usize) -> Vec<u8> {
+    (0..len).map(|_| random.bits() as u8).collect()
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
+/// From one number to another, both among them.
+fn within(random: &mut Random, least: usize, most: usize) -> usize {
+    least + random.below((most - least + 1) as u32) as usize
+}
 
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 33) as usize % bound
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
-    }
-
-    /// Poisson, by Knuth's product of uniforms.
-    fn poisson(&mut self, mean: f64) -> usize {
-        let mut product = 1.0;
-        let mut count = 0;
-        loop {
-            product *= (self.next() >> 11) as f64 / (1u64 << 53) as f64;
-            if product < (-mean).exp() {
-                return count;
-            }
-            count += 1;
+/// Poisson, by Knuth's product of uniforms.
+fn poisson(random: &mut Random, mean: f64) -> usize {
+    let mut product = 1.0;
+    let mut count = 0;
+    loop {
+        product *= random.unit();
+        if product < (-mean).exp() {
+            return count;
         }
+        count += 1;
     }
 }
 
@@ -111,7 +101,7 @@ fn count(len: usize) -> usize {
 }
 
 fn kernels(c: &mut Criterion) {
-    let mut random = Random(42);
+    let mut random = Random::new(42);
     let seed = Seed::new([1, 2, 3, 4]);
 
     let mut hash = c.benchmark_group("hash");
@@ -128,8 +118,8 @@ fn kernels(c: &mut Criterion) {
     ] {
         let keys: Vec<_> = (0..count(longest))
             .map(|_| {
-                let len = shortest + random.below(longest - shortest + 1);
-                random.bytes(len)
+                let len = within(&mut random, shortest, longest);
+                bytes(&mut random, len)
             })
             .collect();
         for level in Level::supported() {
@@ -150,9 +140,9 @@ fn kernels(c: &mut Criterion) {
     for (name, mean) in [("mean 6", 6.0), ("mean 12", 12.0), ("mean 40", 40.0)] {
         let buckets: Vec<_> = (0..BATCHES * BATCH)
             .map(|_| {
-                let len = random.poisson(mean).clamp(1, 63);
-                let tags: Vec<_> = (0..len.next_multiple_of(4)).map(|_| random.next() as u16).collect();
-                let tag = tags[random.below(len)];
+                let len = poisson(&mut random, mean).clamp(1, 63);
+                let tags: Vec<_> = (0..len.next_multiple_of(4)).map(|_| random.bits() as u16).collect();
+                let tag = tags[within(&mut random, 0, len - 1)];
                 Bucket { tags, len, tag }
             })
             .collect();
@@ -176,8 +166,8 @@ fn kernels(c: &mut Criterion) {
     {
         let pairs: Vec<_> = (0..count(2 * longest))
             .map(|_| {
-                let len = shortest + random.below(longest - shortest + 1);
-                let key = random.bytes(len);
+                let len = within(&mut random, shortest, longest);
+                let key = bytes(&mut random, len);
                 (key.clone(), key)
             })
             .collect();

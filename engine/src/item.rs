@@ -279,8 +279,8 @@ impl<'a> Item<'a> {
         self.header.uses()
     }
 
-    /// Counts a use, up to the highest count. Writes only if the count changes; of two who do at one moment, one may be
-    /// lost.
+    /// Counts a use, up to the highest count. Writes only if the count changes, and from what was loaded: what others count, or
+    /// the hand takes, between that and the store is lost.
     #[inline(always)]
     pub(crate) fn mark_used(&self) {
         if self.header.uses() < USES_MAX && !self.is_young() {

@@ -69,13 +69,13 @@ impl Connection {
 
     /// How many more requests may go out if at most `depth` may be unanswered; 0 while the socket takes none.
     #[inline]
-    pub(super) const fn room(&self, depth: u32) -> u32 {
-        if self.unsent.start < self.unsent.end { 0 } else { depth - self.outstanding }
+    pub(super) fn room(&self, depth: u32) -> u32 {
+        if self.unsent.is_empty() { depth - self.outstanding } else { 0 }
     }
 
     /// Whether everything was sent and answered: a request that is too large may be answered before all of it was taken.
-    pub(super) const fn is_idle(&self) -> bool {
-        self.outstanding == 0 && self.unsent.start >= self.unsent.end
+    pub(super) fn is_idle(&self) -> bool {
+        self.outstanding == 0 && self.unsent.is_empty()
     }
 
     /// Sends these requests of the script. The first counts since this moment, the others each a step later.

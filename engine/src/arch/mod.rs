@@ -176,8 +176,7 @@ pub(crate) fn prefetch_read(p: *const u8) {
 
 /// Stores the second byte of a word, whatever the other three are at that moment.
 ///
-/// No `lock`, behind which the processor would let no load begin: a batch of 32 reads that count uses took 48 ns each with it, 40
-/// without.
+/// No `lock`, behind which the loads of the next read wait (benches/README.md tells what that costs).
 #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
 #[inline(always)]
 pub(crate) fn store_second_byte(word: &AtomicU32, byte: u8) {

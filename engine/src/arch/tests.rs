@@ -390,6 +390,50 @@ fn a_byte_is_stored_and_nothing_else() {
     });
 }
 
+/// Whoever sees that a copy is done sees the copy, also where it went past the caches.
+#[test]
+#[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, loom))))]
+fn a_copy_is_seen_before_what_follows_it() {
+    use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
+    const ROUNDS: u32 = 2_000;
+    const LEN: usize = 8 << 10;
+
+    fn wait_for(round: u32, of: &AtomicU32) {
+        let mut looks = 0_u32;
+        while of.load(Acquire) != round {
+            looks += 1;
+            // The other thread may have no processor of its own.
+            if looks.is_multiple_of(1_000) { std::thread::yield_now() } else { core::hint::spin_loop() }
+        }
+    }
+
+    let shared: Vec<_> = (0..LEN).map(|_| AtomicU8::new(0)).collect();
+    for level in levels() {
+        let (copied, looked) = (AtomicU32::new(0), AtomicU32::new(0));
+        let late = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 1..=ROUNDS {
+                    let from = [round as u8; LEN];
+                    // SAFETY: the other thread looks at it between two rounds, when this one waits.
+                    let to = unsafe { core::slice::from_raw_parts_mut(shared.as_ptr().cast_mut().cast(), LEN) };
+                    level.dispatch(Copy(to, &from));
+                    copied.store(round, Release);
+                    wait_for(round, &looked);
+                }
+            });
+            let mut late = 0;
+            for round in 1..=ROUNDS {
+                wait_for(round, &copied);
+                late += shared.iter().rev().filter(|byte| byte.load(Relaxed) != round as u8).count();
+                looked.store(round, Release);
+            }
+            late
+        });
+        assert_eq!(late, 0, "{}: bytes came later than the word behind them", level.name());
+    }
+}
+
 /// Every bit of the input flips every bit of the output half of the time.
 #[test]
 #[cfg_attr(miri, ignore = "statistics over many hashes")]

@@ -112,11 +112,11 @@ fn join(mut wanted: Options, before: Option<&Options>) -> Result<Options, String
     if existing.len() + wanted.prefixes.len() > PREFIXES_MAX {
         return Err(too_many_prefixes());
     }
-    // Who broadcasts without a prefix hears of all keys.
-    let all = before.is_some_and(|before| before.broadcast && before.prefixes.is_empty()).then(Box::default);
+    // Who broadcasts without a prefix hears of all keys, from then on or already.
     if wanted.prefixes.is_empty() {
         return Ok(wanted);
     }
+    let all = before.filter(|before| before.prefixes.is_empty()).map(|_| Box::default());
     for (at, prefix) in wanted.prefixes.iter().enumerate() {
         let others = existing.iter().chain(&all).map(|other| ("an existing", other));
         let others = others.chain(wanted.prefixes[at + 1..].iter().map(|other| ("another provided", other)));
