@@ -106,8 +106,9 @@ impl Shared<'_> {
         0
     }
 
-    /// Closes a client.
+    /// Closes a client. From now on nobody finds it among all clients.
     pub(crate) fn kill(&self, client: &Arc<Client>) {
+        self.clients.remove(client.id);
         self.deliver(client, Message::Kill(Arc::clone(client)));
     }
 

@@ -71,8 +71,10 @@ fn killed_clients_are_closed_and_others_stay() {
     one.resp(&format!("CLIENT KILL ID {number} TYPE normal USER default MAXAGE 1000"), ":0\r\n");
     one.resp(&format!("CLIENT KILL ID {number} LADDR {} TYPE normal", server.address), ":1\r\n");
     assert!(four.rest().is_empty());
-    one.resp("CLIENT KILL TYPE normal", ":1\r\n");
-    one.resp("PING", "+PONG\r\n");
+    // A client is killed once.
+    let kill = resp(&[b"CLIENT", b"KILL", b"TYPE", b"normal"]);
+    one.send([&kill[..], &kill[..], b"PING\r\n"].concat());
+    one.expect(":1\r\n:0\r\n+PONG\r\n");
     one.send([resp(&[b"CLIENT", b"KILL", b"SKIPME", b"no", b"TYPE", b"normal"]), resp(&[b"PING"])].concat());
     assert_eq!(one.rest(), b":1\r\n");
 }
@@ -101,6 +103,21 @@ fn replies_are_left_out_as_asked() {
     let on = resp(&[b"CLIENT", b"REPLY", b"ON"]);
     client.send([&get[..], &off[..], &get[..], &rename[..], &on[..], b"GET longer\r\n"].concat());
     client.expect(format!("$5000\r\n{long}\r\n+OK\r\n$5000\r\n{long}\r\n"));
+}
+
+/// As in Redis: what a client subscribes to is pushed to it, and so is the confirmation.
+#[test]
+fn subscriptions_are_confirmed_also_without_replies() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.send("SUBSCRIBE a\r\nUNSUBSCRIBE a\r\nCLIENT REPLY OFF\r\nSET a 1\r\nSUBSCRIBE b\r\nPING\r\nUNSUBSCRIBE b\r\n");
+    client.send("GET a\r\nCLIENT REPLY ON\r\n");
+    for (verb, channel, count) in
+        [("subscribe", "a", 1), ("unsubscribe", "a", 0), ("subscribe", "b", 1), ("unsubscribe", "b", 0)]
+    {
+        client.expect(format!("*3\r\n${}\r\n{verb}\r\n$1\r\n{channel}\r\n:{count}\r\n", verb.len()));
+    }
+    client.expect("+OK\r\n");
 }
 
 #[test]

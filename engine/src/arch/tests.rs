@@ -416,7 +416,8 @@ fn a_copy_is_seen_before_what_follows_it() {
                 for round in 1..=ROUNDS {
                     let from = [round as u8; LEN];
                     // SAFETY: the other thread looks at it between two rounds, when this one waits.
-                    let to = unsafe { core::slice::from_raw_parts_mut(shared.as_ptr().cast_mut().cast(), LEN) };
+                    let to =
+                        unsafe { core::slice::from_raw_parts_mut(shared.as_ptr().cast_mut().cast(), LEN) };
                     level.dispatch(Copy(to, &from));
                     copied.store(round, Release);
                     wait_for(round, &looked);

@@ -115,6 +115,8 @@ pub(crate) struct Connection<'s> {
     pub(crate) executes: bool,
     /// Which requests are answered.
     pub(crate) replies: Replies,
+    /// The answer at hand is told to clients, too, that want none: it says what they will be told from now on.
+    pub(crate) confirmed: bool,
     /// What it subscribed to.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// It is told of changes to keys.
@@ -169,6 +171,7 @@ impl Connection<'_> {
             attended: false,
             executes: false,
             replies: Replies::On,
+            confirmed: false,
             subscriptions: None,
             tracked: None,
             monitoring: None,

@@ -181,6 +181,7 @@ pub(crate) fn begin_answer(connection: &mut Connection, pass: &mut Pass<'_, '_, 
     if connection.replies == Replies::On {
         return None;
     }
+    connection.confirmed = false;
     if connection.replies == Replies::SkipNext {
         connection.replies = Replies::SkipThis;
     }
@@ -190,7 +191,7 @@ pub(crate) fn begin_answer(connection: &mut Connection, pass: &mut Pass<'_, '_, 
 /// Takes the answer back, if the client does not want it.
 pub(crate) fn end_answer(start: Option<usize>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     let Some(start) = start else { return };
-    if connection.replies != Replies::On {
+    if connection.replies != Replies::On && !connection.confirmed {
         let out = pass.settled();
         let unwanted = out.len() - start;
         out.truncate(start);

@@ -72,6 +72,7 @@ fn begin(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pa
         subscriptions.add(kind, name);
         confirm(out, verb, Some(name), counted(kind, Some(subscriptions)), version);
     }
+    connection.confirmed = true;
     connection.attend();
 }
 
@@ -96,6 +97,7 @@ fn end(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pass
         confirm(out, verb, Some(&name), counted(kind, connection.subscriptions.as_deref()), version);
     }
     connection.subscriptions.take_if(|subscriptions| subscriptions.is_empty());
+    connection.confirmed = true;
     connection.attend();
 }
 
