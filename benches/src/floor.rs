@@ -252,7 +252,7 @@ mod tests {
                         verify: false,
                         pid: None,
                     },
-                    &mut |_| {},
+                    &mut |_| std::ops::ControlFlow::Continue(()),
                 );
                 let tally = report.unwrap().tally;
                 assert_eq!((tally.requests, tally.errors, tally.misses), (700, 0, 0));

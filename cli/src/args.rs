@@ -175,7 +175,7 @@ pub(crate) enum Action {
         /// The key
         key: OsString,
         /// Time left to live; without it the key does not expire
-        #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+        #[arg(long, value_parser = parse_ttl, value_name = "TIME")]
         ttl: Option<Duration>,
     },
     /// Print the time that a key has left to live, such as 9500ms, or never
@@ -310,7 +310,7 @@ pub(crate) struct PutArguments {
     #[arg(long, conflicts_with = "value", value_name = "PATH")]
     pub(crate) file: Option<PathBuf>,
     /// Let it expire after this time: 500ms, 10s, 5m, 2h, 7d
-    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, value_parser = parse_ttl, value_name = "TIME")]
     pub(crate) ttl: Option<Duration>,
     /// Only if the key is absent
     #[arg(long, conflicts_with = "if_present")]
@@ -320,24 +320,17 @@ pub(crate) struct PutArguments {
     pub(crate) if_present: bool,
 }
 
-/// A whole number and a unit: ms, s, m, h or d.
+/// A number of seconds, or of other units, as in `1m 30s`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let ms_per_unit = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err("expected a number with ms, s, m, h or d, such as 10s".to_owned()),
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(ms_per_unit))
-        .map(Duration::from_millis)
-        .ok_or_else(|| "not a number, or too large".to_owned())
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = seconds.or_else(|| humantime::parse_duration(text).ok());
+    time.ok_or_else(|| "expected a number of seconds, or a time such as 500ms, 10s, 5m, 2h or 7d".to_owned())
+}
+
+/// A time after which something may expire: the server counts in milliseconds.
+fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = parse_duration(text)?;
+    if ttl < Duration::from_millis(1) { Err("at least a millisecond".to_owned()) } else { Ok(ttl) }
 }
 
 #[cfg(test)]
@@ -349,7 +342,11 @@ mod tests {
         assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("2h"), Ok(Duration::from_hours(2)));
-        for bad in ["", "10", "s", "-1s", "1.5s", "10 s", "99999999999999999999s", "18446744073709551615d"] {
+        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("0.5"), Ok(Duration::from_millis(500)));
+        assert!(parse_ttl("1ms").is_ok() && parse_ttl("0").is_err() && parse_ttl("100us").is_err());
+        for bad in ["", "s", "-1", "-1s", "nan", "99999999999999999999s", "18446744073709551615d"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

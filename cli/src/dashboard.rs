@@ -99,7 +99,12 @@ impl Dashboard {
             lines.push(format!("{:>1$}", "full bar", CURVES_FROM - CURVE_MIN - 2));
         }
         for row in &ROWS {
-            let Some(text) = (row.text)(figures) else { continue };
+            // A row that was there once stays, so that nothing jumps.
+            let text = match (row.text)(figures) {
+                Some(text) => text,
+                None if self.past.iter().any(|past| (row.text)(past).is_some()) => "-".to_owned(),
+                None => continue,
+            };
             let mut line = format!("{:<NAME_WIDTH$}{text:>VALUE_WIDTH$}", row.name);
             if width >= CURVES_FROM {
                 let (highest, curve) = self.curve(row.curve, width - CURVES_FROM + CURVE_MIN);
@@ -213,6 +218,16 @@ mod tests {
             ["version 0.1.0, up 1:01:01; Ctrl-C ", "requests              2,000/s"]
         );
         assert_eq!(dashboard.table(&look, (0, 0)), "\n");
+    }
+
+    #[test]
+    fn rows_stay() {
+        let (mut dashboard, look) = filled();
+        dashboard.add(Figures { hit_ratio: Some(0.5), ..Figures::of(None, &look) });
+        dashboard.add(Figures::of(None, &look));
+        let table = dashboard.table(&look, (34, 24));
+        let rows: Vec<_> = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+        assert_eq!(rows[1..3], [vec!["requests", "-"], vec!["hit", "ratio", "-"]]);
     }
 
     #[test]

@@ -181,7 +181,8 @@ fn errors_have_codes_and_say_why() {
         assert_eq!(output.stdout, b"");
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(failed(&["put", "k", "v", "--ttl", "10"], 2).contains("10s"));
+    assert!(failed(&["put", "k", "v", "--ttl", "soon"], 2).contains("10s"));
+    assert!(failed(&["put", "k", "v", "--ttl", "0s"], 2).contains("at least a millisecond"));
     assert!(failed(&["nonsense"], 2).contains("nonsense"));
     assert!(failed(&["stat"], 2).contains("'stats'"), "it tells what may have been meant");
     assert!(failed(&["put", "k", "v", "--file", "Cargo.toml"], 2).contains("--file"));

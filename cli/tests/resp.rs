@@ -62,6 +62,8 @@ fn sessions_are_raw() {
     assert_eq!(code, 4);
     assert!(out.starts_with("1\nGET key\n"), "{out}");
     assert!(err.starts_with("line 1: ") && err.contains("unknown command"), "{err}");
+    let (code, _, err) = outcome(&addr, &["PUT", "k", "v"], "");
+    assert!(code == 2 && err.contains("SET key value"), "{code} {err}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! `load`: requests to a server, and what it makes of them.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,8 +14,10 @@ use crabcache_bench::load::script::{Items, Mix};
 use crabcache_bench::load::sizes::Sizes;
 use crabcache_bench::load::{self, Options, Progress, Stop};
 use indicatif::ProgressBar;
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 
-use super::{Failure, print, progress_bar};
+use super::{Failure, print, progress_bar, time};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,8 +79,8 @@ pub(crate) struct Load {
     #[arg(long, conflicts_with = "ratio")]
     ping: bool,
 
-    /// For how long.
-    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
+    /// For how long: a number of seconds, or with a unit, as in 5m.
+    #[arg(long, value_name = "TIME", default_value = "10", value_parser = time)]
     seconds: Duration,
 
     /// How many requests, instead of a time.
@@ -83,7 +88,7 @@ pub(crate) struct Load {
     requests: Option<u64>,
 
     /// For how long to do the same before that.
-    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", default_value = "1", value_parser = time)]
     warm_up: Duration,
 
     /// Open loop: so many requests per second, all connections together. Latencies count from the moment at which a
@@ -112,7 +117,14 @@ impl Load {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let json = self.json;
         let mut bar = Bar::default();
-        let report = load::run(&self.options()?, &mut |progress| bar.show(progress));
+        // The first Ctrl-C ends the measurement, which is reported; the second ends the program.
+        let ended = Arc::new(AtomicBool::new(false));
+        flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&ended))?;
+        flag::register(SIGINT, Arc::clone(&ended))?;
+        let report = load::run(&self.options()?, &mut |progress| {
+            bar.show(progress);
+            if ended.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
         bar.end();
         let report = report?;
         print(if json { report.to_json().to_string() } else { report.to_string() })?;
@@ -184,11 +196,6 @@ fn ratio(text: &str) -> Result<Mix, String> {
         }
         _ => Err("expected two numbers up to 1000000, such as 1:9; not 0:0".to_owned()),
     }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e6).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected a number of seconds".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -69,9 +70,29 @@ pub(crate) enum Command {
     /// Put the client beside other clients, all of one server: their own CPU time per request.
     #[cfg(feature = "clients")]
     Client(Client),
+    /// Put the client beside other clients, all of one server; in a build with `--features clients` only.
+    #[cfg(not(feature = "clients"))]
+    Client(LeftOut),
     /// Put the engine beside other caches and maps of Rust programs: CPU time of get, overwrite and new key.
     #[cfg(feature = "embed")]
     Embed(Embed),
+    /// Put the engine beside other caches and maps of Rust programs; in a build with `--features embed` only.
+    #[cfg(not(feature = "embed"))]
+    Embed(LeftOut),
+}
+
+/// A command that this build does not have, whatever its arguments.
+#[cfg(not(all(feature = "clients", feature = "embed")))]
+#[derive(Debug, clap::Args)]
+pub(crate) struct LeftOut {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<std::ffi::OsString>,
+}
+
+/// A build takes longer with the other crates that this is measured beside, so they are left out by default.
+#[cfg(not(all(feature = "clients", feature = "embed")))]
+fn left_out(feature: &str) -> Failure {
+    format!("not in this build: build it with `cargo install --path benches --features {feature}`").into()
 }
 
 impl Command {
@@ -88,10 +109,23 @@ impl Command {
             Self::Items(items) => items.run(),
             #[cfg(feature = "clients")]
             Self::Client(client) => client.run(),
+            #[cfg(not(feature = "clients"))]
+            Self::Client(_) => Err(left_out("clients")),
             #[cfg(feature = "embed")]
             Self::Embed(embed) => embed.run(),
+            #[cfg(not(feature = "embed"))]
+            Self::Embed(_) => Err(left_out("embed")),
         }
     }
+}
+
+/// A number of seconds, or of other units, as in `1m 30s`.
+fn time(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .or_else(|| humantime::parse_duration(text).ok())
+        .filter(|time| *time <= Duration::from_secs(1_000_000))
+        .ok_or_else(|| "expected a number of seconds, or a time such as 30s, 5m or 500ms".to_owned())
 }
 
 /// On a terminal; hidden if what is printed goes anywhere else. Where the number of requests is not known beforehand, it only

@@ -26,12 +26,8 @@ Examples:
   crabcache-bench replay oltp.cct.zst --cache moka --capacity 64m
   crabcache-bench replay oltp.cct.zst --connect 127.0.0.1:7001";
 
-/// Flags that name what to replay on.
-const TARGETS: &[&str] =
-    if cfg!(feature = "embed") { &["connect", "engine", "cache"] } else { &["connect", "engine"] };
-
 #[derive(Debug, Args)]
-#[command(after_help = REPLAY_EXAMPLES, group = ArgGroup::new("target").args(TARGETS).required(true))]
+#[command(after_help = REPLAY_EXAMPLES, group = ArgGroup::new("target").args(["connect", "engine", "cache"]).required(true))]
 pub(crate) struct Replay {
     /// Trace file (CCTRACE1, one zstd frame).
     pub(crate) trace: PathBuf,
@@ -53,6 +49,11 @@ pub(crate) struct Replay {
     #[cfg(feature = "embed")]
     #[arg(long, value_name = "NAME", requires = "capacity", conflicts_with_all = ["connect", "engine", "shards", "ttl"])]
     pub(crate) cache: Option<PeerKind>,
+
+    /// Replay on a cache of another crate in this process; in a build with `--features embed` only.
+    #[cfg(not(feature = "embed"))]
+    #[arg(long, value_name = "NAME", requires = "capacity")]
+    cache: Option<String>,
 
     /// Bytes (k, m, g for units of 1024), or a part of the trace's working set such as 10%.
     #[arg(long, value_name = "BYTES|PERCENT")]
@@ -166,7 +167,7 @@ fn on_cache(
 
 #[cfg(not(feature = "embed"))]
 fn on_cache(_: &Replay, _: &Trace, _: &str, _: Keys, _: &Filler) -> Result<Report, Failure> {
-    unreachable!("clap requires --connect or --engine")
+    Err(super::left_out("embed"))
 }
 
 fn grown_since(before: Option<u64>) -> Option<u64> {

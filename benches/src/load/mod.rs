@@ -22,7 +22,7 @@ pub mod tally;
 mod tests;
 
 use std::io;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
@@ -112,6 +112,12 @@ pub enum LoadError {
     /// The server answered what nobody asked.
     #[error("the server sent an answer to no request")]
     Unasked,
+    /// There is nobody whose CPU time could be told.
+    #[error("there is no process {0}, or its CPU time is not to be seen")]
+    NoProcess(u32),
+    /// Somebody wanted it to end.
+    #[error("ended before anything was measured")]
+    Ended,
     /// The server does not answer.
     #[error("no answer for 10 seconds, after {requests}")]
     Silent {
@@ -120,8 +126,15 @@ pub enum LoadError {
     },
 }
 
-/// Carries out a run; tells `progress` ten times a second where it is.
-pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, LoadError> {
+/// Carries out a run; tells `progress` ten times a second where it is. If that breaks off, the report is of what was measured
+/// until then.
+pub fn run(
+    options: &Options,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, LoadError> {
+    if let Some(pid) = options.pid.filter(|&pid| process::cpu_ns_of(pid).is_none()) {
+        return Err(LoadError::NoProcess(pid));
+    }
     let mut crew = Crew::connect(options)?;
     if options.preload {
         crew.preload(options, progress)?;
@@ -130,6 +143,9 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Repo
     if !options.warm_up.is_zero() {
         let watch = &mut |done| progress(Progress { phase: "warming up", done, of: None });
         crew.play(&scripts, options, Stop::After(options.warm_up), watch)?;
+    }
+    if crew.is_ending() {
+        return Err(LoadError::Ended);
     }
     let of = match (options.stop, options.rate) {
         (Stop::Requests(count), _) => Some(count),
@@ -157,8 +173,16 @@ impl Crew {
         players.collect::<Result<_, _>>().map(Self)
     }
 
+    fn is_ending(&self) -> bool {
+        self.0.iter().any(|player| player.ending().load(Ordering::Relaxed))
+    }
+
     /// Stores all items, each once, a script's length at a time.
-    fn preload(&mut self, options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<(), LoadError> {
+    fn preload(
+        &mut self,
+        options: &Options,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), LoadError> {
         let count = u64::from(options.items.count);
         let shares: Vec<_> = shares(count, options.threads).collect();
         let watch = &mut |done| progress(Progress { phase: "storing the items", done, of: Some(count) });
@@ -196,7 +220,7 @@ impl Crew {
         scripts: &[Script],
         options: &Options,
         stop: Stop,
-        watch: &mut dyn FnMut(u64),
+        watch: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Tally, LoadError> {
         let threads = self.0.len() as f64;
         let shares: Vec<_> = match stop {
@@ -217,11 +241,12 @@ impl Crew {
     }
 
     /// Lets each player do something in a thread of its own, and adds up what they counted.
-    fn each<F>(&mut self, watch: &mut dyn FnMut(u64), act: F) -> Result<Tally, LoadError>
+    fn each<F>(&mut self, watch: &mut dyn FnMut(u64) -> ControlFlow<()>, act: F) -> Result<Tally, LoadError>
     where
         F: Fn(usize, &mut Player) -> Result<Tally, LoadError> + Sync,
     {
         let answered: Vec<_> = self.0.iter().map(Player::answered).collect();
+        let endings: Vec<_> = self.0.iter().map(Player::ending).collect();
         let total = || answered.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
         let before = total();
         thread::scope(|scope| {
@@ -236,7 +261,11 @@ impl Crew {
             for thread in threads {
                 while !thread.is_finished() {
                     thread::park_timeout(TELL_EVERY);
-                    watch(total() - before);
+                    if watch(total() - before).is_break() {
+                        for ending in &endings {
+                            ending.store(true, Ordering::Relaxed);
+                        }
+                    }
                 }
                 sum.merge(&thread.join().expect("a player does not panic")?);
             }

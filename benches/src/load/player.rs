@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
@@ -49,6 +49,8 @@ pub struct Player {
     timer: Timer,
     /// Requests that were answered so far, for whoever watches.
     answered: Arc<AtomicU64>,
+    /// Somebody wants it to end.
+    ending: Arc<AtomicBool>,
 }
 
 impl Player {
@@ -66,13 +68,27 @@ impl Player {
         let timer = Timer::register(poll.registry(), Token(connections.len()))?;
         let buffer = vec![0; BUFFER_LEN].into_boxed_slice();
         let events = Events::with_capacity(1024);
-        Ok(Self { poll, events, connections, buffer, timer, answered: Arc::default() })
+        Ok(Self {
+            poll,
+            events,
+            connections,
+            buffer,
+            timer,
+            answered: Arc::default(),
+            ending: Arc::default(),
+        })
     }
 
     /// How many requests were answered since the player was made. Other threads may ask.
     #[must_use]
     pub fn answered(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.answered)
+    }
+
+    /// If it is set, no further request goes out, and the part that is played ends when all are answered.
+    #[must_use]
+    pub fn ending(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ending)
     }
 
     /// Plays a part; when it is over, nothing is out any more.
@@ -87,6 +103,9 @@ impl Player {
         }
         let mut free: VecDeque<usize> = (0..self.connections.len()).collect();
         loop {
+            if self.ending.load(Ordering::Relaxed) {
+                run.schedule.end(run.now());
+            }
             run.issue_due(&mut self.connections, &mut free)?;
             let now = run.now();
             if run.schedule.is_over(now) && self.connections.iter().all(Connection::is_idle) {

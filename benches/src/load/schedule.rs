@@ -66,6 +66,13 @@ impl Schedule {
         (self.issued < self.total(step)).then_some(self.issued as f64 * step)
     }
 
+    /// Lets nothing go out from this moment on.
+    pub(super) fn end(&mut self, now: f64) {
+        if !self.is_over(now) {
+            self.stop = Stop::After(Duration::from_nanos(now as u64));
+        }
+    }
+
     /// Whether no further request goes out.
     pub(super) fn is_over(&self, now: f64) -> bool {
         match (self.step, self.stop) {

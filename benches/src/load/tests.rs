@@ -72,6 +72,10 @@ fn value_head(value: &[u8]) -> String {
     format!("{}\r\n", value.len())
 }
 
+fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 fn options(address: Address) -> Options {
     let sizes = |text: &str| text.parse::<Sizes>().unwrap();
     Options {
@@ -97,7 +101,7 @@ fn every_value_is_checked_however_it_arrives() {
     for serve in
         [|client| memcached(client, false, false), |client| memcached(client, true, false)] as [fn(_); 2]
     {
-        let report = run(&options(listen(serve)), &mut |_| {}).unwrap();
+        let report = run(&options(listen(serve)), &mut go_on).unwrap();
         let tally = &report.tally;
         assert_eq!((tally.requests, tally.wrong, tally.errors, tally.misses), (5000, 0, 0, 0));
         assert_eq!(tally.hits + tally.done, 5000);
@@ -111,12 +115,12 @@ fn every_value_is_checked_however_it_arrives() {
 
 #[test]
 fn a_spoilt_byte_is_found() {
-    let report = run(&options(listen(|client| memcached(client, false, true))), &mut |_| {}).unwrap();
+    let report = run(&options(listen(|client| memcached(client, false, true))), &mut go_on).unwrap();
     // Values of no bytes cannot be spoilt.
     assert!(report.tally.wrong > report.tally.hits * 9 / 10 && report.is_bad());
     assert_eq!(report.to_json()["wrong"], report.tally.wrong);
     let blind = Options { verify: false, ..options(listen(|client| memcached(client, false, true))) };
-    assert_eq!(run(&blind, &mut |_| {}).unwrap().tally.wrong, 0);
+    assert_eq!(run(&blind, &mut go_on).unwrap().tally.wrong, 0);
 }
 
 #[test]
@@ -141,10 +145,40 @@ fn threads_and_connections_share_the_work() {
         ..options(address)
     };
     let mut phases = Vec::new();
-    let report = run(&all, &mut |progress| phases.push(progress.phase)).unwrap();
+    let report = run(&all, &mut |progress| {
+        phases.push(progress.phase);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!((report.tally.requests, report.tally.done, report.tally.threads), (10_001, 10_001, 3));
     assert_eq!((report.tally.bytes_out, report.tally.bytes_in), (10_001 * 14, 10_001 * 7));
     assert!(phases.iter().all(|&phase| phase == "measuring"));
+}
+
+#[test]
+fn who_breaks_off_has_a_report_of_what_was_measured() {
+    let endless = |rate| Options {
+        stop: Stop::After(Duration::from_mins(10)),
+        rate,
+        ..options(listen(|client| memcached(client, false, false)))
+    };
+    for rate in [None, Some(2000.0)] {
+        let report = run(&endless(rate), &mut |progress| match progress.phase {
+            "measuring" if progress.done > 100 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        let tally = report.unwrap().tally;
+        assert!(tally.requests > 100 && tally.wrong == 0 && tally.elapsed < Duration::from_mins(1));
+    }
+    let early = run(&endless(None), &mut |_| ControlFlow::Break(()));
+    assert!(matches!(early, Err(LoadError::Ended)));
+}
+
+#[test]
+fn a_process_that_is_not_there_is_told_at_once() {
+    // Beyond the largest number that Linux gives out.
+    let nobody = Options { pid: Some(u32::MAX), ..options(listen(drop)) };
+    assert!(matches!(run(&nobody, &mut go_on), Err(LoadError::NoProcess(u32::MAX))));
 }
 
 #[test]
@@ -170,11 +204,11 @@ fn a_server_that_stalls_shows_in_an_open_loop_only() {
         ..options(listen(serve))
     };
     // One request each millisecond: half of them are due while the server stalls, and wait for what is left of that.
-    let open = run(&Options { rate: Some(1000.0), ..base.clone() }, &mut |_| {}).unwrap().tally;
+    let open = run(&Options { rate: Some(1000.0), ..base.clone() }, &mut go_on).unwrap().tally;
     let waited = open.latency.count_between(10_000_000, u64::MAX);
     assert!(waited >= 80, "{waited}");
     assert!(open.elapsed >= Duration::from_millis(199));
-    let closed = run(&base, &mut |_| {}).unwrap().tally;
+    let closed = run(&base, &mut go_on).unwrap().tally;
     assert!(closed.latency_us(1.0) > 99_000.0);
     // One of 200 requests has seen it; the others were not sent meanwhile.
     let waited = closed.latency.count_between(99_000_000, u64::MAX);
@@ -183,14 +217,14 @@ fn a_server_that_stalls_shows_in_an_open_loop_only() {
 
 #[test]
 fn failures_are_told() {
-    let gone = run(&options(listen(drop)), &mut |_| {}).unwrap_err();
+    let gone = run(&options(listen(drop)), &mut go_on).unwrap_err();
     assert!(matches!(gone, LoadError::Closed { .. } | LoadError::Io(_)), "{gone}");
     let web = listen(|mut client| {
         let _ = client.read(&mut [0; 100]);
         let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         thread::sleep(Duration::from_secs(1));
     });
-    assert!(matches!(run(&options(web), &mut |_| {}).unwrap_err(), LoadError::Reply(_)));
+    assert!(matches!(run(&options(web), &mut go_on).unwrap_err(), LoadError::Reply(_)));
     let unasked = listen(|mut client| {
         let _ = client.read(&mut [0; 4096]);
         let _ = client.write_all(&b"+PONG\r\n".repeat(5000));
@@ -203,5 +237,5 @@ fn failures_are_told() {
         stop: Stop::Requests(3),
         ..options(unasked)
     };
-    assert!(matches!(run(&one, &mut |_| {}).unwrap_err(), LoadError::Unasked));
+    assert!(matches!(run(&one, &mut go_on).unwrap_err(), LoadError::Unasked));
 }

@@ -18,7 +18,7 @@ pub struct Machine {
     pub load: f64,
     /// Version of the kernel.
     pub kernel: String,
-    /// Short name of the commit, with a `+` if files differ from it; `unknown` outside a repository.
+    /// Short name of the commit, with a `+` if files differ from it; `unknown` where there is no repository any more.
     pub commit: String,
 }
 
@@ -61,7 +61,9 @@ fn date(mut days: u64) -> String {
 
 fn commit() -> Option<String> {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok()?;
+        // Of the sources that this program was built from, wherever it is called.
+        let output =
+            Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let commit = git(&["rev-parse", "--short", "HEAD"])?;

@@ -182,11 +182,15 @@ pub fn free_port() -> io::Result<u16> {
 pub fn pin(cpu: Option<usize>) -> io::Result<()> {
     if let Some(cpu) = cpu {
         let mut set = CpuSet::new();
+        let refused = |error: io::Error| {
+            let text = format!("CPU {cpu} cannot be used ({error}): choose others, or --no-pinning");
+            io::Error::new(error.kind(), text)
+        };
         if cpu >= CpuSet::MAX_CPU {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+            return Err(refused(io::ErrorKind::InvalidInput.into()));
         }
         set.set(cpu);
-        sched_setaffinity(None, &set)?;
+        sched_setaffinity(None, &set).map_err(|errno| refused(errno.into()))?;
     }
     Ok(())
 }

@@ -35,6 +35,9 @@ pub(crate) fn is_servers(name: &[u8]) -> bool {
     !name.starts_with(b"-") && !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
+/// Commands that only the native protocol has, and what RESP has for them.
+const NATIVE: [(&str, &str); 2] = [("put", "SET key value [EX seconds]"), ("flush", "FLUSHALL")];
+
 /// A server of RESP.
 pub(crate) struct Resp {
     connection: Connection,
@@ -70,6 +73,11 @@ impl Resp {
     /// Sends a command and shows the reply. False if that is nil.
     pub(crate) fn send(&mut self, console: &mut Console, words: &[Vec<u8>]) -> Result<bool, Failure> {
         let name = words.first().map(Vec::as_slice).unwrap_or_default();
+        if let Some((native, instead)) =
+            NATIVE.iter().find(|(native, _)| name.eq_ignore_ascii_case(native.as_bytes()))
+        {
+            return Err(Failure::Wrong(format!("{native} is native; with redis:// it is {instead}")));
+        }
         if STREAMS.iter().any(|stream| name.eq_ignore_ascii_case(stream)) {
             return self.follow(console, words);
         }

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SizeError {
-    /// It does not begin with a whole number.
+    /// It does not begin with a number.
     NoNumber,
     /// What follows the number is no unit.
     UnknownUnit,
@@ -17,7 +17,7 @@ pub enum SizeError {
 impl fmt::Display for SizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoNumber => "a size is a whole number with an optional unit, as in 512mb",
+            Self::NoNumber => "a size is a number with an optional unit, as in 512mb",
             Self::UnknownUnit => "unknown unit: use b, k, kb, m, mb, g, gb, t or tb",
             Self::TooLarge => "larger than this machine can address",
         })
@@ -30,11 +30,15 @@ impl std::error::Error for SizeError {}
 pub fn parse(text: &str) -> Result<usize, SizeError> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
+    let (number, rest) = text.split_at(digits);
     if number.is_empty() {
         return Err(SizeError::NoNumber);
     }
     let number: u64 = number.parse().map_err(|_| SizeError::TooLarge)?;
+    let (part, unit) = rest
+        .strip_prefix('.')
+        .map_or(("", rest), |rest| rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()));
+    let part: f64 = format!("0.{part}0").parse().map_err(|_| SizeError::NoNumber)?;
     let shift = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 0,
         "k" | "kb" | "kib" => 10,
@@ -45,6 +49,7 @@ pub fn parse(text: &str) -> Result<usize, SizeError> {
     };
     number
         .checked_mul(1 << shift)
+        .and_then(|bytes| bytes.checked_add((part * (1_u64 << shift) as f64) as u64))
         .and_then(|bytes| usize::try_from(bytes).ok())
         .filter(|&bytes| isize::try_from(bytes).is_ok())
         .ok_or(SizeError::TooLarge)
@@ -87,6 +92,9 @@ mod tests {
             ("4G", 4 << 30),
             ("1 gb", 1 << 30),
             ("7b", 7),
+            ("1.5gb", 3 << 29),
+            ("0.25k", 256),
+            ("2.m", 2 << 20),
         ] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
@@ -97,7 +105,8 @@ mod tests {
         assert_eq!(parse(""), Err(SizeError::NoNumber));
         assert_eq!(parse("mb"), Err(SizeError::NoNumber));
         assert_eq!(parse("-1"), Err(SizeError::NoNumber));
-        assert_eq!(parse("1.5g"), Err(SizeError::UnknownUnit));
+        assert_eq!(parse(".5g"), Err(SizeError::NoNumber));
+        assert_eq!(parse("1.5.5g"), Err(SizeError::UnknownUnit));
         assert_eq!(parse("10 apples"), Err(SizeError::UnknownUnit));
         assert_eq!(parse("99999999999999999999"), Err(SizeError::TooLarge));
         assert_eq!(parse("99999999t"), Err(SizeError::TooLarge));
