@@ -87,6 +87,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("drain_relaxed", "reclaim::reclaim_third_advances"),
     ("advance_scan_relaxed", "reclaim::reclaim_third_advances"),
     ("offline_relaxed", "reclaim::reclaim_third_advances"),
+    ("online_relaxed", "reclaim::reclaim_back_online"),
     ("grace_two", "reclaim::reclaim_stale_writer"),
     ("free_at_once", "reclaim::reclaim_stale_writer"),
     ("online_without_recheck", "reclaim::reclaim_online_late"),

@@ -219,6 +219,25 @@ fn reclaim_stale_writer() {
     });
 }
 
+/// A writer goes offline and comes back before the epoch moves on: who sees it back has seen what it took out before.
+#[test]
+fn reclaim_back_online() {
+    explore("delete, offline, online, reclaim || advance, announce, get", Some(3), || {
+        let (mut main, mut reader) = staggered();
+        let join = thread::spawn(move || {
+            reader.participant.advance();
+            reader.participant.announce();
+            reader.read(0);
+            reader.participant.offline();
+        });
+        main.delete(0);
+        main.participant.offline();
+        main.participant.online();
+        main.turns(2);
+        join.join().unwrap();
+    });
+}
+
 /// Comes online while the epoch runs away: its announcement must not be old, or its own retired block is freed too soon.
 #[test]
 fn reclaim_online_late() {

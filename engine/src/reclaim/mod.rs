@@ -5,7 +5,7 @@
 //! reused once the epoch has reached `a + 3`.
 //!
 //! Why three: the block may have been found by a handle that had already announced `a + 1`. Reaching `a + 2` needs the
-//! retirer's announcement of `a + 1`, made after its unlinking; reaching `a + 3` needs everybody's announcement of
+//! retirer's announcement of `a + 1`, or its going offline, made after its unlinking; reaching `a + 3` needs everybody's announcement of
 //! `a + 2`, after which nobody can find the block or still hold it.
 //!
 //! Invariant **I4**: while a handle is online with announcement `a`, the epoch is `a` or `a + 1`. The re-check in
@@ -100,7 +100,8 @@ impl<'c> Participant<'c> {
         let announced = announced(self.shared, self.number);
         loop {
             let epoch = self.shared.epoch().load(Relaxed);
-            announced.store(epoch, Relaxed);
+            // Release: what came before the last `offline`, whose store this one replaces. Pairs with the scan in `advance`.
+            announced.store(epoch, unless("online_relaxed", Release));
             // Pairs with the fence in `advance`: either that scan sees us, or our loads see all that it saw.
             if !fault("online_without_fence") {
                 self.shared.fences.fence();
