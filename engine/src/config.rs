@@ -66,6 +66,7 @@ pub(crate) const SHARD_BORN: usize = 0;
 pub(crate) const SHARD_LOCK: usize = 128;
 pub(crate) const SHARD_HAND: usize = 132;
 pub(crate) const SHARD_SWEEP: usize = 136;
+/// Blocks of items: also those in limbo, spare ones, reservations, and what is dead in the ring.
 pub(crate) const SHARD_ITEMS: usize = 140;
 pub(crate) const SHARD_FREE: usize = 144;
 pub(crate) const SHARD_INDEX: usize = 148;

@@ -219,7 +219,8 @@ impl<'a> Item<'a> {
         if self.header.is_plain() {
             return self.header.plain_granules();
         }
-        self.granules_min() + self.header.slack()
+        // In the nursery nothing is larger than it has to be: there these bits tell that the writer is not done.
+        self.granules_min() + if self.in_nursery() { 0 } else { self.header.slack() }
     }
 
     /// Whether this value under its own key makes an item of the very same shape: then its size, and the header of the new one,
@@ -418,5 +419,48 @@ impl NewItem<'_> {
             put(&mark.bytes());
         }
         to
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::arch::Level;
+    use crate::local::Local;
+    use crate::{Cache, Config};
+
+    struct Write<'w>(NewItem<'w>, Shard<'w>, u32, u32);
+
+    impl crate::arch::Work for Write<'_> {
+        type Output = ();
+
+        fn run<K: Kernels>(self) {
+            let Self(new, shard, at, granules) = self;
+            new.write::<K>(shard, at, granules, 0);
+        }
+    }
+
+    #[test]
+    fn an_item_of_the_nursery_has_its_size_also_before_its_writer_is_done() {
+        let mut region = std::vec![0; 1 << 20];
+        let cache =
+            Cache::in_filled(&mut region, Config { shards: 1, ..Config::default() }).expect("large enough");
+        let mut local = Local::join(&cache.shared).expect("a handle");
+        let shard = cache.shared.shard(0);
+        let new = NewItem { key: b"key", value: [b"value", b""], flags: 7, expires: None, mark: None };
+        let needed = new.shape().granules();
+        // The first items go to main.
+        let (at, granules) = (0..100_000)
+            .find_map(|_| {
+                let got = local.allocate_newcomer(shard, needed, cache.shared.hash(new.key)).expect("room");
+                shard.in_nursery(got.0).then_some(got)
+            })
+            .expect("at last");
+        Level::detect().dispatch(Write(new, shard, at, granules));
+        let item = Item::load(shard, at);
+        assert!(item.is_unsettled() && item.granules() == needed);
+        Item::settle(shard, at);
+        let item = Item::load(shard, at);
+        assert!(!item.is_unsettled() && item.granules() == needed);
     }
 }

@@ -1,12 +1,16 @@
 //! The bytes we were handed, and the only pointer arithmetic over them.
 //!
 //! Three kinds of access, and no memory is used for two of them at a time:
-//! - *words*, always through one atomic of one width (`word32`, `word64`);
-//! - *settled bytes* of a published block, which nobody writes until its grace period is over (`bytes`, `tags`);
-//! - *private bytes* of a block that only the caller knows of (`write`, `write_tags`, `private`, `private_filled`, `zero`).
+//! - *words*, always through atomics of one width (`word32`, `word64`; a line of the ghost through both, under the lock);
+//! - *settled bytes* of a published block, which nobody writes until its grace period is over (`bytes`, `tags`); or of an item
+//!   that the index does not have, which the hand looks at, and others give back, under the shard's lock;
+//! - *private bytes* of a block that only the caller knows of (`write`, `write_tags`, `private`, `private_filled`, `zero`), or
+//!   of a line of the ghost, under the shard's lock.
 //!
-//! Offsets come from `Geometry`, from a place or a directory word that was loaded in this operation, or from a block
-//! header under the shard's lock; each was inside the region when it was stored. Debug builds check it every time.
+//! An offset comes from `Geometry`; from a place or a directory word that was loaded since the handle last let go of what it
+//! found (`Local::grip`); from the header and the lengths of a block that was found so, is private, or is met under the lock;
+//! from a shard's own links and cursors, under the lock; or from what a handle noted of such a block (limbo, spare blocks, an
+//! `ArenaRef` whose generation still holds). Each was inside the region when it was stored. Debug builds check it every time.
 //! Under loom the words are arrays of loom's atomics and each granule of bytes has a witness, so that a block reused
 //! under its reader shows as a race.
 
@@ -135,7 +139,8 @@ mod real {
         #[inline(always)]
         pub(crate) fn bytes(self, at: usize, len: usize) -> &'a [u8] {
             // SAFETY: in the region; settled bytes are initialised and not written while the caller may look at
-            // them: `reclaim` hands a block out again only after a grace period.
+            // them: `reclaim` hands a block out again only after a grace period, and one that no index had is given back
+            // under the lock under which the hand looks at it.
             unsafe { core::slice::from_raw_parts(self.pointer(at, len), len) }
         }
 
@@ -347,7 +352,7 @@ mod model {
         }
 
         pub(crate) fn zero(self, at: usize, len: usize) {
-            // SAFETY: as `bytes`.
+            // SAFETY: in the region; one thread of the model runs at a time.
             unsafe { self.pointer(at, len).write_bytes(0, len) }
         }
     }

@@ -40,6 +40,7 @@ pub(super) fn supported() -> [Option<Kind>; 4] {
         && all(leaf_7_ebx, &[3, 5, 8]); // BMI1, AVX2, BMI2
     let avx512 = avx2
         && all(saved, &[5, 6, 7]) // masks, upper half of zmm, zmm16 and up
+        && all(leaf_1.ecx, &[12, 29]) // FMA, F16C: the compiler counts them among AVX-512 F
         && all(leaf_7_ebx, &[16, 30, 31]) // AVX-512 F, BW, VL
         && all(leaf_7_ecx, &[9]); // VAES
     let [sse2, avx2, avx512] = [(sse2, Kind::Sse2), (avx2, Kind::Avx2), (avx512, Kind::Avx512)]

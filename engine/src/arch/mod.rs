@@ -144,7 +144,8 @@ impl Level {
     pub(crate) fn dispatch<W: Work>(self, work: W) -> W::Output {
         match self.0 {
             Kind::Scalar => work.run::<Scalar>(),
-            // SAFETY: `detect` is the only maker of the kind, after cpuid showed AES (SSE2 is in the target's baseline).
+            // SAFETY: `detect` is the only maker of the kind, after cpuid showed AES and SSSE3 (SSE2 is in the
+            // target's baseline).
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Sse2 => unsafe { sse2::enter(work) },
             // SAFETY: as above, and the CPU has all that `enter` lists, the OS AVX.

@@ -99,7 +99,7 @@ mod guarded {
 
     impl Page {
         pub(super) fn new() -> Self {
-            // SAFETY: a new mapping, the outer pages of which are then closed.
+            // SAFETY: a new mapping, closed but for its middle page.
             unsafe {
                 let size = libc::sysconf(libc::_SC_PAGESIZE) as usize;
                 let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;

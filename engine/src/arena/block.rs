@@ -10,8 +10,9 @@
 //! (boundary tag, Knuth, TAOCP 1, 2.5): a block that is in use pays for neither. The size of an item follows from its
 //! lengths, so it is not stored either; `slack` is what the allocator gave beyond that, 0 to 3 granules.
 //!
-//! Who changes a header: the allocator, under the shard's lock (all of it while the block is not an item, `PREV_FREE`
-//! at any time, by read-modify-write); the writer that turns its raw block into an item; and readers, the use count. That
+//! Who changes a header: the allocator, under the shard's lock (all of it once nobody can find the block, `PREV_FREE`
+//! at any time, by read-modify-write); the writer that turns its raw block into an item, and in the nursery says that it is done
+//! (`Item::settle`); and the use count, readers, writers and the hand. That
 //! has its byte to itself, but for bits that never change, so that it can be stored without a lock on the whole word
 //! (`sync::replace_second_byte`).
 

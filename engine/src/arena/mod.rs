@@ -1,7 +1,8 @@
 //! The arena of a shard: blocks for items, and chunks of it for the index.
 //!
 //! Only allocation and release take the shard's lock, and only to try: a thread that was descheduled inside the
-//! allocator makes others answer `Pressure`, never wait. Lookups and changes of the index do not come here.
+//! allocator makes others answer `Pressure`, never wait. Lookups do not come here, and changes of the index only
+//! where they need an image and the handle has none to spare.
 //!
 //! The index takes its memory from the same arena, chunk by chunk from the high end, and divides the chunks by free
 //! lists of its own. So images, which cannot be moved, do not lie scattered among items.

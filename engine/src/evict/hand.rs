@@ -85,7 +85,9 @@ impl<'c> Evictor<'_, 'c> {
             return size;
         }
         match self.remove(at, &item, self.hash(&item)) {
-            // Or somebody else took it out of the index: then it is on its way back as well.
+            // Or somebody else took it out of the index: then it is on its way back as well, but for what is still to be put in
+            // (a writer about to commit, a reservation), and then the run comes
+            // out shorter than it was counted.
             Ok(_) => {
                 walk.run += size;
                 walk.freed += size;

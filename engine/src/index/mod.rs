@@ -274,7 +274,7 @@ impl<'a> Shard<'a> {
         if fault("place_store") {
             place.store(new.0, Release);
         } else {
-            // Release: publishes the new item. Pairs with the Acquire in `Image::place`.
+            // Release: publishes the new item. Pairs with the Acquire in `Place::load`.
             place
                 .compare_exchange(found.place.0, new.0, unless("publish_relaxed", Release), Relaxed)
                 .map_err(|_| Failed::Conflict)?;

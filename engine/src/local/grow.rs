@@ -4,7 +4,7 @@ use super::Local;
 use crate::shared::Shard;
 use crate::sync::Relaxed;
 
-/// Items per bucket at which the index grows (index memory is least near 8, probing is cheapest near 4).
+/// Blocks of items per bucket at which the index grows (index memory is least near 8, probing is cheapest near 4).
 const LOAD: u64 = 6;
 
 impl<'c> Local<'c> {

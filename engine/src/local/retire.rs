@@ -8,6 +8,7 @@ use crate::arena::spare::{GRANULES_MAX, ImageSpares, ItemSpares};
 use crate::arena::{Locked, NoBlock};
 use crate::config::Config;
 use crate::index::Memory;
+use crate::item::Item;
 use crate::reclaim::limbo::Block;
 use crate::reclaim::{GRACE, Participant};
 use crate::shared::{Shard, Shared};
@@ -306,6 +307,7 @@ impl Memory for Local<'_> {
     fn displace_item(&mut self, shard: Shard<'_>, at: u32) {
         self.counters.evictions += 1;
         self.counters.removed += 1;
+        self.tell_gone(Item::load(shard, at).key());
         self.retire_item(shard, at);
     }
 }

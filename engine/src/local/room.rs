@@ -41,7 +41,9 @@ impl<'c> Local<'c> {
     #[cold]
     pub(crate) fn after(&mut self, failed: Failed, shard: Shard<'c>, now: Millis, tries: &mut u32) -> Next {
         match failed {
-            Failed::Conflict => Next::Again,
+            // Of each race that was lost blocks may be left in limbo, and nobody may let go of them.
+            Failed::Conflict if self.prepare_write() => Next::Again,
+            Failed::Conflict => Next::GiveUp,
             Failed::NoMemory(why) => {
                 self.without_block(why, shard, self.shared.geometry.chunk_granules(), now, tries)
             }
@@ -89,5 +91,37 @@ impl<'c> Local<'c> {
         // Draining may have kept what was just freed.
         self.give_spares_back(LIMBO_ROOM);
         Next::Again
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{Cache, Config};
+
+    #[test]
+    fn who_loses_races_gives_up_before_limbo_is_full() {
+        let mut region = std::vec![0; 1 << 20];
+        let config = Config { shards: 1, seed: [1, 2, 3, 4], ..Config::default() };
+        let cache = Cache::in_filled(&mut region, config).expect("large enough");
+        let [mut writer, mut reader] = [0, 1].map(|_| Local::join(&cache.shared).expect("a handle"));
+        let (shard, now, mut tries) = (cache.shared.shard(0), Millis(0), 0);
+        // The reader stays where it is, and somebody has the lock whenever the writer wants to give a block back.
+        let mut lost = 0;
+        loop {
+            let (at, _) = writer.allocate(shard, 4).expect("room");
+            let locked = shard.try_lock().expect("nobody has it");
+            writer.discard_item(shard, at);
+            if writer.after(Failed::Conflict, shard, now, &mut tries) == Next::GiveUp {
+                break;
+            }
+            drop(locked);
+            lost += 1;
+        }
+        assert!(lost > 100, "it gave up after {lost}");
+        assert!((LIMBO_ROOM - 2..LIMBO_ROOM).contains(&writer.participant.limbo.room()));
+        reader.participant.offline();
+        assert_eq!(writer.after(Failed::Conflict, shard, now, &mut tries), Next::Again);
+        assert!(writer.participant.limbo.is_empty());
     }
 }
