@@ -14,7 +14,7 @@ use crabcache_engine::{Cache, Config, Handle, Millis, NoHandle, StoreError};
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 const THREADS: usize = 2;
@@ -47,11 +47,10 @@ impl<'c> Handles<'c> {
     fn with<R>(&self, work: impl FnOnce(&mut Handle<'_>, Millis) -> R) -> R {
         let handle = &self.handles[thread_number() % self.handles.len()];
         // A closure that panicked has left nothing half done in the cache.
-        let mut handle = handle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lent = Lent(handle.lock().unwrap_or_else(PoisonError::into_inner));
         let now = Millis(self.started.elapsed().as_millis() as u64);
-        let result = work(&mut handle, now);
-        handle.quiescent(now);
-        handle.offline();
+        let result = work(&mut lent.0, now);
+        lent.0.quiescent(now);
         result
     }
 
@@ -77,6 +76,15 @@ impl<'c> Handles<'c> {
             handle.get_many(now, keys, |_, value| found.push(value.map(|value| value.bytes().to_vec())));
         });
         found
+    }
+}
+
+/// Goes offline when it comes back, also where a closure panicked: a handle that is left online stops all writers in the end.
+struct Lent<'l, 'c>(MutexGuard<'l, Handle<'c>>);
+
+impl Drop for Lent<'_, '_> {
+    fn drop(&mut self) {
+        self.0.offline();
     }
 }
 

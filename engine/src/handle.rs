@@ -130,7 +130,8 @@ impl<'c> Handle<'c> {
         outcome
     }
 
-    /// The value of `key`, if it is present.
+    /// The value of `key`, if it is present: not where it has expired, or the key is longer than [`KEY_LEN_MAX`]. That it was
+    /// used counts when others need room; [`Action::Peek`] reads without that.
     ///
     /// ```
     /// # use crabcache_engine::{Cache, Config, Millis};
@@ -381,7 +382,7 @@ impl<'c> Handle<'c> {
     }
 
     /// Removes all items, up to `buckets` buckets of the index a call: begin with 0, go on with what was answered, until it
-    /// is none. The same number comes back where nothing could be done at the moment, because other handles hold back what
+    /// is none. With 0 buckets nothing is done. The same number comes back where nothing could be done at the moment, because other handles hold back what
     /// was removed before. Is quiescent in between.
     pub fn flush(&mut self, now: Millis, cursor: u64, buckets: usize) -> Option<u64> {
         self.online();
