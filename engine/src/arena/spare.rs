@@ -14,7 +14,10 @@ use crate::shared::{Shard, Shared};
 pub(crate) type ItemSpares = Spares<32, 64, 1>;
 
 /// For images, whose sizes are those of buckets, more or less full: what a batch of new keys needs of each.
-pub(crate) type ImageSpares = Spares<64, 16, 16>;
+pub(crate) type ImageSpares = Spares<{ 16 * SHARDS_APART as usize }, 16, 16>;
+
+/// Of so many shards images have slots of their own.
+pub(crate) const SHARDS_APART: u32 = 8;
 
 /// Whose blocks a slot holds, and how many.
 #[derive(Clone, Copy, Debug)]

@@ -45,6 +45,13 @@ pub(crate) fn is_exempt(shard: Shard<'_>, granules: u32) -> bool {
         || 2 * u64::from(granules) * u64::from(items) <= u64::from(geometry.arena_end)
 }
 
+/// What as many items take as are foreseen at a time: room is made for that many more than has to be, since of few there is little
+/// to foresee, and the lock has a price.
+fn a_row(shard: Shard<'_>) -> u32 {
+    let items = shard.word(SHARD_ITEMS).load(Relaxed).max(1);
+    (shard.shared.geometry.arena_end / items).saturating_mul(foresee::FORESEEN as u32)
+}
+
 /// Where room is wanted, and how many granules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Room {
@@ -105,7 +112,8 @@ impl MakeRoom<'_, '_> {
                 evictor.clear_nursery(goal, granules)
             }
             Goal::Reserve => {
-                let goal = evictor.local.nursery_goal(&Nursery::of(self.shard));
+                let nursery = Nursery::of(self.shard);
+                let goal = evictor.local.nursery_goal(&nursery) + a_row(self.shard).min(nursery.len() / 256);
                 evictor.refill_reserve() + evictor.clear_nursery(goal, 0)
             }
             Goal::Expired(blocks) => evictor.sweep(blocks),

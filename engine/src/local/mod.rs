@@ -8,7 +8,7 @@ mod room;
 pub(crate) use room::Next;
 
 use crate::arch::Work;
-use crate::arena::spare::{ImageSpares, ItemSpares};
+use crate::arena::spare::{ImageSpares, ItemSpares, SHARDS_APART};
 use crate::config::Config;
 use crate::observer::Observer;
 use crate::reclaim::Participant;
@@ -52,7 +52,7 @@ impl<'c> Local<'c> {
             participant,
             counters,
             spares: ItemSpares::new(reserve / 4),
-            spare_images: ImageSpares::new(reserve / 4),
+            spare_images: ImageSpares::new(reserve / 4 * shared.geometry.shards.min(SHARDS_APART)),
             wants_room: [0; Config::SHARDS_MAX as usize / 64],
             expected: [0; Config::SHARDS_MAX as usize],
             grip: 0,

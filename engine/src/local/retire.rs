@@ -215,8 +215,19 @@ struct Own<'l> {
 fn drain(shared: &Shared, participant: &mut Participant<'_>, mut own: Option<Own<'_>>) -> u64 {
     let mut freed = 0;
     let mut held: Option<Locked<'_>> = None;
-    participant.drain(|due| {
+    participant.drain(|mut due| {
         let first = due.first();
+        // What the handle keeps needs no lock, and is no memory that others write.
+        if let Some(own) = own.as_mut().filter(|_| first.image && first.granules > 0) {
+            let (shard, granules) = (shared.shard(first.shard), first.granules);
+            let places = own.spare_images.places(shard, granules);
+            let room = places.len();
+            let kept = places.iter_mut().zip(&mut due).map(|(place, at)| *place = at).count();
+            own.spare_images.keep(shard, granules, kept);
+            if kept < room {
+                return true;
+            }
+        }
         if held.as_ref().is_none_or(|locked| locked.shard.number != first.shard as usize) {
             held = None;
             held = shared.shard(first.shard).try_lock();
@@ -225,11 +236,7 @@ fn drain(shared: &Shared, participant: &mut Participant<'_>, mut own: Option<Own
         let shard = locked.shard;
         if first.image {
             for at in due {
-                let granules = if first.granules > 0 { first.granules } else { shard.block_granules(at) };
-                if own.as_mut().is_some_and(|own| own.spare_images.push(shard, at, granules)) {
-                    continue;
-                }
-                freed += u64::from(granules);
+                freed += u64::from(shard.block_granules(at));
                 locked.release_image(at);
             }
         } else if first.granules > 0 {
