@@ -46,10 +46,11 @@ pub(crate) fn is_exempt(shard: Shard<'_>, granules: u32) -> bool {
 }
 
 /// What as many items take as are foreseen at a time: room is made for that many more than has to be, since of few there is little
-/// to foresee, and the lock has a price.
-fn a_row(shard: Shard<'_>) -> u32 {
+/// to foresee, and the lock has a price. Nothing where that would be felt.
+fn a_row(shard: Shard<'_>, nursery: &Nursery<'_>) -> u32 {
     let items = shard.word(SHARD_ITEMS).load(Relaxed).max(1);
-    (shard.shared.geometry.arena_end / items).saturating_mul(foresee::FORESEEN as u32)
+    let row = (shard.shared.geometry.arena_end / items).saturating_mul(foresee::FORESEEN as u32);
+    if row <= nursery.len() / 256 { row } else { 0 }
 }
 
 /// Where room is wanted, and how many granules.
@@ -113,7 +114,7 @@ impl MakeRoom<'_, '_> {
             }
             Goal::Reserve => {
                 let nursery = Nursery::of(self.shard);
-                let goal = evictor.local.nursery_goal(&nursery) + a_row(self.shard).min(nursery.len() / 256);
+                let goal = evictor.local.nursery_goal(&nursery) + a_row(self.shard, &nursery);
                 evictor.refill_reserve() + evictor.clear_nursery(goal, 0)
             }
             Goal::Expired(blocks) => evictor.sweep(blocks),
