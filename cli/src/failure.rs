@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crabcache_client::{CommandError, Error};
+use crabcache_client::{Broken, CommandError, Error};
 use serde_json::json;
 
 pub(crate) const EXIT_ABSENT: u8 = 1;
@@ -112,7 +112,7 @@ impl Failure {
         object
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Io(error) => error.to_string(),
             // What is wrong, without the usage and the tips for a person that follow.
@@ -123,7 +123,7 @@ impl Failure {
                 words.join(" ")
             }
             Self::Client(error @ Error::NotNative(b'-')) => format!("{error}; try --addr redis://host:port"),
-            Self::Client(error @ Error::Timeout) => {
+            Self::Client(error @ (Error::Timeout | Error::Handshake(Broken::Timeout))) => {
                 format!("{error}; a Redis needs --addr redis://host:port")
             }
             Self::Client(Error::Address(_)) => {
@@ -143,6 +143,7 @@ impl Failure {
                 Error::Lookup(_)
                 | Error::Connect(_)
                 | Error::NotNative(_)
+                | Error::Handshake(Broken::Closed | Broken::Timeout | Broken::Io(_))
                 | Error::Refused(_)
                 | Error::PoolExhausted { .. }
                 | Error::Down { .. }

@@ -314,15 +314,14 @@ impl Client {
         let reused = lease.reused;
         lease.timed_out = broken == Broken::Timeout;
         drop(lease);
-        let harmless =
-            || exchange.nothing_sent() || commands.clone().all(|command| is_idempotent(command.borrow()));
+        let harmless = || exchange.nothing_sent() || may_be_repeated(commands.clone());
         if reused
             && broken.is_hangup()
             && exchange.nothing_emitted()
             && harmless()
             && let Ok(mut lease) = self.pool.checkout_fresh(&mut call)
         {
-            let mut again = Exchange::new(commands);
+            let mut again = Exchange::again(commands, &exchange);
             if let Err(broken) = again.drive(&mut lease, &call, &mut answer) {
                 lease.timed_out = broken == Broken::Timeout;
                 again.fail_rest(broken, &mut answer);
@@ -378,26 +377,70 @@ impl From<&Hello<'_>> for HelloInfo {
     }
 }
 
-/// Whether the command may be carried out twice: its second answer is that of the first, and so is what it leaves.
-const fn is_idempotent(command: &Command<'_>) -> bool {
+/// Whether all of them may be carried out twice, one time after the other: their second answers are those of the first, and so
+/// is what they leave. A read may not, where what is written behind it would change its answer.
+fn may_be_repeated<'a, C: Borrow<Command<'a>>>(mut commands: impl Iterator<Item = C> + Clone) -> bool {
+    let all = |kind: fn(&Command<'_>) -> bool| commands.clone().all(|command| kind(command.borrow()));
+    if all(only_reads) || all(stores_in_any_case) {
+        return true;
+    }
+    let (first, second) = (commands.next(), commands.next());
+    second.is_none() && first.is_some_and(|command| is_idempotent(command.borrow()))
+}
+
+const fn only_reads(command: &Command<'_>) -> bool {
+    matches!(
+        command,
+        Command::Get { .. }
+            | Command::MultiGet { .. }
+            | Command::Scan { .. }
+            | Command::Ping { .. }
+            | Command::Stats
+            | Command::Hello { .. }
+    )
+}
+
+const fn stores_in_any_case(command: &Command<'_>) -> bool {
     match command {
         Command::Put(put) => matches!(put.condition, Condition::Always),
-        Command::Touch { condition, .. } => matches!(condition, TouchCondition::Always),
-        Command::Get { .. }
-        | Command::MultiGet { .. }
-        | Command::MultiPut { .. }
-        | Command::Scan { .. }
-        // A lease that was won without our knowing only has to be waited for.
-        | Command::Lease { .. }
-        | Command::Ping { .. }
-        | Command::Stats
-        | Command::Hello { .. } => true,
+        Command::MultiPut { .. } => true,
         _ => false,
     }
+}
+
+/// Of a command by itself. A lease that was won without our knowing only has to be waited for.
+const fn is_idempotent(command: &Command<'_>) -> bool {
+    matches!(command, Command::Lease { .. } | Command::Touch { condition: TouchCondition::Always, .. })
 }
 
 /// Milliseconds, rounded up so that a short time does not become none.
 pub(crate) fn after(ttl: Duration) -> Ttl {
     let ms = ttl.as_nanos().div_ceil(1_000_000);
     u64::try_from(ms).map_or(Ttl::Never, Ttl::After)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_is_repeated_only_if_its_answers_stay_the_same() {
+        let get = Command::Get { key: b"k", meta: false };
+        let put = |condition| Command::Put(Put { key: b"k", value: b"v", condition, ..Put::default() });
+        let touch = Command::Touch { key: b"k", ttl: Ttl::Never, condition: TouchCondition::Always };
+        let incr = Command::Increment { key: b"k", delta: 1, initial: None, ttl: Ttl::Keep };
+        let (always, absent) = (put(Condition::Always), put(Condition::Absent));
+        let lease = Command::Lease { key: b"k", lease_ms: 1, early_ms: 0, meta: false };
+        for one in [get, always, touch, lease] {
+            assert!(may_be_repeated([one].iter()), "{one:?}");
+        }
+        for series in [[get, get], [always, always]] {
+            assert!(may_be_repeated(series.iter()), "{series:?}");
+        }
+        assert!(!may_be_repeated([absent].iter()) && !may_be_repeated([incr].iter()));
+        for series in [[get, always], [touch, always], [always, get], [get, touch], [lease, get], [get, incr]]
+        {
+            assert!(!may_be_repeated(series.iter()), "{series:?}");
+        }
+    }
 }

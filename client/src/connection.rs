@@ -125,7 +125,7 @@ impl Connection {
         let driven = exchange.drive(self, call, &mut |_, reply| {
             answer = match reply {
                 Ok(ReplyRef::Hello(hello)) if hello.version == VERSION => Ok(()),
-                Ok(_) => Err(Error::Protocol(ProtocolError::Body)),
+                Ok(_) => Err(Error::Handshake(Broken::Protocol(ProtocolError::Body))),
                 Err(refused) => Err(refused_hello(refused)),
             };
         });
@@ -134,7 +134,7 @@ impl Connection {
             Err(Broken::Protocol(ProtocolError::Parse(ParseError::Magic { found }))) => {
                 Err(Error::NotNative(found))
             }
-            Err(broken) => Err(broken.into()),
+            Err(broken) => Err(Error::Handshake(broken)),
         }
     }
 
@@ -260,8 +260,13 @@ impl Socket {
             Addr::Tcp(host_port) => host_port,
         };
         let mut failure = Error::Connect(io::ErrorKind::AddrNotAvailable);
-        for addr in config.lookup.addresses(host_port, deadline)? {
-            match TcpStream::connect_timeout(&addr, deadline.since(Moment::now()).max(TIMEOUT_MIN)) {
+        let addresses = config.lookup.addresses(host_port, deadline)?;
+        let mut untried = addresses.len() as u32;
+        for addr in addresses {
+            // One that says nothing leaves the others their part of the time.
+            let left = deadline.since(Moment::now()) / untried;
+            untried -= 1;
+            match TcpStream::connect_timeout(&addr, left.max(TIMEOUT_MIN)) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(failed)?;
                     return Ok(Self::Tcp(stream));
@@ -305,11 +310,18 @@ fn connect_unix(path: &Path, deadline: Moment) -> io::Result<UnixStream> {
 /// What a refusal of HELLO says about the connection.
 fn refused_hello(refused: CommandError) -> Error {
     Error::Refused(match refused {
+        CommandError::TooLarge => Status::TooLarge,
+        CommandError::KeyTooLong => Status::KeyTooLong,
+        CommandError::TryAgain => Status::TryAgain,
+        CommandError::NotANumber => Status::NotANumber,
+        CommandError::Overflow => Status::Overflow,
+        CommandError::UnknownOperation => Status::UnknownOperation,
+        CommandError::AuthRequired => Status::AuthRequired,
+        CommandError::BadRequest => Status::BadRequest,
+        CommandError::UnsupportedVersion => Status::UnsupportedVersion,
         CommandError::Busy => Status::Busy,
         CommandError::ShuttingDown => Status::ShuttingDown,
-        CommandError::AuthRequired => Status::AuthRequired,
-        CommandError::UnsupportedVersion => Status::UnsupportedVersion,
-        other => return other.into(),
+        CommandError::NotSent(broken) | CommandError::Unanswered(broken) => return Error::Handshake(broken),
     })
 }
 

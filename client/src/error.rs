@@ -6,7 +6,7 @@
 //! | [`CommandError`] with a status from 0x80 on | is closed | no |
 //! | [`CommandError::NotSent`] | is closed | no |
 //! | [`CommandError::Unanswered`], and [`Error::Closed`], `Timeout`, `Io`, `Protocol` | is closed | perhaps |
-//! | [`Error::PoolExhausted`], `Down`, `Lookup`, `Connect`, `Refused`, `NotNative` | there was none | no |
+//! | [`Error::PoolExhausted`], `Down`, `Lookup`, `Connect`, `Handshake`, `Refused`, `NotNative` | there was none | no |
 //! | [`Error::Leased`] | stays in the pool | no |
 //! | [`Error::Address`] | nothing was tried | no |
 //! | `Error::Json` | stays in the pool | reading was, storing was not |
@@ -29,6 +29,9 @@ pub enum Error {
     /// No connection could be made.
     #[error("cannot connect: {}", unconnected(*.0))]
     Connect(io::ErrorKind),
+    /// The server took the connection, but HELLO had no answer, or none that makes sense.
+    #[error("the server took the connection, but: {0}")]
+    Handshake(Broken),
     /// The server took the connection, but does not want to talk.
     #[error("the server refused the connection: {0:?}")]
     Refused(Status),
@@ -182,6 +185,7 @@ impl Error {
             | Self::Closed
             | Self::Timeout
             | Self::Io(_) => true,
+            Self::Handshake(broken) => !matches!(broken, Broken::Protocol(_)),
             Self::Refused(status) => matches!(status, Status::Busy | Status::ShuttingDown),
             Self::Command(error) => error.is_retryable(),
             Self::Address(_) | Self::NotNative(_) | Self::Protocol(_) => false,

@@ -58,6 +58,8 @@ pub(crate) struct Exchange<I: Iterator> {
     /// Bytes encoded, bytes sent.
     encoded: u64,
     sent: u64,
+    /// Bytes of the same commands that were sent on a connection before this one.
+    sent_before: u64,
     /// How many bytes the inbox must at least have before parsing makes sense.
     inbox_len_wanted: usize,
     /// Bytes moved since the last progress.
@@ -78,12 +80,18 @@ impl<I: Iterator> Exchange<I> {
             opaque_due: 0,
             encoded: 0,
             sent: 0,
+            sent_before: 0,
             inbox_len_wanted: 0,
             moved: 0,
             deadline: None,
             fresh: true,
             timeout: None,
         }
+    }
+
+    /// The same commands once more, after a try that gave no answer.
+    pub(crate) fn again<J: Iterator>(commands: I, tried: &Exchange<J>) -> Self {
+        Self { sent_before: tried.sent, ..Self::new(commands) }
     }
 
     /// Whether no answer was given yet.
@@ -130,13 +138,21 @@ impl<I: Iterator> Exchange<I> {
         while let Some(pending) = self.pending.pop_front() {
             let error = match pending {
                 Pending::Unsendable(error) => error,
-                Pending::Sent { start, .. } if start >= self.sent => CommandError::NotSent(broken),
+                Pending::Sent { start, .. } if start >= self.sent.max(self.sent_before) => {
+                    CommandError::NotSent(broken)
+                }
                 Pending::Sent { .. } => CommandError::Unanswered(broken),
             };
             self.emit(answer, Err(error));
         }
+        // Where the next one would begin is known, where those behind it would is not.
+        let rest = if self.encoded >= self.sent_before {
+            CommandError::NotSent(broken)
+        } else {
+            CommandError::Unanswered(broken)
+        };
         while self.commands.next().is_some() {
-            self.emit(answer, Err(CommandError::NotSent(broken)));
+            self.emit(answer, Err(rest));
         }
     }
 
@@ -341,4 +357,22 @@ impl<I: Iterator> Exchange<I> {
 /// A reply that no request is waiting for; a server that closes says why without being asked.
 fn unasked(reply: &reply::Reply<'_>) -> Broken {
     if reply.status.closes() { Broken::Closed } else { ProtocolError::Unasked.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_first_try_may_have_sent_is_not_told_as_unsent() {
+        let ping = || std::iter::once(Command::Ping { payload: b"" });
+        for (sent, expected) in
+            [(0, CommandError::NotSent(Broken::Closed)), (1, CommandError::Unanswered(Broken::Closed))]
+        {
+            let tried = Exchange { sent, ..Exchange::new(ping()) };
+            let mut told = Vec::new();
+            Exchange::again(ping(), &tried).fail_rest(Broken::Closed, &mut |_, reply| told.push(reply.err()));
+            assert_eq!(told, [Some(expected)]);
+        }
+    }
 }

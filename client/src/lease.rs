@@ -50,7 +50,8 @@ struct Claim<'c> {
 impl Client {
     /// Reads a value, or tries to win the lease on it, for so long.
     pub fn lease(&self, key: impl AsRef<[u8]>, time: Duration) -> Result<Leased> {
-        let lease_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        // Rounded up: a short time is not none.
+        let lease_ms = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         let command = Command::Lease { key: key.as_ref(), lease_ms, early_ms: 0, meta: false };
         self.one(command, |reply| match reply {
             ReplyRef::Value(value) => Some(Leased::Value(value.to_vec())),
@@ -112,7 +113,10 @@ impl Client {
         let deadline = self.timeout().map(|timeout| Moment::now().after(timeout));
         let mut polls = 0;
         let token = loop {
-            match self.lease(key, self.pool().config().lease_time)? {
+            // Who waits has what is left of the time, and enough for an answer.
+            let left = deadline.filter(|_| polls > 0).map(|deadline| deadline.since(Moment::now()));
+            let asked = left.map(|left| self.with_timeout(Some(left.max(POLL.max))));
+            match asked.as_ref().unwrap_or(self).lease(key, self.pool().config().lease_time)? {
                 Leased::Value(value) | Leased::Wait { old: Some(value), .. } => return Ok(value),
                 Leased::Won { token, .. } => break token,
                 Leased::Wait { left, old: None } => {
@@ -151,7 +155,8 @@ impl Claim<'_> {
             options = options.ttl(ttl);
         }
         let stored = self.client.put_with(self.key, value, options);
-        self.open = stored.is_err();
+        // A server that did not answer would not answer to STALE either: the lease ends by itself.
+        self.open = stored.as_ref().is_err_and(Error::keeps_connection);
         if !matches!(stored, Ok(true)) {
             self.client.pool().count_unstored();
         }

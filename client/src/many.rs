@@ -78,7 +78,8 @@ impl Client {
         })?;
         if !refused.is_empty() {
             let singles = refused.iter().map(|&index| store(&pairs[index..=index], ttl));
-            self.run(singles, |nth, reply| results[refused[nth]] = reply.map(|_| ()))?;
+            // Without a connection they stay refused; the others are stored.
+            let _ = self.run(singles, |nth, reply| results[refused[nth]] = reply.map(|_| ()));
         }
         Ok(results)
     }

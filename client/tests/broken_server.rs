@@ -197,7 +197,7 @@ fn silence_ends_at_the_deadline() {
     assert_eq!(patient.with_timeout(Some(20 * MS)).ping(), Err(Error::Timeout));
     assert!(start.elapsed() < Duration::from_secs(10));
     let connecting = server.builder().connect_timeout(50 * MS).connect();
-    assert_eq!(connecting.unwrap_err(), Error::Timeout, "HELLO has a deadline too");
+    assert_eq!(connecting.unwrap_err(), Error::Handshake(Broken::Timeout), "HELLO has a deadline too");
 }
 
 /// Sockets are told a shorter time than calls have, so that it need not be set for each of them.
@@ -334,7 +334,9 @@ fn refused_and_foreign_servers_are_found_out_while_connecting() {
     assert!(error.is_retryable() && !error.may_have_executed());
     assert_eq!(connect(&[0xC2, 0x81, 0, 0, 0, 0, 0, 0]), Error::Refused(Status::UnsupportedVersion));
     assert!(matches!(connect(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Error::NotNative(b'H')));
-    assert_eq!(connect(b""), Error::Closed);
+    let closed = connect(b"");
+    assert_eq!(closed, Error::Handshake(Broken::Closed));
+    assert!(closed.is_retryable() && !closed.may_have_executed() && !closed.keeps_connection());
 
     // A full server says so without waiting for HELLO, and closes with HELLO unread.
     let full = Server::script(|stream, _| send(&stream, &reply::head(Status::Busy, 0, 0)));
@@ -344,7 +346,9 @@ fn refused_and_foreign_servers_are_found_out_while_connecting() {
 
     let server = Server::script(|stream, _| drop(stream));
     let error = server.builder().connect().unwrap_err();
-    assert!(matches!(error, Error::Closed | Error::Io(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)));
+    let Error::Handshake(broken) = error else { panic!("{error:?}") };
+    let gone = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].map(Broken::Io);
+    assert!(broken == Broken::Closed || gone.contains(&broken), "{broken:?}");
 }
 
 /// A panic in the callback leaves the connection in the middle of an exchange: it must not be lent again.

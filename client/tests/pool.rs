@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crabcache_client::{Client, Error, PoolStats, Reply};
+use crabcache_client::{Broken, Client, Error, PoolStats, Reply};
 use crabcache_protocol::native::reply::{self, Hello};
 use support::cache::own_address;
 use support::{Server, read_requests};
@@ -437,4 +437,20 @@ fn a_silent_server_counts_as_down_until_it_answers() {
         thread::sleep(MS);
     }
     assert_eq!(client.pool_stats().reconnects, 1);
+}
+
+/// That a call had no time left says little about the server.
+#[test]
+fn one_impatient_call_does_not_make_the_server_count_as_down() {
+    let server = Server::script(|stream, _| {
+        thread::sleep(300 * MS);
+        answer_slowly(&stream, Duration::ZERO);
+    });
+    let builder = server.builder().connect_timeout(Duration::from_secs(10));
+    let client =
+        builder.backoff(Duration::from_mins(1), Duration::from_mins(1)).timeouts_max(3).build().unwrap();
+    let impatient = client.with_timeout(Some(30 * MS));
+    assert_eq!(impatient.ping(), Err(Error::Handshake(Broken::Timeout)));
+    client.ping().unwrap();
+    assert_eq!((client.pool_stats().connect_failures, client.pool_stats().failed_fast), (1, 0));
 }

@@ -25,6 +25,11 @@ pub(crate) struct Connection {
     pub(crate) address: Address,
     timeout: Duration,
     stream: Option<Stream>,
+    /// What was said since it was opened by which the server knows this session: SELECT, AUTH, HELLO, the last of each. It is said
+    /// again where the connection had to be opened anew.
+    session: Vec<Vec<Vec<u8>>>,
+    /// A transaction was begun.
+    in_transaction: bool,
     inbox: Vec<u8>,
     /// Length of the reply at the head of the inbox that was handed out.
     taken: usize,
@@ -38,7 +43,33 @@ enum Stream {
 
 impl Connection {
     pub(crate) fn new(address: Address, timeout: Duration) -> Self {
-        Self { address, timeout, stream: None, inbox: Vec::new(), taken: 0, progress: Progress::default() }
+        Self {
+            address,
+            timeout,
+            stream: None,
+            session: Vec::new(),
+            in_transaction: false,
+            inbox: Vec::new(),
+            taken: 0,
+            progress: Progress::default(),
+        }
+    }
+
+    /// Notes what a command that succeeded means for the session.
+    pub(crate) fn note(&mut self, words: &[Vec<u8>]) {
+        let Some(name) = words.first() else { return };
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        if is("SELECT") || is("AUTH") || is("HELLO") {
+            self.session.retain(|said| !said[0].eq_ignore_ascii_case(name));
+            self.session.push(words.to_vec());
+        } else if is("RESET") {
+            self.session.clear();
+            self.in_transaction = false;
+        } else if is("MULTI") {
+            self.in_transaction = true;
+        } else if is("EXEC") || is("DISCARD") {
+            self.in_transaction = false;
+        }
     }
 
     /// Sends a command and waits for its reply; an error that the server replies is one.
@@ -62,9 +93,9 @@ impl Connection {
         }
     }
 
-    /// Another connection to the same server.
+    /// Another connection to the same server, for the same session.
     pub(crate) fn another(&self) -> Self {
-        Self::new(self.address.clone(), self.timeout)
+        Self { session: self.session.clone(), ..Self::new(self.address.clone(), self.timeout) }
     }
 
     /// Sends a command; replies are to be taken one by one.
@@ -80,6 +111,11 @@ impl Connection {
             self.close(); // the server was restarted, or closes idle connections
         }
         if self.stream.is_none() {
+            if std::mem::take(&mut self.in_transaction) {
+                return Err(Failure::Unreachable(
+                    "the connection was lost, and the transaction with it".to_owned(),
+                ));
+            }
             self.open()?;
         }
         self.write(request)
@@ -149,6 +185,9 @@ impl Connection {
         if let Some(database) = database {
             self.call(&["SELECT", &database.to_string()])?;
         }
+        for words in self.session.clone() {
+            self.call(&words)?;
+        }
         Ok(())
     }
 
@@ -173,6 +212,7 @@ impl Connection {
         self.close();
         Failure::Unreachable(match error.kind() {
             io::ErrorKind::ConnectionAborted => "the server closed the connection".to_owned(),
+            io::ErrorKind::WouldBlock => "the server did not take the command in time".to_owned(),
             _ => format!("the connection broke: {error}"),
         })
     }
@@ -204,17 +244,26 @@ impl Stream {
     fn connect(place: &Place, timeout: Duration) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::Unreachable(format!("cannot connect: {error}"));
         let host_port = match place {
-            Place::Unix(path) => return UnixStream::connect(path).map(Self::Unix).map_err(failed),
+            Place::Unix(path) => {
+                let stream = UnixStream::connect(path).map_err(failed)?;
+                stream.set_write_timeout(Some(timeout)).map_err(failed)?;
+                return Ok(Self::Unix(stream));
+            }
             Place::Tcp(host_port) => host_port,
         };
         let resolve = |host_port: &str| host_port.to_socket_addrs().map(Iterator::collect);
         let addresses = look_up(host_port, timeout, resolve)
             .map_err(|error| Failure::Unreachable(format!("cannot look up the host: {error}")))?;
         let mut failure = io::ErrorKind::AddrNotAvailable.into();
+        let (until, mut untried) = (Instant::now() + timeout, addresses.len() as u32);
         for address in addresses {
-            match TcpStream::connect_timeout(&address, timeout.max(Duration::from_millis(1))) {
+            // One that says nothing leaves the others their part of the time.
+            let left = until.saturating_duration_since(Instant::now()) / untried;
+            untried -= 1;
+            match TcpStream::connect_timeout(&address, left.max(Duration::from_millis(1))) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(failed)?;
+                    stream.set_write_timeout(Some(timeout)).map_err(failed)?;
                     return Ok(Self::Tcp(stream));
                 }
                 Err(error) => failure = error,
@@ -265,6 +314,9 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::mpsc::Receiver;
+
     use super::*;
 
     #[test]
@@ -282,5 +334,75 @@ mod tests {
         assert_eq!(found, [address]);
         let unasked = look_up("127.0.0.1:1", Duration::ZERO, |_| Ok(Vec::new())).unwrap();
         assert_eq!(unasked, [address]);
+    }
+
+    fn address(listener: &TcpListener, database: &str) -> Address {
+        let text = format!("redis://{}{database}", listener.local_addr().unwrap());
+        let Some(Ok(address)) = Address::parse(&text) else { panic!("{text}") };
+        address
+    }
+
+    /// Serves clients one after the other: waits for each request, which it has to contain, and answers it.
+    fn serve(clients: Vec<Vec<(&'static str, &'static str)>>) -> (Connection, Receiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = address(&listener, "/5");
+        let (gone, left) = channel();
+        thread::spawn(move || {
+            for script in clients {
+                let (mut client, _) = listener.accept().unwrap();
+                for (request, answer) in script {
+                    let mut received = Vec::new();
+                    while !String::from_utf8_lossy(&received).contains(request) {
+                        let mut chunk = [0; 1000];
+                        let len = client.read(&mut chunk).unwrap();
+                        assert!(len > 0, "{request} did not come");
+                        received.extend_from_slice(&chunk[..len]);
+                    }
+                    client.write_all(answer.as_bytes()).unwrap();
+                }
+                drop(client);
+                gone.send(()).unwrap();
+            }
+        });
+        (Connection::new(address, Duration::from_secs(10)), left)
+    }
+
+    fn say(connection: &mut Connection, line: &str) -> Result<String, String> {
+        let words: Vec<_> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        let reply =
+            connection.call(&words).map(|reply| format!("{reply:?}")).map_err(|error| error.text())?;
+        connection.note(&words);
+        Ok(reply)
+    }
+
+    #[test]
+    fn a_session_goes_on_after_its_connection_was_lost() {
+        let first = vec![("SELECT\r\n$1\r\n5", "+OK\r\n"), ("3", "+OK\r\n")];
+        let second = vec![("\r\n5", "+OK\r\n"), ("\r\n3", "+OK\r\n"), ("GET", "$1\r\nv\r\n")];
+        let (mut connection, left) = serve(vec![first, second]);
+        say(&mut connection, "select 3").unwrap();
+        left.recv().unwrap();
+        assert!(say(&mut connection, "GET k").unwrap().contains("Bulk"));
+    }
+
+    #[test]
+    fn a_lost_transaction_is_told() {
+        let first = vec![("5", "+OK\r\n"), ("MULTI", "+OK\r\n")];
+        let second = vec![("5", "+OK\r\n"), ("GET", "$1\r\nv\r\n")];
+        let (mut connection, left) = serve(vec![first, second]);
+        say(&mut connection, "MULTI").unwrap();
+        left.recv().unwrap();
+        let lost = say(&mut connection, "SET k v").unwrap_err();
+        assert!(lost.contains("transaction"), "{lost}");
+        assert!(say(&mut connection, "GET k").is_ok());
+    }
+
+    #[test]
+    fn a_server_that_takes_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut connection = Connection::new(address(&listener, ""), Duration::from_millis(100));
+        let large = vec![b'x'; 64 << 20];
+        let refused = connection.call(&[b"SET".to_vec(), b"k".to_vec(), large]).unwrap_err().text();
+        assert!(refused.contains("in time"), "{refused}");
     }
 }

@@ -59,7 +59,7 @@ impl Resp {
             Action::Top(arguments) => {
                 let positions = monitor::Positions::of(&mut self.connection)?;
                 top(console, arguments, |interrupt| {
-                    monitor::sample(&mut self.connection, &positions, interrupt)
+                    monitor::sample(self.connection.another(), &positions, interrupt)
                 })
             }
             Action::Bench(arguments) => bench(|| self.connection.connected(), console, &arguments),
@@ -83,15 +83,18 @@ impl Resp {
         }
         let reply = self.connection.call(words)?;
         show(console, reply)?;
-        Ok(reply != Reply::Nil)
+        let found = reply != Reply::Nil;
+        self.connection.note(words);
+        Ok(found)
     }
 
     /// Shows what comes until Ctrl-C, or the server hangs up.
-    fn follow(&mut self, console: &mut Console, words: &[Vec<u8>]) -> Result<bool, Failure> {
-        self.connection.send(words)?;
+    fn follow(&self, console: &mut Console, words: &[Vec<u8>]) -> Result<bool, Failure> {
+        let mut connection = self.connection.another();
+        connection.send(words)?;
         while !console.interrupt.is_set() {
-            if self.connection.has_reply(SLICE)? {
-                match self.connection.reply()? {
+            if connection.has_reply(SLICE)? {
+                match connection.reply()? {
                     Reply::Error(text) => {
                         return Err(Failure::Refused(String::from_utf8_lossy(text).into_owned()));
                     }
@@ -99,7 +102,6 @@ impl Resp {
                 }
             }
         }
-        self.connection.close();
         Ok(true)
     }
 

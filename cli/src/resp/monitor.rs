@@ -62,7 +62,7 @@ fn position(command: Reply<'_>) -> Option<(Vec<u8>, Position)> {
 
 /// Looks at requests for a moment.
 pub(super) fn sample(
-    connection: &mut Connection,
+    mut connection: Connection,
     positions: &Positions,
     interrupt: &Interrupt,
 ) -> Result<Sample, Failure> {
@@ -80,7 +80,6 @@ pub(super) fn sample(
         }
     }
     sample.per_second = sample.requests as f64 / begun.elapsed().as_secs_f64().max(1e-6);
-    connection.close();
     Ok(sample)
 }
 

@@ -22,6 +22,7 @@ mod maintenance;
 mod stats;
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ use crate::call::Call;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::error::Error;
+use crate::error::{Broken, Error};
 
 /// The longest that a health check may take.
 const HEALTH_CHECK_TIMEOUT_MAX: Duration = Duration::from_secs(1);
@@ -82,6 +83,10 @@ struct Down {
 }
 
 /// What a look at the pool led to.
+fn is_timeout(error: &Error) -> bool {
+    matches!(error, Error::Connect(io::ErrorKind::TimedOut) | Error::Handshake(Broken::Timeout))
+}
+
 enum Found {
     Idle(Box<Connection>),
     MayOpen,
@@ -219,10 +224,15 @@ impl Pool {
                 Ok(self.lend(Box::new(connection), false, begun))
             }
             Err(error) => {
-                // Several that fail in the same moment are one failure.
-                if state.down.is_none_or(|down| down.probing) {
-                    let stalled = state.down.is_some_and(|down| down.stalled);
-                    state.go_down(&self.config, stalled);
+                match state.down {
+                    // The time was the call's, and short: that says no more than an answer that came too late for it.
+                    None if timeout < self.config.connect_timeout && is_timeout(&error) => {
+                        let _ = state.is_one_timeout_too_many(&self.config);
+                    }
+                    None => state.go_down(&self.config, false),
+                    Some(down) if down.probing => state.go_down(&self.config, down.stalled),
+                    // Several that fail in the same moment are one failure.
+                    Some(_) => {}
                 }
                 state.open -= 1;
                 state.counts.connect_failures += 1;
