@@ -172,7 +172,7 @@ pub fn measure(
         for turn in 0..sides.len() {
             let at = (turn + rounds as usize) % sides.len();
             let script = if at == 2 { &fixed } else { &mixed };
-            let part = Part { script, depth: DEPTH, stop, rate: None, verify: None };
+            let part = Part { script, goes_on: false, depth: DEPTH, stop, rate: None, verify: None };
             outcomes[at].add(&players[at].play(&part).map_err(sides[at].failed())?);
         }
         left = left.saturating_sub(ROUND);

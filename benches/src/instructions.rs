@@ -115,7 +115,8 @@ fn load(
         let sampler = Sampler::new(Distribution::Uniform, items.count);
         let script = Script::drawn(protocol, items, &sampler, mix, 1, requests);
         let stop = Stop::Requests(requests);
-        let part = Part { script: &script, depth: DEPTH, stop, rate: None, verify: Some(items) };
+        let part =
+            Part { script: &script, goes_on: false, depth: DEPTH, stop, rate: None, verify: Some(items) };
         let tally = player.play(&part)?;
         if tally.hits + tally.done != requests || tally.wrong > 0 {
             let text = format!(

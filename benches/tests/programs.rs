@@ -179,6 +179,4 @@ fn a_full_cache_under_churn_evicts_and_answers_beside_one_where_everything_fits(
     }
     let [full, fitting, floor] = &report.outcomes;
     assert!(full.tally.misses > fitting.tally.misses && floor.tally.misses == 0, "{report}");
-    let beyond = full.resident_max > (MIB << 20) + (32 << 20);
-    assert_eq!(report.conditions()[0].1, !beyond);
 }

@@ -320,11 +320,15 @@ pub(crate) struct PutArguments {
     pub(crate) if_present: bool,
 }
 
+/// A hundred years: no moment that far off is beyond what clocks can tell.
+const TIME_MAX: Duration = Duration::from_hours(100 * 365 * 24);
+
 /// A number of seconds, or of other units, as in `1m 30s`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let time = seconds.or_else(|| humantime::parse_duration(text).ok());
-    time.ok_or_else(|| "expected a number of seconds, or a time such as 500ms, 10s, 5m, 2h or 7d".to_owned())
+    time.filter(|time| *time <= TIME_MAX)
+        .ok_or_else(|| "expected a number of seconds, or a time such as 500ms, 10s, 5m, 2h or 7d".to_owned())
 }
 
 /// A time after which something may expire: the server counts in milliseconds.
@@ -346,7 +350,7 @@ mod tests {
         assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("0.5"), Ok(Duration::from_millis(500)));
         assert!(parse_ttl("1ms").is_ok() && parse_ttl("0").is_err() && parse_ttl("100us").is_err());
-        for bad in ["", "s", "-1", "-1s", "nan", "99999999999999999999s", "18446744073709551615d"] {
+        for bad in ["", "s", "-1", "-1s", "nan", "1e19", "99999999999999999999s", "18446744073709551615d"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

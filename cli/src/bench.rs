@@ -51,6 +51,10 @@ pub(crate) fn bench<L: Loaded>(
     let keys: Vec<String> = (0..arguments.keys).map(|number| format!("{PREFIX}{number:08}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let value = vec![b'x'; arguments.value_len as usize];
+    if !console.session {
+        // Also who is interrupted removes what was put.
+        console.interrupt = Interrupt::listen()?;
+    }
     let mut outcome = measure(&connect, console, arguments, "PUT", &keys, Operation::Put(&value));
     if outcome.is_ok() {
         outcome = measure(&connect, console, arguments, "GET", &keys, Operation::Get);

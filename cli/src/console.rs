@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::interrupt::Interrupt;
 use crate::quote::quoted;
 
-/// Standard output; it is unbuffered, so that every write of a large value is one.
+/// Standard output; it is buffered by lines: a large value is written at once.
 pub(crate) struct Console {
     pub(crate) out: StdoutLock<'static>,
     pub(crate) terminal: bool,
@@ -85,10 +85,18 @@ pub(crate) fn with_bytes(mut object: Value, name: &str, bytes: &[u8]) -> Value {
 /// Statistics as one object; numbers where they are numbers.
 pub(crate) fn stats_json(stats: &[(String, String)]) -> Value {
     let figure = |(name, value): &(String, String)| {
-        let value = value.parse::<u64>().map_or_else(|_| value.as_str().into(), Value::from);
-        (name.clone(), value)
+        (name.clone(), number(value).unwrap_or_else(|| value.as_str().into()))
     };
     Value::Object(stats.iter().map(figure).collect::<Map<_, _>>())
+}
+
+/// What is written as a number; not what only has digits, such as the hash 00000000.
+fn number(text: &str) -> Option<Value> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_plain = digits.starts_with(|first: char| first.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    // JSON knows no zeros in front.
+    serde_json::from_str(text).ok().filter(|_| is_plain)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -120,5 +128,16 @@ mod tests {
         {
             assert_eq!(is_printable(bytes), printable, "{}", bytes.escape_ascii());
         }
+    }
+
+    #[test]
+    fn numbers_are_numbers() {
+        let figures =
+            ["12", "-1", "0", "12.66", "0.006125", "00000000", "1.2.3", "1e5", "-", "", "7.0.15", "a"];
+        let stats: Vec<_> = figures.iter().map(|text| (format!("<{text}>"), (*text).to_owned())).collect();
+        let object = stats_json(&stats);
+        let numbers: Vec<_> = figures.iter().filter(|text| object[format!("<{text}>")].is_number()).collect();
+        assert_eq!(numbers, [&"12", &"-1", &"0", &"12.66", &"0.006125"]);
+        assert_eq!(object["<00000000>"], "00000000");
     }
 }

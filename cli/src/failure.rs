@@ -81,7 +81,7 @@ impl Failure {
         if context.json && self.exit_code() != 0 {
             return eprintln!("{}", self.as_json(context));
         }
-        if let Some(line) = context.line {
+        if let Some(line) = context.line.filter(|_| self.exit_code() != 0) {
             eprint!("line {line}: ");
         }
         let text = match self {

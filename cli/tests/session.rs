@@ -34,8 +34,9 @@ fn scripts_go_on_after_failures_and_exit_with_the_highest_code() {
     // Standard input has commands, and so is no value.
     let (_, _, err) = outcome(&addr, &[], "put a\nput a -\nappend a");
     assert_eq!(err.matches("a session has no standard input").count(), 3, "{err}");
-    let (code, out, _) = outcome(&addr, &[], "help quit\nHELP Set");
+    let (code, out, err) = outcome(&addr, &[], "help quit\nHELP Set");
     assert!(code == 0 && out.contains("End the session") && out.contains("Store a value"), "{out}");
+    assert_eq!(err, "");
 
     let (code, out, err) = outcome(&addr, &["--json"], "get a\nincr n\nincr a\nget \"\ngte\n");
     let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

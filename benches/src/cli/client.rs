@@ -24,7 +24,7 @@ pub(crate) struct Client {
     rounds: u32,
 
     /// Requests of each client, operation and depth in a round.
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1024..))]
     requests: u32,
 
     /// Print one JSON object.

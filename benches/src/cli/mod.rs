@@ -226,8 +226,8 @@ mod tests {
     #[cfg(feature = "clients")]
     #[test]
     fn arguments_of_client() {
-        assert!(parse("b client --connect 127.0.0.1:7001 --rounds 3 --requests 1000 --json").is_ok());
-        for bad in ["b client --rounds 0", "b client --requests 10"] {
+        assert!(parse("b client --connect 127.0.0.1:7001 --rounds 3 --requests 1024 --json").is_ok());
+        for bad in ["b client --rounds 0", "b client --requests 1023"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

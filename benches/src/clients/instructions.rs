@@ -43,7 +43,9 @@ pub fn measure(program: &Path, addr: &str, requests: u32) -> Result<Counted, Fai
                 }
                 let base = count(program, addr, &cell, BASE)?;
                 let total = count(program, addr, &cell, BASE + requests)?;
-                counted.push((cell, (total - base) / f64::from(requests)));
+                // Whole trips only.
+                let sent = |requests: u32| requests / depth * depth;
+                counted.push((cell, (total - base) / f64::from(sent(BASE + requests) - sent(BASE))));
             }
         }
     }

@@ -140,9 +140,10 @@ pub fn run(
         crew.preload(options, progress)?;
     }
     let scripts = crew.scripts(options);
+    let mut played = 0;
     if !options.warm_up.is_zero() {
         let watch = &mut |done| progress(Progress { phase: "warming up", done, of: None });
-        crew.play(&scripts, options, Stop::After(options.warm_up), watch)?;
+        played = crew.play(&scripts, options, Stop::After(options.warm_up), watch)?.requests;
     }
     if crew.is_ending() {
         return Err(LoadError::Ended);
@@ -155,11 +156,13 @@ pub fn run(
     let before = options.pid.and_then(process::cpu_ns_of);
     let watch = &mut |done| progress(Progress { phase: "measuring", done, of });
     let tally = crew.play(&scripts, options, options.stop, watch)?;
+    // Less than before: threads of the server have ended, and with them what they had used is gone.
+    let used = before.zip(options.pid.and_then(process::cpu_ns_of));
     let server = ServerSide {
-        cpu_ns: before.zip(options.pid.and_then(process::cpu_ns_of)).map(|(before, after)| after - before),
+        cpu_ns: used.and_then(|(before, after)| after.checked_sub(before)),
         rss_bytes: options.pid.and_then(process::rss_of),
     };
-    let repeated = tally.requests > scripts.iter().map(|script| u64::from(script.len())).sum();
+    let repeated = played + tally.requests > scripts.iter().map(|script| u64::from(script.len())).sum();
     Ok(Report { options: options.clone(), tally, server, repeated })
 }
 
@@ -201,8 +204,8 @@ impl Crew {
         let Options { protocol, items, mix, .. } = options;
         let sampler = Sampler::new(options.distribution, items.count);
         let count = match options.stop {
-            Stop::Requests(count) => count.div_ceil(self.0.len() as u64),
-            Stop::After(_) => u64::MAX,
+            Stop::Requests(count) if options.warm_up.is_zero() => count.div_ceil(self.0.len() as u64),
+            _ => u64::MAX,
         };
         thread::scope(|scope| {
             let threads: Vec<_> = (1..=self.0.len() as u64)
@@ -232,6 +235,7 @@ impl Crew {
         self.each(watch, |number, player| {
             player.play(&Part {
                 script: &scripts[number],
+                goes_on: true,
                 depth: options.depth,
                 stop: shares[number],
                 rate: options.rate.map(|rate| rate / threads),
@@ -286,7 +290,8 @@ pub(crate) fn store(
         let script = Script::storing(protocol, items, range.clone());
         range.start += script.len();
         let stop = Stop::Requests(script.len().into());
-        let part = Part { script: &script, depth: PRELOAD_DEPTH, stop, rate: None, verify: None };
+        let part =
+            Part { script: &script, goes_on: false, depth: PRELOAD_DEPTH, stop, rate: None, verify: None };
         sum.merge(&player.play(&part)?);
     }
     Ok(sum)

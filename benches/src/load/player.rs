@@ -29,6 +29,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Part<'a> {
     /// The requests; read round and round.
     pub script: &'a Script,
+    /// Begin with the request behind those of the part before, which was of the same script; otherwise with the first.
+    pub goes_on: bool,
     /// Most requests that are out on one connection.
     pub depth: u32,
     /// When to end.
@@ -47,6 +49,8 @@ pub struct Player {
     connections: Vec<Connection>,
     buffer: Box<[u8]>,
     timer: Timer,
+    /// Where the last part ended in its script.
+    next: u32,
     /// Requests that were answered so far, for whoever watches.
     answered: Arc<AtomicU64>,
     /// Somebody wants it to end.
@@ -74,6 +78,7 @@ impl Player {
             connections,
             buffer,
             timer,
+            next: 0,
             answered: Arc::default(),
             ending: Arc::default(),
         })
@@ -93,7 +98,7 @@ impl Player {
 
     /// Plays a part; when it is over, nothing is out any more.
     pub fn play(&mut self, part: &Part<'_>) -> Result<Tally, LoadError> {
-        let mut run = Run::new(part);
+        let mut run = Run::new(part, if part.goes_on { self.next } else { 0 });
         let mut heard = (Instant::now(), 0);
         let cpu = CpuTime::now();
         if part.rate.is_none() {
@@ -120,6 +125,7 @@ impl Player {
                 return Err(LoadError::Silent { requests: heard.1 });
             }
         }
+        self.next = run.next;
         let end = run.now();
         for since in run.schedule.left_over() {
             // It would have taken at least until now.
@@ -183,9 +189,9 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(part: &'a Part<'a>) -> Self {
+    fn new(part: &'a Part<'a>, next: u32) -> Self {
         let schedule = Schedule::new(part.stop, part.rate);
-        Self { part, schedule, start: Instant::now(), next: 0, bytes_out: 0, tally: Tally::default() }
+        Self { part, schedule, start: Instant::now(), next, bytes_out: 0, tally: Tally::default() }
     }
 
     /// Nanoseconds since the start.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -172,6 +173,41 @@ fn who_breaks_off_has_a_report_of_what_was_measured() {
     }
     let early = run(&endless(None), &mut |_| ControlFlow::Break(()));
     assert!(matches!(early, Err(LoadError::Ended)));
+}
+
+/// What is measured are other requests than those that warmed up.
+#[test]
+fn a_measurement_goes_on_where_the_warm_up_ended() {
+    static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let serve = |mut client: TcpStream| {
+        let (mut received, mut chunk) = (Vec::new(), [0; 4096]);
+        while let Ok(len @ 1..) = client.read(&mut chunk) {
+            received.extend_from_slice(&chunk[..len]);
+            // One request at a time, of a value without bytes.
+            if received.ends_with(b"\r\n\r\n") {
+                let line = String::from_utf8(std::mem::take(&mut received)).unwrap();
+                KEYS.lock().unwrap().push(line.split(' ').nth(1).unwrap().to_owned());
+                client.write_all(b"STORED\r\n").unwrap();
+            }
+        }
+    };
+    let sizes = |text: &str| text.parse::<Sizes>().unwrap();
+    let sets = Options {
+        depth: 1,
+        items: Items::new(1_000_000, sizes("11"), sizes("0")).unwrap(),
+        distribution: Distribution::Uniform,
+        mix: Mix::Ratio { sets: 1, gets: 0 },
+        stop: Stop::Requests(50),
+        warm_up: Duration::from_millis(50),
+        preload: false,
+        ..options(listen(serve))
+    };
+    let report = run(&sets, &mut go_on).unwrap();
+    let keys = KEYS.lock().unwrap();
+    assert!(report.tally.requests == 50 && keys.len() > 50 && !report.repeated);
+    let (warm, measured) = keys.split_at(keys.len() - 50);
+    let again = measured.iter().filter(|key| warm.contains(key)).count();
+    assert!(again < 25, "{again} of 50 had been asked for");
 }
 
 #[test]

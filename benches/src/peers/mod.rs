@@ -85,6 +85,12 @@ pub enum PeersError {
         /// What it said.
         text: String,
     },
+    /// The system does not tell what a server has used.
+    #[error("the CPU time of {name} is not known")]
+    NoCpuTime {
+        /// Its name.
+        name: String,
+    },
     /// It took too long.
     #[error("the time limit is over: all servers were ended")]
     Late,
@@ -194,16 +200,20 @@ fn play(server: &Server, workload: &Workload, script: &Script) -> Result<Round, 
     let mut player = Player::connect(&server.address, workload.connections).map_err(failed)?;
     let part = Part {
         script,
+        goes_on: false,
         depth: workload.depth,
         stop: Stop::Requests(workload.requests),
         rate: None,
         verify: None,
     };
     let before = process::cpu_ns_of(server.pid);
-    let tally = player.play(&part).map_err(failed)?;
-    let used = before.zip(process::cpu_ns_of(server.pid)).map(|(before, after)| after - before);
-    match tally.first_error {
-        Some(text) => Err(PeersError::Refused { name: server.peer.name.clone(), text }),
-        None => Ok(Round::new(&tally, used.unwrap_or(0))),
+    let mut tally = player.play(&part).map_err(failed)?;
+    // Less than before: threads of the server have ended, and with them what they had used is gone.
+    let used =
+        before.zip(process::cpu_ns_of(server.pid)).and_then(|(before, after)| after.checked_sub(before));
+    match (tally.first_error.take(), used) {
+        (Some(text), _) => Err(PeersError::Refused { name: server.peer.name.clone(), text }),
+        (None, None) => Err(PeersError::NoCpuTime { name: server.peer.name.clone() }),
+        (None, Some(used)) => Ok(Round::new(&tally, used)),
     }
 }
