@@ -1,6 +1,6 @@
-//! `crabcache-server`: arguments, then a server until a signal comes.
+//! `crabcache-server`: arguments, then a server until a signal or SHUTDOWN comes.
 //!
-//! Exit status: 0 stopped by a signal, 1 failed while running, 2 bad usage (clap), 78 bad configuration (sysexits'
+//! Exit status: 0 stopped by one of these, 1 failed while running, 2 bad usage (clap), 78 bad configuration (sysexits'
 //! `EX_CONFIG`).
 #![deny(unsafe_code)]
 

@@ -191,11 +191,11 @@ fn serve(
     control: Arc<Control>,
     tell: &mpsc::Sender<Result<Ready, ServerError>>,
 ) -> io::Result<()> {
-    // Nobody listening means that `start` has given up; then there is nobody to serve either.
     let opened = open(&mut region, &config).and_then(|cache| Ok((cache, random::<20>()?)));
     let (cache, run_id) = match opened {
         Ok(opened) => opened,
         Err(error) => {
+            // Nobody listening means that `start` has given up; then there is nobody to serve either.
             let _ = tell.send(Err(error));
             return Ok(());
         }

@@ -71,6 +71,10 @@ struct Table {
     deadlines: BinaryHeap<Reverse<(Millis, Arc<[u8]>)>>,
     /// Bytes of memory that the keys take.
     held: usize,
+    /// At most so many bytes more are taken by what `order` and `deadlines` have of keys that were forgotten.
+    stale: usize,
+    /// Those of `trackers` that broadcast.
+    broadcasting: Vec<u64>,
 }
 
 /// Who has read a key.
@@ -137,10 +141,7 @@ impl Tracking {
                     table.forget(shared, &oldest, None);
                 }
             }
-            if table.order.len() > 2 * table.keys.len() + SLACK {
-                let Table { keys, order, .. } = table;
-                order.retain(|key| readers(keys, key).is_some());
-            }
+            table.prune();
         });
     }
 
@@ -157,10 +158,7 @@ impl Tracking {
                 readers.expires = Some(at);
             }
             table.deadlines.push(Reverse((at, key)));
-            if table.deadlines.len() > 2 * table.keys.len() + SLACK {
-                let Table { keys, deadlines, .. } = table;
-                deadlines.retain(|Reverse((at, key))| is_current(keys, key, *at));
-            }
+            table.prune();
         });
     }
 
@@ -183,10 +181,12 @@ impl Tracking {
     pub(crate) fn changed(&self, shared: &Shared<'_>, key: &[u8], author: u64) {
         self.with(|table| {
             table.forget(shared, key, Some(author));
-            for tracker in table.trackers.values_mut() {
-                let Options { broadcast, prefixes, no_loop, .. } = &tracker.options;
+            let Table { trackers, broadcasting, .. } = table;
+            for id in broadcasting {
+                let Some(tracker) = trackers.get_mut(id) else { continue };
+                let Options { prefixes, no_loop, .. } = &tracker.options;
                 let concerns = prefixes.is_empty() || prefixes.iter().any(|prefix| key.starts_with(prefix));
-                if *broadcast && concerns && !(*no_loop && tracker.client.id == author) {
+                if concerns && !(*no_loop && *id == author) {
                     tracker.tell(shared, What::Key(key));
                 }
             }
@@ -205,7 +205,8 @@ impl Tracking {
             return;
         }
         self.with(|table| {
-            (table.keys, table.order, table.deadlines, table.held) = Default::default();
+            (table.keys, table.order, table.deadlines) = Default::default();
+            (table.held, table.stale) = (0, 0);
             for tracker in table.trackers.values_mut() {
                 tracker.tell(shared, What::All);
             }
@@ -243,6 +244,8 @@ impl Observer for Shared<'_> {
 
 /// `order` and `deadlines` may have so many more entries than twice those that count.
 const SLACK: usize = 64;
+/// What was forgotten may take so much more memory than what was not.
+const STALE_SLACK: usize = 64 << 10;
 
 type Keys = HashMap<Arc<[u8]>, Readers, RandomState>;
 
@@ -269,10 +272,23 @@ impl Options {
 }
 
 impl Table {
+    /// Lets go of what was forgotten, once it is as much as what was not.
+    fn prune(&mut self) {
+        let most = 2 * self.keys.len() + SLACK;
+        let many = self.order.len() > most || self.deadlines.len() > most;
+        if many || self.stale > self.held + STALE_SLACK {
+            let Self { keys, order, deadlines, .. } = self;
+            order.retain(|key| readers(keys, key).is_some());
+            deadlines.retain(|Reverse((at, key))| is_current(keys, key, *at));
+            self.stale = 0;
+        }
+    }
+
     /// Tells those who have read `key`, and forgets that they have.
     fn forget(&mut self, shared: &Shared<'_>, key: &[u8], author: Option<u64>) {
         let Some(Readers { ids, .. }) = self.keys.remove(key) else { return };
         self.held -= ENTRY + key.len() + ids.len() * READER;
+        self.stale += ENTRY + key.len();
         for id in ids {
             if let Some(tracker) = self.trackers.get_mut(&id)
                 && !(tracker.options.no_loop && author == Some(id))
@@ -372,7 +388,11 @@ impl Tracked {
     /// Goes on in this way.
     pub(crate) fn change(&mut self, client: &Arc<Client>, options: Options) {
         let tracker = Tracker { client: Arc::clone(client), options: options.clone(), broken: false };
-        self.tracking.with(|table| table.trackers.insert(self.id, tracker));
+        self.tracking.with(|table| {
+            table.broadcasting.retain(|id| *id != self.id);
+            table.broadcasting.extend(options.broadcast.then_some(self.id));
+            table.trackers.insert(self.id, tracker);
+        });
         self.options = options;
     }
 
@@ -397,6 +417,7 @@ impl Drop for Tracked {
     fn drop(&mut self) {
         self.tracking.with(|table| {
             table.trackers.remove(&self.id);
+            table.broadcasting.retain(|id| *id != self.id);
             if table.trackers.is_empty() {
                 *table = Table::default();
             }
@@ -427,6 +448,29 @@ mod tests {
                 assert!(table.order.len() <= 2 + SLACK, "{}", table.order.len());
                 assert!(table.deadlines.len() <= 2 + SLACK, "{}", table.deadlines.len());
             });
+        });
+    }
+
+    /// What is forgotten takes no more memory than what is not, however long its keys are.
+    #[test]
+    fn long_keys_that_are_read_and_changed_do_not_pile_up() {
+        with_server(1 << 20, Config::default(), |shared| {
+            let tracking = &shared.tracking;
+            for short in 0..1000_u32 {
+                tracking.read(shared, 1, &short.to_le_bytes(), 0);
+            }
+            for long in 0..2000_u32 {
+                let key = [&long.to_le_bytes()[..], &[b'k'; 10_000]].concat();
+                tracking.read(shared, 1, &key, 0);
+                tracking.expires(&key, Millis(1000));
+                tracking.changed(shared, &key, 2);
+                tracking.with(|table| {
+                    let bytes: usize = table.order.iter().map(|key| key.len()).sum();
+                    assert!(bytes <= 2 * table.held + STALE_SLACK + 20_000, "{bytes} beside {}", table.held);
+                    assert!(table.deadlines.len() <= 40, "{}", table.deadlines.len());
+                });
+            }
+            tracking.with(|table| assert_eq!(table.keys.len(), 1000));
         });
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! Pass      one walk over the turn's requests; borrows the bytes they lie in            pass.rs
 //! Batch     up to 32 operations, each with the form of its answer; and whose they are     form.rs
-//! Executor  the worker's engine handle, and the answers so far                         run.rs, received.rs, watched.rs
+//! Executor  the worker's engine handle, and the answers so far                         here, run.rs, received.rs, watched.rs
 //! ```
 //!
 //! Order: operations are carried out and answered in the order in which they were pushed. Whatever is no operation on
