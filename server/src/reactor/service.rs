@@ -221,6 +221,11 @@ impl<'s> Service<'s> {
         self.shared.control.level() != Level::Running && self.drain(moment.steady)
     }
 
+    /// Whether nothing has happened for a while, since just now.
+    pub(crate) fn has_come_to_rest(&self) -> bool {
+        self.quiet == QUIET_WAKES
+    }
+
     /// Whether the next turn has something to do that is already known.
     pub(crate) fn has_work(&self) -> bool {
         self.turn.has_work() || self.flushing.is_some()
