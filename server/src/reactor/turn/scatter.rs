@@ -29,6 +29,8 @@ impl Turn<'_> {
             if !range.is_empty() {
                 let connection = &mut self.connections[key];
                 let Ok(taken) = send(connection, executor, &range) else {
+                    // At once, lest somebody else is closed for want of its memory.
+                    self.budget.release(connection);
                     self.gone.push(key);
                     continue;
                 };
