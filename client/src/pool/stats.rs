@@ -35,7 +35,8 @@ pub struct Latency {
 }
 
 /// A look at a client's pool. All but the first two count from the start of the client, and add up: every call, every
-/// retry, and every connection that `connect` opens is one of `hits`, `misses`, `exhausted` and `failed_fast`; of the connections that were `opened`, those
+/// retry, and every connection that `connect` opens is one of `hits`, `misses`, `exhausted` and `failed_fast`; of the
+/// connections that were `opened`, those
 /// that are not `active` or `idle` are among `retired`, `broken` and `health_check_failures`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

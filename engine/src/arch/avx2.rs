@@ -62,8 +62,8 @@ impl Kernels for Avx2 {
 #[inline(always)]
 fn sixteen(tags: &[u16], len: usize, tag: u16) -> u64 {
     debug_assert!(len <= tags.len() && tags.len().is_multiple_of(2));
-    // SAFETY: the CPU has AVX2, see the type; `len` is at most that of `tags`, as `Kernels` asks of callers. Pair `i` is read where `2 * i < len`: there are an even number of tags, so the
-    // slice has both of it.
+    // SAFETY: the CPU has AVX2, see the type; `len` is at most that of `tags`, as `Kernels` asks of callers. Pair `i` is
+    // read where `2 * i < len`: there are an even number of tags, so the slice has both of it.
     unsafe {
         let there =
             _mm256_cmpgt_epi32(_mm256_set1_epi32(len as i32), _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14));

@@ -66,6 +66,14 @@ impl Member {
         }
     }
 
+    /// A reader that moves the epoch on first.
+    fn move_on_and_read(mut self) {
+        self.participant.advance();
+        self.participant.announce();
+        self.read(0);
+        self.participant.offline();
+    }
+
     /// Blocks whose grace period is over are overwritten at once, so that a late reader is caught.
     fn drain(&mut self) {
         let (shared, images, items) = (&self.shared, &mut self.free_images, &mut self.free_items);
@@ -223,13 +231,8 @@ fn reclaim_stale_writer() {
 #[test]
 fn reclaim_back_online() {
     explore("delete, offline, online, reclaim || advance, announce, get", Some(3), || {
-        let (mut main, mut reader) = staggered();
-        let join = thread::spawn(move || {
-            reader.participant.advance();
-            reader.participant.announce();
-            reader.read(0);
-            reader.participant.offline();
-        });
+        let (mut main, reader) = staggered();
+        let join = thread::spawn(move || reader.move_on_and_read());
         main.delete(0);
         main.participant.offline();
         main.participant.online();
@@ -326,12 +329,7 @@ fn reclaim_nursery() {
         assert_eq!(nursery.allocate(ITEM_STRIDE), Some(item_at(0)));
         main.upsert_nursery(0);
         reader.participant.online();
-        let join = thread::spawn(move || {
-            reader.participant.advance();
-            reader.participant.announce();
-            reader.read(0);
-            reader.participant.offline();
-        });
+        let join = thread::spawn(move || reader.move_on_and_read());
         main.delete(0);
         nursery.leave(ITEM_STRIDE, shared.epoch().load(Ordering::Acquire));
         for _ in 0..3 {
