@@ -17,7 +17,7 @@ use crate::mark::{Mark, State};
 use crate::op::Put;
 use crate::region::Part;
 use crate::shared::Shard;
-use crate::sync::{Acquire, Relaxed, Release, fault, replace_second_byte};
+use crate::sync::{Acquire, Relaxed, Release, fault, replace_second_byte_if};
 use crate::time::{Expiry, Millis};
 
 /// The most that an item needs beyond key and value: header, all optional fields, padding.
@@ -284,14 +284,19 @@ impl<'a> Item<'a> {
     /// the hand takes, between that and the store is lost.
     #[inline(always)]
     pub(crate) fn mark_used(&self) {
-        if self.header.uses() < USES_MAX && !self.is_young() {
-            let word = self.shard.part.word32(offset_of(self.at));
-            let new = self.header.used_once_more();
-            if fault("mark_store") {
+        // In this order: where it lies is known before its header is.
+        if self.is_young() {
+            return;
+        }
+        let counts = self.header.uses() < USES_MAX;
+        let word = self.shard.part.word32(offset_of(self.at));
+        let new = self.header.used_once_more();
+        if fault("mark_store") {
+            if counts {
                 word.store(new.0, Relaxed);
-            } else {
-                replace_second_byte(word, self.header.0, new.0);
             }
+        } else {
+            replace_second_byte_if(counts, word, self.header.0, new.0);
         }
     }
 

@@ -41,23 +41,27 @@ impl FenceOrder {
     }
 }
 
-/// Replaces the second byte of a word, from which `old` was loaded, by that of `new`, which is like `old` in all others. The others
-/// stay what they are at this moment, `old` or not. May do nothing if the word has changed since.
+/// If `wanted`, replaces the second byte of a word, from which `old` was loaded, by that of `new`, which is like `old` in all
+/// others. The others stay what they are at this moment, `old` or not. May do nothing if the word has changed since.
 #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
 #[inline(always)]
-pub(crate) fn replace_second_byte(word: &AtomicU32, _old: u32, new: u32) {
-    crate::arch::store_second_byte(word, (new >> 8) as u8);
+pub(crate) fn replace_second_byte_if(wanted: bool, word: &AtomicU32, _old: u32, new: u32) {
+    crate::arch::store_second_byte_if(wanted, word, (new >> 8) as u8);
 }
 
 #[cfg(all(test, loom))]
-pub(crate) fn replace_second_byte(word: &AtomicU32, _old: u32, new: u32) {
-    word.replace(0xff << 8, new);
+pub(crate) fn replace_second_byte_if(wanted: bool, word: &AtomicU32, _old: u32, new: u32) {
+    if wanted {
+        word.replace(0xff << 8, new);
+    }
 }
 
 #[cfg(not(any(all(target_arch = "x86_64", not(any(miri, crabcache_tsan))), all(test, loom))))]
 #[inline(always)]
-pub(crate) fn replace_second_byte(word: &AtomicU32, old: u32, new: u32) {
-    let _ = word.compare_exchange(old, new, Relaxed, Relaxed);
+pub(crate) fn replace_second_byte_if(wanted: bool, word: &AtomicU32, old: u32, new: u32) {
+    if wanted {
+        let _ = word.compare_exchange(old, new, Relaxed, Relaxed);
+    }
 }
 
 /// Tells the processor that this is a spin loop.

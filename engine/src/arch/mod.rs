@@ -175,19 +175,22 @@ pub(crate) fn prefetch_read(p: *const u8) {
     let _ = p;
 }
 
-/// Stores the second byte of a word, whatever the other three are at that moment.
+/// Stores the second byte of a word, whatever the other three are at that moment; if not `wanted`, stores it aside.
 ///
-/// No `lock`, behind which the loads of the next read wait (benches/README.md tells what that costs).
+/// No branch: nobody can foretell which items have been used often, and what is known of the next reads would be thrown away
+/// each time. No `lock`, behind which their loads would wait (benches/README.md tells what both cost).
 #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
 #[inline(always)]
-pub(crate) fn store_second_byte(word: &AtomicU32, byte: u8) {
-    // SAFETY: the byte is part of a word that is borrowed. The processor stores it in one step and leaves all other bytes of
-    // the line alone (Intel SDM 3A, 9.1.1; Linux' queued spinlocks rest on it, too), so to everybody else this is a relaxed
-    // read-modify-write of the word; and that is what the compiler has to take it for, since it cannot look into it.
+pub(crate) fn store_second_byte_if(wanted: bool, word: &AtomicU32, byte: u8) {
+    let mut aside = MaybeUninit::<u32>::uninit();
+    let word = core::hint::select_unpredictable(wanted, word.as_ptr(), aside.as_mut_ptr());
+    // SAFETY: the byte is part of a word that is borrowed, or of one of our own. The processor stores it in one step and leaves
+    // all other bytes of the line alone (Intel SDM 3A, 9.1.1; Linux' queued spinlocks rest on it, too), so to everybody else this
+    // is a relaxed read-modify-write of the word; and that is what the compiler has to take it for, since it cannot look into it.
     unsafe {
         core::arch::asm!(
             "mov byte ptr [{} + 1], {}",
-            in(reg) word.as_ptr(),
+            in(reg) word,
             in(reg_byte) byte,
             options(nostack, preserves_flags)
         );

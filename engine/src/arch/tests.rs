@@ -371,7 +371,8 @@ fn a_byte_is_stored_and_nothing_else() {
             let mut byte = 0_u8;
             while !done.load(Relaxed) {
                 byte = byte.wrapping_add(1);
-                super::store_second_byte(&word, byte);
+                super::store_second_byte_if(true, &word, byte);
+                super::store_second_byte_if(false, &word, !byte);
             }
             byte
         });

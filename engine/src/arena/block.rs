@@ -14,7 +14,7 @@
 //! at any time, by read-modify-write); the writer that turns its raw block into an item, and in the nursery says that it is done
 //! (`Item::settle`); and the use count, readers, writers and the hand. That
 //! has its byte to itself, but for bits that never change, so that it can be stored without a lock on the whole word
-//! (`sync::replace_second_byte`).
+//! (`sync::replace_second_byte_if`).
 
 use crate::config::GRANULE;
 use crate::mark::Mark;
@@ -200,10 +200,10 @@ impl Header {
         self.0 >> USE_SHIFT & USES_MAX
     }
 
+    /// Without a meaning where it was used as often as can be counted.
     #[inline(always)]
     pub(crate) fn used_once_more(self) -> Self {
-        debug_assert!(self.uses() < USES_MAX);
-        Self(self.0 + USE_ONE)
+        Self(self.0.wrapping_add(USE_ONE))
     }
 
     pub(crate) fn used_once_less(self) -> Self {

@@ -42,7 +42,7 @@ pub(crate) use image::{
 };
 pub(crate) use word::{Place, Word, level_of};
 
-use crate::arch::Kernels;
+use crate::arch::{Kernels, prefetch_read};
 use crate::arena::NoBlock;
 use crate::config::{SHARD_TABLE, offset_of};
 use crate::item::Item;
@@ -179,6 +179,8 @@ impl<'a> Shard<'a> {
             return None;
         }
         let image = Image::of(self, word);
+        // The places are mostly in the next line, to be asked for after the tags have come.
+        prefetch_read(self.part.hint(offset_of(word.image()) + 56));
         let mut candidates = image.candidates::<K>(hash.tag());
         while candidates != 0 {
             let at = image.place_at(candidates.trailing_zeros() as usize);

@@ -47,12 +47,13 @@ impl<'c> Local<'c> {
         let participant = Participant::join(shared)?;
         let counters = Counters::load(shared, participant.number());
         let reserve = shared.geometry.reserve;
+        let shards_apart = shared.geometry.shards.min(SHARDS_APART);
         let mut local = Self {
             shared,
             participant,
             counters,
-            spares: ItemSpares::new(reserve / 4),
-            spare_images: ImageSpares::new(reserve / 4 * shared.geometry.shards.min(SHARDS_APART)),
+            spares: ItemSpares::new(reserve / 4 * shards_apart),
+            spare_images: ImageSpares::new(reserve / 4 * shards_apart),
             wants_room: [0; Config::SHARDS_MAX as usize / 64],
             expected: [0; Config::SHARDS_MAX as usize],
             grip: 0,

@@ -7,7 +7,7 @@
 //! The upper half is the same in a row of overwrites of one size: what is done with blocks that are due is found out once for
 //! all that follow each other so.
 //!
-//! Oldest first: announcements never fall along the ring. Only their low 16 bits are kept. That is safe: an entry's age
+//! Oldest first: announcements never fall along the ring, but for what is due already, whose order does not matter. Only their low 16 bits are kept. That is safe: an entry's age
 //! modulo 2^16 is at least the grace only if its age is, so at worst a block waits three epochs longer than it must.
 
 use super::{GRACE, fault};
@@ -125,15 +125,44 @@ impl<'c> Limbo<'c> {
         self.tail = self.tail.wrapping_add(1);
     }
 
+    /// Puts those of the oldest entries that are due next to others of their shard, which are otherwise as scattered as the keys that
+    /// were written: so a shard is locked once for all of them. Answers where the next ones begin.
+    fn group(&mut self, epoch: u64) -> u32 {
+        let group = |entry: u64| (entry >> SHARD_SHIFT) as usize % GROUPS;
+        let (mut window, mut places) = ([0; WINDOW], [0_u8; GROUPS]);
+        let mut len = 0;
+        while len < WINDOW && self.head.wrapping_add(len as u32) != self.tail {
+            let entry = self.entry(self.head.wrapping_add(len as u32)).load(Relaxed);
+            if !is_due(entry, epoch) {
+                break;
+            }
+            window[len] = entry;
+            places[group(entry)] += 1;
+            len += 1;
+        }
+        let mut first = 0;
+        for place in &mut places {
+            first += core::mem::replace(place, first);
+        }
+        for &entry in &window[..len] {
+            let place = &mut places[group(entry)];
+            self.entry(self.head.wrapping_add(u32::from(*place))).store(entry, Relaxed);
+            *place += 1;
+        }
+        self.head.wrapping_add(len as u32)
+    }
+
     /// Hands out what is due at `epoch`, for as long as `release` takes it.
     #[inline(always)]
     pub(crate) fn drain(&mut self, epoch: u64, mut release: impl FnMut(Due<'_, 'c>) -> bool) {
-        let grace = if fault("grace_two") { 2 } else { GRACE };
+        let several = self.shared.geometry.shards > 1;
+        let mut grouped = self.head;
         while self.head != self.tail {
+            if several && self.head.wrapping_sub(grouped) <= self.mask {
+                grouped = self.group(epoch);
+            }
             let entry = self.entry(self.head).load(Relaxed);
-            // Age in epochs, modulo 2^16. An entry is never from the future.
-            let age = (epoch as u16).wrapping_sub((entry >> 48) as u16);
-            if u64::from(age) < grace && !fault("free_at_once") {
+            if !is_due(entry, epoch) {
                 return;
             }
             let (ring, mask, next, end) = (self.ring, self.mask, self.head, self.tail);
@@ -145,9 +174,22 @@ impl<'c> Limbo<'c> {
 }
 
 #[inline(always)]
+fn is_due(entry: u64, epoch: u64) -> bool {
+    let grace = if fault("grace_two") { 2 } else { GRACE };
+    // Age in epochs, modulo 2^16. An entry is never from the future.
+    let age = (epoch as u16).wrapping_sub((entry >> 48) as u16);
+    u64::from(age) >= grace || fault("free_at_once")
+}
+
+#[inline(always)]
 fn entry(ring: Part<'_>, mask: u32, i: u32) -> &AtomicU64 {
     ring.word64((i & mask) as usize * 8)
 }
+
+/// So many entries are grouped at once.
+const WINDOW: usize = 64;
+/// Into so many groups; shards that are so many apart share one.
+const GROUPS: usize = 16;
 
 /// Blocks that are due and differ in nothing but their place. As an iterator it takes them out of limbo.
 ///
@@ -193,5 +235,50 @@ impl Iterator for Due<'_, '_> {
         }
         self.next = self.next.wrapping_add(1);
         Some(entry as u32 & AT)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::vec;
+
+    use super::*;
+    use crate::{Cache, Config};
+
+    /// Whoever is asked to take more than it can leaves the rest where it is.
+    #[test]
+    fn what_is_due_comes_by_shards_and_only_that() {
+        const DUE: u32 = 100;
+        const SHARDS: u32 = 8;
+
+        let mut region = vec![0; 8 << 20];
+        let config = Config { shards: SHARDS, seed: [1, 2, 3, 4], ..Config::default() };
+        let cache = Cache::in_filled(&mut region, config).expect("it opens");
+        let mut limbo = Limbo::open(&cache.shared, 0);
+        let block = |at: u32| Block { shard: at * 5 % SHARDS, image: at.is_multiple_of(7), at, granules: 4 };
+        assert!(limbo.room() > DUE + 20);
+        for at in 0..DUE + 20 {
+            limbo.push(block(at), if at < DUE { 7 } else { 8 });
+        }
+        let (mut taken, mut runs, mut last) = (BTreeSet::new(), 0, None);
+        for tries in [3, usize::MAX] {
+            let mut left = tries;
+            limbo.drain(7 + GRACE, |mut due| {
+                let first = due.first();
+                runs += usize::from(last.replace(first.shard) != Some(first.shard));
+                for at in due.by_ref() {
+                    assert_eq!(Block { at, ..first }, block(at));
+                    assert!(taken.insert(at), "{at} came twice");
+                }
+                left -= 1;
+                left > 0
+            });
+            assert!(tries == usize::MAX || taken.len() < DUE as usize, "it went on");
+        }
+        assert_eq!(taken, (0..DUE).collect());
+        assert_eq!(limbo.room(), limbo.mask + 1 - 20);
+        // Each drain and each window begins anew.
+        assert!(runs <= 4 * SHARDS as usize, "{runs} runs of one shard");
     }
 }
