@@ -14,11 +14,14 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod appointment;
+mod bounds;
 mod clock;
 mod command;
 pub mod config;
 mod connection;
 mod database;
+mod large_values;
 mod mail;
 mod monitor;
 mod net;
@@ -26,6 +29,7 @@ mod pause;
 mod pubsub;
 mod reactor;
 mod sample;
+mod seat;
 mod server;
 mod settings;
 mod shared;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::connection::client::Client;
-use crate::shared::{Newcomer, Seat, Shared};
+use crate::seat::{Newcomer, Seat};
+use crate::shared::Shared;
 
 /// Bytes that may wait for a client that was sent messages.
 pub(crate) const WAITING_MAX: usize = 4 << 20;

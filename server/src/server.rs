@@ -17,11 +17,13 @@ use std::{fmt, panic};
 use crabcache_engine::{Cache, OpenError};
 use mio::{Poll, Waker};
 
+use crate::bounds::Bounds;
 use crate::config::{Config, ConfigError, Listen, size};
 use crate::net::acceptor::{self, Acceptor};
 use crate::net::listener::Listener;
 use crate::reactor::worker::{self, Worker};
-use crate::shared::{Bounds, Seat, Shared};
+use crate::seat::Seat;
+use crate::shared::Shared;
 use crate::shutdown::{self, Control};
 use crate::sys::memory::Region;
 use crate::sys::{cores, limits, memory};

@@ -1,32 +1,30 @@
 //! What all threads of one server share. Nothing here is locked on the way of a request.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use crabcache_engine::{Cache, KEY_LEN_MAX, Millis, Stats};
-use crabcache_protocol::Limits;
-use mio::Waker;
+use crabcache_engine::Cache;
 
+use crate::appointment::Appointment;
+use crate::bounds::Bounds;
 use crate::clock;
-use crate::config::{Config, Endpoint, Listen, Pin};
-use crate::connection::client::{Client, Clients};
+use crate::config::{Config, Endpoint, Listen};
+use crate::connection::client::Clients;
 use crate::database::Databases;
-use crate::mail::Message;
+use crate::large_values::LargeValues;
 use crate::monitor::Monitors;
-use crate::net::stream::Stream;
 use crate::pause::Pause;
 use crate::pubsub::Channels;
-use crate::reactor::{budget, sized};
-use crate::sample::Sample;
+use crate::reactor::budget;
+use crate::seat::Seat;
 use crate::settings::Settings;
 use crate::shutdown::Control;
 use crate::slowlog::SlowLog;
 use crate::stats::calls::AllCalls;
-use crate::stats::memcache;
 use crate::stats::rates::Rates;
-use crate::stats::{Codes, Counters, Totals};
-use crate::sys::usage::CpuClock;
+use crate::stats::report::Report;
+use crate::stats::{Codes, Totals, memcache};
 use crate::tracking::Tracking;
 use crate::watch::Watches;
 
@@ -83,112 +81,6 @@ pub(crate) struct Shared<'r> {
     pub(crate) slowlog: SlowLog,
     /// What had been counted when the counters were last set to zero.
     baseline: Mutex<Report>,
-}
-
-/// Everything that is counted.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    /// About items.
-    pub(crate) stats: Stats,
-    /// About requests.
-    pub(crate) totals: Totals,
-    /// About the commands of RESP.
-    pub(crate) calls: AllCalls,
-    /// About errors of RESP.
-    pub(crate) codes: Codes,
-    /// What memcached counts, by `memcache::NAMES`.
-    pub(crate) memcached: [u64; memcache::NAMES.len()],
-    /// Clients that came, and that were sent away.
-    pub(crate) accepted: u64,
-    /// Clients that were sent away.
-    pub(crate) rejected: u64,
-}
-
-/// A worker's place: where others find it.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    /// What it counts.
-    pub(crate) counters: Counters,
-    /// Clients, those on their way included: the acceptor balances by it.
-    pub(crate) load: AtomicUsize,
-    /// Tells the CPU time of the worker's thread, once that runs.
-    pub(crate) cpu_clock: OnceLock<CpuClock>,
-    /// Held by the worker while it carries out the requests of a turn (`reactor/access.rs`).
-    pub(crate) turn: Mutex<()>,
-    /// The worker waits for that, since another one is alone.
-    pub(crate) waits: AtomicBool,
-    /// Bytes of the arena that are reserved for values which its clients are sending.
-    pub(crate) reserved: AtomicUsize,
-    /// The last question about its clients that it has answered.
-    pub(crate) surveyed: AtomicU64,
-    /// Bytes that the texts in its inbox take.
-    pub(crate) mail: AtomicUsize,
-    /// The keys that it noted.
-    pub(crate) sample: Sample,
-    inbox: Mutex<Vec<Message>>,
-    waker: Waker,
-}
-
-/// A client on its way from the acceptor to its worker.
-#[derive(Debug)]
-pub(crate) struct Newcomer {
-    /// Its socket.
-    pub(crate) stream: Stream,
-    /// What is known about it.
-    pub(crate) client: Arc<Client>,
-    /// The protocol of the listener it came through.
-    pub(crate) pin: Pin,
-}
-
-impl Seat {
-    pub(crate) fn new(waker: Waker) -> Self {
-        Self {
-            counters: Counters::default(),
-            load: AtomicUsize::new(0),
-            cpu_clock: OnceLock::new(),
-            turn: Mutex::default(),
-            waits: AtomicBool::new(false),
-            reserved: AtomicUsize::new(0),
-            surveyed: AtomicU64::new(0),
-            mail: AtomicUsize::new(0),
-            sample: Sample::default(),
-            inbox: Mutex::default(),
-            waker,
-        }
-    }
-
-    /// CPU time that its worker has used so far.
-    pub(crate) fn cpu_time(&self) -> Duration {
-        self.cpu_clock.get().map_or(Duration::ZERO, |clock| clock.now())
-    }
-
-    /// Hands a client over.
-    pub(crate) fn welcome(&self, newcomer: Newcomer) {
-        self.load.fetch_add(1, Ordering::Relaxed);
-        self.send(Message::Newcomer(newcomer));
-    }
-
-    /// Puts a message into its inbox.
-    pub(crate) fn send(&self, message: Message) {
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        inbox.push(message);
-        // Whoever put the first one there has woken the worker.
-        if inbox.len() == 1 {
-            drop(inbox);
-            self.wake();
-        }
-    }
-
-    /// Takes the messages out of its inbox.
-    pub(crate) fn receive(&self) -> Vec<Message> {
-        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Ends the worker's sleep.
-    pub(crate) fn wake(&self) {
-        // A waker fails only when its poll is gone, and with it the worker.
-        let _ = self.waker.wake();
-    }
 }
 
 impl<'r> Shared<'r> {
@@ -288,142 +180,6 @@ impl<'r> Shared<'r> {
     /// The workers' counters, summed.
     pub(crate) fn totals(&self) -> Totals {
         Totals::of(self.seats.iter().map(|seat| &seat.counters))
-    }
-}
-
-impl Report {
-    fn since(self, before: &Self) -> Self {
-        let stats = Stats {
-            hits: self.stats.hits - before.stats.hits,
-            misses: self.stats.misses - before.stats.misses,
-            stores: self.stats.stores - before.stats.stores,
-            deletes: self.stats.deletes - before.stats.deletes,
-            evictions: self.stats.evictions - before.stats.evictions,
-            expirations: self.stats.expirations - before.stats.expirations,
-            ..self.stats
-        };
-        let codes = self.codes.into_iter().map(|(code, count)| {
-            let count = count - before.codes.get(&code).copied().unwrap_or(0);
-            (code, count)
-        });
-        Self {
-            stats,
-            totals: self.totals.since(&before.totals),
-            calls: self.calls.since(&before.calls),
-            memcached: std::array::from_fn(|i| self.memcached[i] - before.memcached[i]),
-            codes: codes.filter(|(_, count)| *count > 0).collect(),
-            accepted: self.accepted - before.accepted,
-            rejected: self.rejected - before.rejected,
-        }
-    }
-}
-
-/// A moment at which something happens once, whichever worker sees it first.
-#[derive(Debug)]
-pub(crate) struct Appointment(AtomicU64);
-
-impl Appointment {
-    const NONE: u64 = u64::MAX;
-
-    pub(crate) const fn none() -> Self {
-        Self(AtomicU64::new(Self::NONE))
-    }
-
-    /// Sets it; the last one set counts.
-    pub(crate) fn set(&self, at: Millis) {
-        self.0.store(at.0, Ordering::Relaxed);
-    }
-
-    /// Cancels it.
-    pub(crate) fn cancel(&self) {
-        self.0.store(Self::NONE, Ordering::Relaxed);
-    }
-
-    /// The moment, if one is set.
-    pub(crate) fn get(&self) -> Option<Millis> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|&at| at != Self::NONE).map(Millis)
-    }
-
-    /// Whether it has come; true for one caller only.
-    pub(crate) fn is_due(&self, now: Millis) -> bool {
-        let at = self.0.load(Ordering::Relaxed);
-        at <= now.0
-            && at != Self::NONE
-            && self.0.compare_exchange(at, Self::NONE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-}
-
-/// The largest value seen lately. A batch answers all its reads into memory, so where values of megabytes are about,
-/// batches must be shorter.
-#[derive(Debug, Default)]
-pub(crate) struct LargeValues {
-    len: AtomicUsize,
-    seen_ms: AtomicU64,
-}
-
-impl LargeValues {
-    /// Values up to this length never matter.
-    pub(crate) const FROM: usize = sized(64 << 10);
-    /// For how long one is remembered.
-    const MEMORY_MS: u64 = 60_000;
-
-    /// Remembers a value of this length.
-    #[cold]
-    pub(crate) fn note(&self, len: usize, now: Millis) {
-        self.len.fetch_max(len, Ordering::Relaxed);
-        self.seen_ms.store(now.0, Ordering::Relaxed);
-    }
-
-    /// Whether a large value was seen lately.
-    pub(crate) fn are_about(&self) -> bool {
-        self.len.load(Ordering::Relaxed) > 0
-    }
-
-    /// How many operations a batch may have at this moment, for answers of `bytes` together unless one is larger.
-    pub(crate) fn batch_len(&self, now: Millis, bytes: usize) -> usize {
-        let len = self.len.load(Ordering::Relaxed);
-        if len == 0 {
-            return crabcache_engine::BATCH;
-        }
-        if now.0.saturating_sub(self.seen_ms.load(Ordering::Relaxed)) > Self::MEMORY_MS {
-            self.len.store(0, Ordering::Relaxed);
-        }
-        (bytes / len).clamp(1, crabcache_engine::BATCH)
-    }
-}
-
-/// The largest requests that are accepted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// What an item, key and value together, can have.
-    pub(crate) item_len_max: usize,
-    /// Bytes of one unfinished request that are kept.
-    pub(crate) request_len_max: usize,
-    /// For the native and memcached parsers, which skip a value that is too large.
-    pub(crate) skipping: Limits,
-    /// For the RESP parser, which cannot.
-    pub(crate) resp: Limits,
-}
-
-impl Bounds {
-    /// Redis' longest string.
-    const BULK_LEN_MAX: usize = 512 << 20;
-    /// Some room for a command of many arguments even where items are small.
-    const REQUEST_LEN_MIN: usize = sized(8 << 20);
-
-    pub(crate) fn new(item_len_max: usize) -> Self {
-        let limits = Limits {
-            key_len_max: KEY_LEN_MAX,
-            value_len_max: item_len_max,
-            args_max: 1 << 20,
-            line_len_max: 64 << 10,
-        };
-        Self {
-            item_len_max,
-            request_len_max: (item_len_max + sized(1 << 20)).max(Self::REQUEST_LEN_MIN),
-            skipping: limits,
-            resp: Limits { value_len_max: Self::BULK_LEN_MAX, ..limits },
-        }
     }
 }
 

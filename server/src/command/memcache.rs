@@ -13,9 +13,9 @@ use super::task::{Done, Task};
 use super::usual::serve_usual;
 use super::{NOT_A_WEB_SERVER, Reply as AnyReply, memcache_meta, stats_memcache};
 use crate::connection::Connection;
+use crate::large_values::LargeValues;
 use crate::reactor::answers::Answers;
 use crate::reactor::batch::{Form, Pass};
-use crate::shared::LargeValues;
 
 /// The version of memcached whose commands are spoken: clients choose by it what they may ask for.
 pub(super) const MEMCACHED_VERSION: &str = "1.6.40";

@@ -16,9 +16,9 @@ use crabcache_protocol::number;
 
 use super::Reply as AnyReply;
 use super::memcache::{Reply, expiry};
+use crate::large_values::LargeValues;
 use crate::reactor::answers::Answers;
 use crate::reactor::batch::Pass;
-use crate::shared::LargeValues;
 
 /// Where a request is noted: key, a blank, flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,9 +14,9 @@ use super::arrival::{self, Ends, Frame};
 use super::task::{Done, Task};
 use super::usual::serve_usual;
 use crate::connection::Connection;
+use crate::large_values::LargeValues;
 use crate::reactor::answers::{Answers, ttl_ms};
 use crate::reactor::batch::{self, Pass};
-use crate::shared::LargeValues;
 use crate::stats::calls::CallTotals;
 
 /// The form of an answer, and the request's number.

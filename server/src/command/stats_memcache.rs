@@ -6,8 +6,9 @@ use crabcache_engine::{Millis, Stats};
 use crabcache_protocol::memcache::write;
 
 use super::memcache::MEMCACHED_VERSION;
-use crate::shared::{Report, Shared};
+use crate::shared::Shared;
 use crate::stats::memcache;
+use crate::stats::report::Report;
 use crate::sys::usage::usage;
 
 /// Writes one section of the statistics.

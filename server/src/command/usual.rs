@@ -4,8 +4,8 @@ use crabcache_engine::Op;
 use crabcache_protocol::Pair;
 
 use crate::database::begins_escaped;
+use crate::large_values::LargeValues;
 use crate::reactor::batch::{Form, Pass};
-use crate::shared::LargeValues;
 
 /// Usual requests that have become operations.
 #[derive(Clone, Copy, Debug)]

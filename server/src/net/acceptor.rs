@@ -16,7 +16,8 @@ use super::listener::Listener;
 use super::stream::Stream;
 use crate::clock;
 use crate::config::Pin;
-use crate::shared::{Newcomer, Seat, Shared};
+use crate::seat::{Newcomer, Seat};
+use crate::shared::Shared;
 use crate::shutdown::{Control, Level};
 
 /// Somebody pressed [`Control::request`], or a worker has left.

@@ -20,7 +20,7 @@ use std::thread;
 
 use crabcache_engine::Handle;
 
-use crate::shared::Seat;
+use crate::seat::Seat;
 
 /// A worker's access to the items.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use super::lent::{LENT_FROM, Lent};
 use super::sized;
 use crate::command::{Reply, memcache, memcache_meta, native as native_reply, resp};
 use crate::database::{self, begins_escaped};
-use crate::shared::LargeValues;
+use crate::large_values::LargeValues;
 use crate::stats::memcache::Tallies;
 use crate::stats::{Codes, note_code};
 

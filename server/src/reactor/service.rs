@@ -16,7 +16,8 @@ use crate::command::task::FLUSH_BUCKETS;
 use crate::connection::{Connection, Dialect};
 use crate::mail::Message;
 use crate::monitor;
-use crate::shared::{Newcomer, Seat, Shared};
+use crate::seat::{Newcomer, Seat};
+use crate::shared::Shared;
 use crate::shutdown::Level;
 use crate::stats::calls::{SAMPLE, SAMPLE_MS};
 

@@ -12,7 +12,8 @@ use mio::{Events, Interest, Poll, Token};
 use super::service::{Readiness, Service};
 use crate::clock::Moment;
 use crate::mail::Message;
-use crate::shared::{Newcomer, Seat, Shared};
+use crate::seat::{Newcomer, Seat};
+use crate::shared::Shared;
 use crate::sys::memory;
 use crate::sys::usage::CpuClock;
 

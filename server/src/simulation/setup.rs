@@ -7,11 +7,13 @@ use crabcache_engine::{Cache, Millis};
 use mio::{Poll, Token, Waker};
 
 use super::wire;
+use crate::bounds::Bounds;
 use crate::clock::Moment;
 use crate::config::{Config, Pin};
 use crate::net::stream::Stream;
 use crate::reactor::service::Service;
-use crate::shared::{Bounds, Newcomer, Seat, Shared};
+use crate::seat::{Newcomer, Seat};
+use crate::shared::Shared;
 use crate::shutdown::Control;
 
 /// A server that nobody has come to, with so much memory for items, and with one worker unless `config` says more.

@@ -6,6 +6,7 @@
 pub(crate) mod calls;
 pub(crate) mod memcache;
 pub(crate) mod rates;
+pub(crate) mod report;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -9,8 +9,8 @@ use crabcache_protocol::resp::{Args, write};
 use super::long_double::{self, LongDouble, Read};
 use super::{reply, three, two};
 use crate::connection::Connection;
+use crate::large_values::LargeValues;
 use crate::reactor::batch::Pass;
-use crate::shared::LargeValues;
 
 /// What is to become of a value.
 pub(super) enum Change<'v> {

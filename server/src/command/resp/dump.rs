@@ -8,8 +8,8 @@ use crabcache_protocol::resp::{Args, write};
 use super::{is, one, reply, three};
 use crate::command::task::Task;
 use crate::connection::Connection;
+use crate::large_values::LargeValues;
 use crate::reactor::batch::Pass;
-use crate::shared::LargeValues;
 
 const BUSY: &str = "BUSYKEY Target key name already exists.";
 const NO_TTL: &str = "ERR Invalid TTL value, must be >= 0";

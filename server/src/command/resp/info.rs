@@ -14,7 +14,8 @@ use crate::connection::Connection;
 use crate::database::DATABASES;
 use crate::pubsub::Kind;
 use crate::reactor::batch::Pass;
-use crate::shared::{Report, Shared};
+use crate::shared::Shared;
+use crate::stats::report::Report;
 use crate::sys::usage::{Usage, usage};
 use crate::tracking::Figures;
 

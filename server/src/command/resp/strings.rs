@@ -8,8 +8,8 @@ use super::expiry::{self, Moment, Unit};
 use super::reply::Reply;
 use super::{change, is, one, three, two};
 use crate::connection::Connection;
+use crate::large_values::LargeValues;
 use crate::reactor::batch::Pass;
-use crate::shared::LargeValues;
 
 pub(super) fn put<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], put: Put<'a>, reply: Reply) {
     if put.value.len() > LargeValues::FROM {

@@ -14,9 +14,9 @@ use crabcache_protocol::resp::{self, Args, Request, write};
 use super::{attend, table, values_shown};
 use crate::command::task::Task;
 use crate::connection::{Connection, Phase};
+use crate::large_values::LargeValues;
 use crate::reactor::answers::OUT_LEN_MAX;
 use crate::reactor::batch::Pass;
-use crate::shared::LargeValues;
 use crate::watch::{WATCHED_MAX, Watching};
 
 /// What a client has begun.

@@ -28,7 +28,8 @@ use super::access::Access;
 use super::answers::Answers;
 use super::{SIMULATED, sized};
 use crate::pause::Paused;
-use crate::shared::{Seat, Shared};
+use crate::seat::Seat;
+use crate::shared::Shared;
 use crate::stats::Counters;
 
 /// The operations of a segment end here.

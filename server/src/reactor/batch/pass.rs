@@ -6,8 +6,9 @@ use crabcache_protocol::resp::Version;
 use super::{Batch, End, Executor, Form, Plan};
 use crate::command::Reply;
 use crate::database::Place;
+use crate::large_values::LargeValues;
 use crate::reactor::scratch::Scratch;
-use crate::shared::{LargeValues, Shared};
+use crate::shared::Shared;
 use crate::stats::Counters;
 
 /// One walk over the requests of a turn.

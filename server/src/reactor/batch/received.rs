@@ -8,7 +8,7 @@ use super::run::PAUSE_MIN;
 use super::watched::{changes, tell_of_change};
 use super::{Executor, Pass, Plan};
 use crate::command::Reply;
-use crate::shared::LargeValues;
+use crate::large_values::LargeValues;
 
 impl<'s> Executor<'s> {
     /// Whether a value of this length finds its place at once, so that it can be received there.
