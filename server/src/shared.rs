@@ -10,7 +10,7 @@ use crate::appointment::Appointment;
 use crate::bounds::Bounds;
 use crate::clock;
 use crate::config::{Config, Endpoint, Listen};
-use crate::connection::client::Clients;
+use crate::connection::clients::Clients;
 use crate::database::Databases;
 use crate::large_values::LargeValues;
 use crate::monitor::Monitors;

@@ -6,11 +6,8 @@
 
 mod arrival;
 pub(crate) mod memcache;
-pub(crate) mod memcache_dump;
-pub(crate) mod memcache_meta;
 pub(crate) mod native;
 pub(crate) mod resp;
-pub(crate) mod stats_memcache;
 pub(crate) mod task;
 mod usual;
 pub(crate) mod walk;

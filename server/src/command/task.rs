@@ -5,7 +5,7 @@ use crabcache_protocol::memcache::write as memcache;
 use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
-use super::memcache_dump::Dumping;
+use super::memcache::dump::Dumping;
 use super::resp::{ClientList, Exec, Lcs, Summing};
 use super::walk::Walk;
 use crate::connection::Connection;

@@ -1,12 +1,11 @@
-//! What is known about a client for people to look at, and the table of all clients. Touched when one comes or
-//! goes, names itself, or is asked about: never by an ordinary request.
+//! What is known about a client for people to look at. Touched when it comes or goes, names itself, or is asked about:
+//! never by an ordinary request.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crabcache_engine::Millis;
 use crabcache_protocol::resp::Version;
-use hashbrown::HashMap;
 
 /// One client, as reports show it.
 #[derive(Debug)]
@@ -71,18 +70,9 @@ pub(crate) struct Seen {
     pub(crate) redirect: i64,
 }
 
-/// All clients.
-#[derive(Debug, Default)]
-pub(crate) struct Clients {
-    next: AtomicU64,
-    connected: Mutex<HashMap<u64, Arc<Client>, ahash::RandomState>>,
-}
-
-impl Clients {
-    /// Adds one, for the worker at `seat`.
-    pub(crate) fn add(&self, peer: String, local: String, since_ms: u64, seat: usize) -> Arc<Client> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        let client = Arc::new(Client {
+impl Client {
+    pub(super) fn new(id: u64, peer: String, local: String, since_ms: u64, seat: usize) -> Self {
+        Self {
             id,
             peer,
             local,
@@ -100,36 +90,9 @@ impl Clients {
             is_overrun: AtomicBool::new(false),
             seat: AtomicUsize::new(seat),
             place: AtomicUsize::new(usize::MAX),
-        });
-        self.table(|table| table.insert(id, Arc::clone(&client)));
-        client
+        }
     }
 
-    /// Removes one.
-    pub(crate) fn remove(&self, id: u64) {
-        self.table(|table| table.remove(&id));
-    }
-
-    /// The one with this number.
-    pub(crate) fn find(&self, id: u64) -> Option<Arc<Client>> {
-        self.table(|table| table.get(&id).cloned())
-    }
-
-    /// All of them, in the order in which they came.
-    #[must_use]
-    pub(crate) fn all(&self) -> Vec<Arc<Client>> {
-        let mut all = self.table(|table| table.values().map(Arc::clone).collect::<Vec<_>>());
-        all.sort_unstable_by_key(|client| client.id);
-        all
-    }
-
-    fn table<T>(&self, work: impl FnOnce(&mut HashMap<u64, Arc<Client>, ahash::RandomState>) -> T) -> T {
-        // The table is whole between any two calls, so a panic elsewhere does not make it wrong.
-        work(&mut self.connected.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Client {
     /// A copy of its names.
     #[must_use]
     pub(crate) fn names(&self) -> Names {
@@ -183,48 +146,10 @@ impl Client {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
-    /// One line of `CLIENT LIST`, without its line end.
+    /// What its worker has told last.
     #[must_use]
-    pub(crate) fn line(&self, now_ms: u64) -> String {
-        let names = self.names();
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let seconds = |since: u64| now_ms.saturating_sub(since) / 1000;
-        let [channels, patterns, shard_channels] = self.subscriptions();
-        let mut flags = seen.flags;
-        if self.is_subscriber() {
-            flags.insert(0, 'P');
-        }
-        if self.peer == UNIX {
-            flags.push('U');
-        }
-        if flags.is_empty() {
-            flags.push('N');
-        }
-        format!(
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} \
-             ssub={shard_channels} multi={} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 \
-             oll={} omem={} tot-mem={} events={} cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
-            self.id,
-            self.peer,
-            self.local,
-            self.place(),
-            names.client,
-            seconds(self.since_ms),
-            seconds(seen.last.0),
-            seen.database,
-            seen.queued.map_or(-1, |queued| queued as i64),
-            seen.watched,
-            seen.input,
-            u8::from(seen.output > 0),
-            seen.output,
-            seen.held,
-            if seen.output > 0 { "rw" } else { "r" },
-            seen.command,
-            seen.redirect,
-            self.resp.load(Ordering::Relaxed).max(2),
-            names.library,
-            names.library_version
-        )
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

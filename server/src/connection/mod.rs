@@ -9,6 +9,7 @@
 
 pub(crate) mod arriving;
 pub(crate) mod client;
+pub(crate) mod clients;
 pub(crate) mod input;
 pub(crate) mod output;
 

@@ -14,7 +14,7 @@ use super::batch::{Form, Ops, Plan};
 use super::lane::Lane;
 use super::lent::{LENT_FROM, Lent};
 use super::sized;
-use crate::command::{Reply, memcache, memcache_meta, native as native_reply, resp};
+use crate::command::{Reply, memcache, native as native_reply, resp};
 use crate::database::{self, begins_escaped};
 use crate::large_values::LargeValues;
 use crate::stats::memcache::Tallies;
@@ -192,7 +192,7 @@ impl<'s> Answers<'s> {
         };
         let told = match plan.reply {
             Reply::Memcache(memcache::Reply::Value { with_cas, .. }) => with_cas,
-            Reply::Memcache(memcache::Reply::Meta(note)) => memcache_meta::tells_version(&self.notes, note),
+            Reply::Memcache(memcache::Reply::Meta(note)) => memcache::meta::tells_version(&self.notes, note),
             Reply::Native(reply) => reply.tells_version(),
             _ => false,
         };
@@ -226,7 +226,7 @@ impl<'s> Answers<'s> {
         match plan.reply {
             Reply::Resp(reply) => resp::answer(self, reply, plan.version, outcome, too_much),
             Reply::Memcache(memcache::Reply::Meta(note)) => {
-                memcache_meta::answer(self, note, op, outcome, too_much);
+                memcache::meta::answer(self, note, op, outcome, too_much);
             }
             Reply::Memcache(reply) => {
                 memcache::answer(self, reply, database::split(op.key).1, outcome, too_much);

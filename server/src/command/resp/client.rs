@@ -4,7 +4,7 @@ use crabcache_engine::Millis;
 use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Args, write};
 
-use super::is;
+use super::{client_list, is};
 use crate::clock;
 use crate::clock::Moment;
 use crate::connection::{Connection, Replies};
@@ -30,7 +30,7 @@ pub(super) fn getname<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut P
 /// `CLIENT INFO`
 pub(super) fn info<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     connection.client.note(connection.seen_as(Moment::now()));
-    let line = connection.client.line(clock::now().0) + "\n";
+    let line = client_list::line(&connection.client, clock::now().0) + "\n";
     let version = pass.version;
     write::verbatim(pass.direct(), *b"txt", line.as_bytes(), version);
 }

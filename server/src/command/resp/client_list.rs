@@ -14,7 +14,7 @@ use super::is;
 use crate::clock;
 use crate::command::task::Task;
 use crate::connection::Connection;
-use crate::connection::client::Client;
+use crate::connection::client::{Client, UNIX};
 use crate::mail::Message;
 use crate::reactor::batch::Pass;
 
@@ -67,11 +67,54 @@ impl ClientList {
             self.kind.is_none_or(|kind| kind == Type::of(client))
                 && self.ids.as_ref().is_none_or(|ids| ids.contains(&client.id))
         });
-        let lines = wanted.fold(String::new(), |lines, client| lines + &client.line(now) + "\n");
+        let lines = wanted.fold(String::new(), |lines, client| lines + &line(&client, now) + "\n");
         let version = pass.version;
         write::verbatim(pass.direct(), *b"txt", lines.as_bytes(), version);
         true
     }
+}
+
+/// One line of `CLIENT LIST`, without its line end.
+pub(super) fn line(client: &Client, now_ms: u64) -> String {
+    let names = client.names();
+    let seen = client.seen();
+    let seconds = |since: u64| now_ms.saturating_sub(since) / 1000;
+    let [channels, patterns, shard_channels] = client.subscriptions();
+    let mut flags = seen.flags;
+    if client.is_subscriber() {
+        flags.insert(0, 'P');
+    }
+    if client.peer == UNIX {
+        flags.push('U');
+    }
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    format!(
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} \
+         ssub={shard_channels} multi={} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 \
+         oll={} omem={} tot-mem={} events={} cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
+        client.id,
+        client.peer,
+        client.local,
+        client.place(),
+        names.client,
+        seconds(client.since_ms),
+        seconds(seen.last.0),
+        seen.database,
+        seen.queued.map_or(-1, |queued| queued as i64),
+        seen.watched,
+        seen.input,
+        u8::from(seen.output > 0),
+        seen.output,
+        seen.held,
+        if seen.output > 0 { "rw" } else { "r" },
+        seen.command,
+        seen.redirect,
+        client.resp.load(Ordering::Relaxed).max(2),
+        names.library,
+        names.library_version
+    )
 }
 
 /// `CLIENT LIST [TYPE type] [ID id ...]`

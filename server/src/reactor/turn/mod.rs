@@ -6,12 +6,13 @@
 //! process   parse, carry out, answer: borrows the buffer, so operations point into it
 //! scatter   send each client its part of the answers, keep what is left over of its requests   scatter.rs
 //! ```
-//! Between turns, clients whose memory is needed or whose time is up are let go (`relief.rs`).
+//! Between turns, clients are let go whose memory is needed (`relief.rs`), or whose time is up (`overdue.rs`).
 //!
 //! Bounds: a client may have 256 KiB read in a turn, all together the buffer's length; a short read means that the
 //! socket is drained. Who was not drained, or did not fit, stays on the list, and the next poll does not wait.
 
 mod gather;
+mod overdue;
 mod push;
 mod relief;
 mod scatter;

@@ -14,8 +14,7 @@ use crabcache_engine::{
 use crabcache_protocol::memcache::{Flags, KEY_LEN_MAX, Meta, Options, Verb, base64, write};
 use crabcache_protocol::number;
 
-use super::Reply as AnyReply;
-use super::memcache::{Reply, expiry};
+use super::{AnyReply, Reply, expiry};
 use crate::large_values::LargeValues;
 use crate::reactor::answers::Answers;
 use crate::reactor::batch::Pass;

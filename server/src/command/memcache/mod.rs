@@ -1,5 +1,11 @@
 //! memcached's text protocol, with memcached 1.6's answers.
 
+pub(crate) mod dump;
+pub(crate) mod meta;
+mod stats;
+
+use dump::Dumping;
+
 use crabcache_engine::{
     Action, Condition, Count, Delta, End, Expiry, Millis, Op, Outcome, Put, StoreError, TouchCondition,
 };
@@ -8,10 +14,9 @@ use crabcache_protocol::detect::is_http_word;
 use crabcache_protocol::memcache::{self, Exptime, Refusal, Refused, Request, Store, StoreMode, write};
 
 use super::arrival::{self, Ends, Frame};
-use super::memcache_dump::Dumping;
 use super::task::{Done, Task};
 use super::usual::serve_usual;
-use super::{NOT_A_WEB_SERVER, Reply as AnyReply, memcache_meta, stats_memcache};
+use super::{NOT_A_WEB_SERVER, Reply as AnyReply};
 use crate::connection::Connection;
 use crate::large_values::LargeValues;
 use crate::reactor::answers::Answers;
@@ -43,7 +48,7 @@ pub(crate) enum Reply {
     /// The number, `NOT_FOUND`.
     Number,
     /// A meta command's.
-    Meta(memcache_meta::Note),
+    Meta(meta::Note),
 }
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
@@ -69,7 +74,7 @@ pub(crate) fn serve<'a, 's>(
                     Request::Get { keys, .. } | Request::GetAndTouch { keys, .. } => {
                         pass.is_too_much(keys.iter())
                     }
-                    Request::Meta(meta) => memcache_meta::is_too_much(meta, pass),
+                    Request::Meta(meta) => meta::is_too_much(meta, pass),
                     _ => false,
                 };
                 if too_much {
@@ -82,7 +87,7 @@ pub(crate) fn serve<'a, 's>(
                 match value {
                     Request::Get { keys, with_cas } => values(keys, with_cas, Action::Get, pass),
                     Request::Store(request) => store(request, pass),
-                    Request::Meta(request) => memcache_meta::serve(&request, pass),
+                    Request::Meta(request) => meta::serve(&request, pass),
                     Request::Refused(Refused { refusal: Refusal::UnknownCommand, .. }) if is_http(line) => {
                         write::client_error(pass.direct(), NOT_A_WEB_SERVER);
                         connection.close();
@@ -261,7 +266,7 @@ fn less_usual<'a>(request: Request<'a>, connection: &mut Connection, pass: &mut 
         Request::Stats { section } => {
             pass.run();
             let (shared, now) = (pass.shared(), pass.now());
-            stats_memcache::answer(pass.direct(), section, shared, now);
+            stats::answer(pass.direct(), section, shared, now);
         }
         Request::Quit => connection.close(),
         Request::Fixed(text) => write::fixed(pass.direct(), text),

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use crabcache_engine::{Millis, Stats};
 use crabcache_protocol::memcache::write;
 
-use super::memcache::MEMCACHED_VERSION;
+use super::MEMCACHED_VERSION;
 use crate::shared::Shared;
 use crate::stats::memcache;
 use crate::stats::report::Report;
