@@ -399,7 +399,6 @@ impl<'c> Handle<'c> {
                     return Some(bucket * shards + number);
                 }
                 let emptied = shard.empty_bucket(&mut self.local, bucket, |local, at| {
-                    local.counters.deletes += 1;
                     local.counters.removed += 1;
                     crate::index::Memory::retire_item(local, shard, at);
                 });

@@ -31,7 +31,7 @@ pub struct Stats {
     pub misses: u64,
     /// Writes that stored a value.
     pub stores: u64,
-    /// Items removed on request.
+    /// Items removed on request, one by one: not those of a flush.
     pub deletes: u64,
     /// Items removed to make room.
     pub evictions: u64,

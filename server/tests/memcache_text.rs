@@ -103,6 +103,10 @@ fn flush_now_and_later() {
     sleep(Duration::from_millis(1500));
     client.check("get a\r\n", "END\r\n");
     client.check("flush_all noreply\r\nversion\r\n", "VERSION 1.6.40\r\n");
+    // Nobody deleted anything.
+    client.send("stats\r\nquit\r\n");
+    let stats = String::from_utf8(client.rest()).unwrap();
+    assert!(stats.contains("STAT delete_hits 0\r\n"), "{stats}");
 }
 
 #[test]
