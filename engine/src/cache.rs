@@ -2,7 +2,8 @@
 
 use crate::arch::{Level, Seed};
 use crate::config::{
-    Config, GRANULE, Geometry, RECORD_STATE, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_LOCK, SHARD_TABLE,
+    Config, GRANULE, Geometry, RECORD_STATE, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_LOCK, SHARD_NUMBER,
+    SHARD_TABLE,
 };
 use crate::error::{NoHandle, OpenError};
 use crate::handle::Handle;
@@ -60,7 +61,7 @@ impl<'r> Cache<'r> {
                 0
             );
         }
-        (0..geometry.shards).for_each(|shard| format(shared.shard(shard)));
+        (0..geometry.shards).for_each(|number| format(shared.shard(number), number));
         Ok(Self { shared, region: PhantomData })
     }
 
@@ -74,6 +75,12 @@ impl<'r> Cache<'r> {
     #[must_use]
     pub fn item_len_max(&self) -> usize {
         self.shared.geometry.item_len_max()
+    }
+
+    /// How many shards it has.
+    #[must_use]
+    pub fn shards(&self) -> u32 {
+        self.shared.geometry.shards
     }
 
     /// Name of the SIMD level that was chosen at run time.
@@ -143,8 +150,9 @@ fn add_shard(stats: &mut Stats, shard: Shard<'_>) {
 }
 
 /// An empty shard: one free block, and a directory of one chunk whose buckets are all born.
-fn format(shard: Shard<'_>) {
+fn format(shard: Shard<'_>, number: u32) {
     let geometry = &shard.shared.geometry;
+    shard.word(SHARD_NUMBER).store(number, Relaxed);
     shard.word(SHARD_LOCK).store(1, Relaxed);
     let locked = crate::arena::Locked { shard };
     locked.format();

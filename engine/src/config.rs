@@ -63,6 +63,7 @@ pub(crate) const RECORD_RING: usize = 256;
 
 /// Offsets in a shard. What readers load is apart from what the allocator writes.
 pub(crate) const SHARD_BORN: usize = 0;
+pub(crate) const SHARD_NUMBER: usize = 8;
 pub(crate) const SHARD_LOCK: usize = 128;
 pub(crate) const SHARD_HAND: usize = 132;
 pub(crate) const SHARD_SWEEP: usize = 136;
@@ -90,6 +91,8 @@ pub(crate) struct Geometry {
     pub(crate) shard_stride: usize,
     /// log2 of the directory words in a chunk.
     pub(crate) chunk_shift: u32,
+    /// The bits of a bucket's number that tell its place in a chunk.
+    pub(crate) chunk_mask: u64,
     /// Chunks that the directory may have.
     pub(crate) table_len: u32,
     /// Offsets in a shard, in bytes.
@@ -178,6 +181,7 @@ impl Geometry {
             shards_at: 0,
             shard_stride: stride,
             chunk_shift,
+            chunk_mask: (1 << chunk_shift) - 1,
             table_len,
             item_lists_at,
             index_lists_at,

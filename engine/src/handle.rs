@@ -146,10 +146,10 @@ impl<'c> Handle<'c> {
     #[inline]
     pub fn get(&mut self, now: Millis, key: &[u8]) -> Option<Value<'_>> {
         self.online();
-        let level = self.local.shared.level;
-        let found = level.dispatch(Find { local: &mut self.local, now, key });
-        self.local.save_reads();
-        found
+        let shared = self.local.shared;
+        let found =
+            shared.level.dispatch_in_registers::<_, _, _, Find<'_, '_, '_>>(&mut self.local, now, key);
+        found.map(|spot| Value::of(spot.item(shared), self.local.participant.announcement()))
     }
 
     /// Stores `value` under `key`, for ever and in any case. For more, see [`Action::Put`](crate::Action::Put). Refused are a

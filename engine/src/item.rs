@@ -16,7 +16,7 @@ use crate::evict::nursery::Nursery;
 use crate::mark::{Mark, State};
 use crate::op::Put;
 use crate::region::Part;
-use crate::shared::Shard;
+use crate::shared::{Shard, Shared};
 use crate::sync::{Acquire, Relaxed, Release, fault, replace_second_byte_if};
 use crate::time::{Expiry, Millis};
 
@@ -29,6 +29,27 @@ pub(crate) struct Item<'a> {
     shard: Shard<'a>,
     at: u32,
     header: Header,
+}
+
+/// An item without what it shares with all others of its cache: two words, which functions return in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot<'a> {
+    part: Part<'a>,
+    /// The header, and where it lies in the lower half.
+    word: u64,
+}
+
+impl<'a> Spot<'a> {
+    #[inline(always)]
+    pub(crate) fn of(item: Item<'a>) -> Self {
+        Self { part: item.shard.part, word: u64::from(item.header.0) << 32 | u64::from(item.at) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn item(self, shared: &'a Shared) -> Item<'a> {
+        let (at, header) = (self.word as u32, Header((self.word >> 32) as u32));
+        Item { shard: Shard { shared, part: self.part }, at, header }
+    }
 }
 
 /// What to write into a fresh block.

@@ -1,9 +1,11 @@
 //! What all handles of a cache share: the region, where things lie in it, and how keys are hashed.
 
 use crate::arch::{Kernels, Level, Seed, Work};
-use crate::config::{Geometry, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_BORN, SHARD_FREE, SHARD_INDEX_FREE};
+use crate::config::{
+    Geometry, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_BORN, SHARD_FREE, SHARD_INDEX_FREE, SHARD_NUMBER,
+};
 use crate::region::{Part, Region};
-use crate::sync::{AtomicU32, AtomicU64, FenceOrder};
+use crate::sync::{AtomicU32, AtomicU64, FenceOrder, Relaxed};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -82,7 +84,7 @@ impl Shared {
 
     #[inline(always)]
     pub(crate) fn shard(&self, shard: u32) -> Shard<'_> {
-        Shard { shared: self, number: shard as usize, part: self.region.part(self.geometry.shard_at(shard)) }
+        Shard { shared: self, part: self.region.part(self.geometry.shard_at(shard)) }
     }
 
     /// Where a key of this hash lives.
@@ -96,8 +98,6 @@ impl Shared {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shard<'a> {
     pub(crate) shared: &'a Shared,
-    /// As wide as a pointer: padding would be copied, through memory, wherever an item is.
-    pub(crate) number: usize,
     pub(crate) part: Part<'a>,
 }
 
@@ -108,13 +108,19 @@ impl<'a> Shard<'a> {
         self.part.word32(at)
     }
 
+    /// Its number, which only writers need: so it lies in the shard, instead of being wherever an item is.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> usize {
+        self.word(SHARD_NUMBER).load(Relaxed) as usize
+    }
+
     /// How many buckets are born. A hint: it may lag by one split, it never runs ahead.
     #[inline(always)]
     pub(crate) fn born(&self) -> &'a AtomicU64 {
         self.part.word64(SHARD_BORN)
     }
 
-    /// Byte offset of the shard in the region. Not from its number, which readers need for nothing else.
+    /// Byte offset of the shard in the region.
     #[inline(always)]
     pub(crate) fn base(self) -> usize {
         self.shared.region.offset_of(self.part)

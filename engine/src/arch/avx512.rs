@@ -28,6 +28,15 @@ pub(super) unsafe fn enter<W: Work>(work: W) -> W::Output {
     work.run::<Avx512>()
 }
 
+/// The same for work that is made here.
+///
+/// # Safety
+/// As [`enter`].
+#[target_feature(enable = "aes,avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,vaes")]
+pub(super) unsafe fn enter_with<A, B, C, W: Work + From<(A, B, C)>>(a: A, b: B, c: C) -> W::Output {
+    W::from((a, b, c)).run::<Avx512>()
+}
+
 impl Kernels for Avx512 {
     #[inline(always)]
     fn hash(seed: &Seed, key: &[u8]) -> u64 {

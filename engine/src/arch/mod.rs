@@ -158,6 +158,30 @@ impl Level {
     }
 }
 
+impl Level {
+    /// The same for work that is made of three things which go to it in registers, where all of it would go through memory.
+    #[inline]
+    pub(crate) fn dispatch_in_registers<A, B, C, W: Work + From<(A, B, C)>>(
+        self,
+        a: A,
+        b: B,
+        c: C,
+    ) -> W::Output {
+        match self.0 {
+            Kind::Scalar => W::from((a, b, c)).run::<Scalar>(),
+            // SAFETY: as in `dispatch`.
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Sse2 => unsafe { sse2::enter_with::<A, B, C, W>(a, b, c) },
+            // SAFETY: as in `dispatch`.
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx2 => unsafe { avx2::enter_with::<A, B, C, W>(a, b, c) },
+            // SAFETY: as in `dispatch`.
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx512 => unsafe { avx512::enter_with::<A, B, C, W>(a, b, c) },
+        }
+    }
+}
+
 /// Asks for the line of `p`, to be read soon. Any address will do; a bad one is ignored by the CPU.
 #[inline(always)]
 pub(crate) fn prefetch_read(p: *const u8) {

@@ -85,7 +85,8 @@ impl<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> Spares<SLOTS, 
         if granules > GRANULES_MAX || granules > left {
             return &mut [];
         }
-        let (number, kind) = (Self::slot_of(shard.number, granules), Kind::of(shard.number, granules));
+        let shard = shard.number();
+        let (number, kind) = (Self::slot_of(shard, granules), Kind::of(shard, granules));
         let slot = &mut self.slots[number];
         if slot.count == 0 {
             slot.kind = kind;
@@ -99,7 +100,7 @@ impl<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> Spares<SLOTS, 
     /// Keeps the blocks that were noted in the first `count` of the places for this size.
     #[inline(always)]
     pub(crate) fn keep(&mut self, shard: Shard<'_>, granules: u32, count: usize) {
-        self.slots[Self::slot_of(shard.number, granules)].count += count as u32;
+        self.slots[Self::slot_of(shard.number(), granules)].count += count as u32;
         self.granules += granules * count as u32;
     }
 
@@ -114,9 +115,10 @@ impl<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> Spares<SLOTS, 
     /// A raw block of exactly this size, which is below 2^16.
     #[inline(always)]
     pub(crate) fn pop(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
-        let number = Self::slot_of(shard.number, granules);
+        let shard = shard.number();
+        let number = Self::slot_of(shard, granules);
         let slot = &mut self.slots[number];
-        if slot.kind != Kind::of(shard.number, granules) {
+        if slot.kind != Kind::of(shard, granules) {
             return None;
         }
         let last = slot.count.checked_sub(1)? as usize % COUNT;

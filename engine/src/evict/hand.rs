@@ -44,7 +44,7 @@ impl<'c> Evictor<'_, 'c> {
     /// Evicts until the reserve is there, counting what is on its way. Where enough is free, but in crumbs, the reserve is made in
     /// one piece: those who stay can step aside to it, and the crumbs between them come together.
     pub(super) fn refill_reserve(&mut self) -> u32 {
-        let (coming, reserve) = (self.local.expected[self.shard().number], self.local.reserve());
+        let (coming, reserve) = (self.local.expected[self.shard().number()], self.local.reserve());
         let wanted = reserve.saturating_sub(self.shard().free_word().load(Relaxed) + coming);
         let crumbled = coming < reserve && self.locked.is_crumbled(reserve);
         self.walk(STEPS_AHEAD, STEPS_AHEAD, |walk| walk.freed >= wanted && (!crumbled || walk.run >= reserve))

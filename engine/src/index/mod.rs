@@ -40,7 +40,7 @@ mod word;
 pub(crate) use image::{
     Entries, Entry, IMAGE_GRANULES_MAX, IMAGE_LEN_MAX, Image, granules as image_granules,
 };
-pub(crate) use word::{Place, Word, level_of};
+pub(crate) use word::{Place, Word, bucket_of, level_of};
 
 use crate::arch::{Kernels, prefetch_read};
 use crate::arena::NoBlock;
@@ -126,7 +126,7 @@ impl<'a> Shard<'a> {
         let table = SHARD_TABLE + (bucket >> geometry.chunk_shift) as usize * 4;
         // Acquire: the zeroed chunk. Pairs with the Release in `local::grow`.
         let chunk = self.word(table).load(Acquire);
-        let within = bucket & ((1 << geometry.chunk_shift) - 1);
+        let within = bucket & geometry.chunk_mask;
         offset_of(chunk) + within as usize * 8
     }
 
@@ -168,16 +168,33 @@ impl<'a> Shard<'a> {
 
     #[inline(always)]
     pub(crate) fn home(self, hash: KeyHash) -> Home {
-        let (bucket, level) = self.first_bucket(hash);
-        self.home_from(hash, level, self.load(bucket))
+        // Acquire: as in `first_bucket`.
+        let born = self.born().load(unless("born_load_relaxed", Acquire));
+        let bucket = bucket_of(born, hash.0);
+        let word = self.load(bucket);
+        if hash.bucket(word.level()) == bucket {
+            // Nobody has split it since, or this is the half where the hash belongs.
+            debug_assert!(word.is_born());
+            return Home { bucket, word };
+        }
+        self.home_from(hash, level_of(born, hash.0), word)
     }
 
     /// The entry of `key` in the image of `word`. Frozen or not makes no difference here.
     #[inline(always)]
     pub(crate) fn probe<K: Kernels>(self, word: Word, hash: KeyHash, key: &[u8]) -> Option<Found> {
-        if word.len() == 0 {
-            return None;
-        }
+        self.probe_for::<K>(word, hash, |item| item.has_key::<K>(key)).map(|(found, _)| found)
+    }
+
+    /// The first entry with the tag of this hash whose item `is_it`.
+    #[inline(always)]
+    pub(crate) fn probe_for<K: Kernels>(
+        self,
+        word: Word,
+        hash: KeyHash,
+        is_it: impl Fn(&Item<'a>) -> bool,
+    ) -> Option<(Found, Item<'a>)> {
+        // Of an empty bucket nothing is read.
         let image = Image::of(self, word);
         // The places are mostly in the next line, to be asked for after the tags have come.
         prefetch_read(self.part.hint(offset_of(word.image()) + 56));
@@ -189,8 +206,9 @@ impl<'a> Shard<'a> {
             if place.item() == 0 {
                 continue;
             }
-            if Item::load(self, place.item()).has_key::<K>(key) {
-                return Some(Found { at, place });
+            let item = Item::load(self, place.item());
+            if is_it(&item) {
+                return Some((Found { at, place }, item));
             }
         }
         None

@@ -103,6 +103,15 @@ pub(crate) fn level_of(born: u64, hash: u64) -> u32 {
     round + u32::from(hash & ((2 << round) - 1) < born)
 }
 
+/// The bucket of that level, which is found with less than the level is.
+#[inline(always)]
+pub(crate) fn bucket_of(born: u64, hash: u64) -> u64 {
+    debug_assert!(born > 0);
+    let mask = u64::MAX >> born.leading_zeros();
+    let bucket = hash & mask;
+    if bucket < born { bucket } else { hash & mask >> 1 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +135,7 @@ mod tests {
         for born in 1..70_u64 {
             for hash in 0..200_u64 {
                 let bucket = hash & ((1 << level_of(born, hash)) - 1);
-                assert!(bucket < born);
+                assert!(bucket < born && bucket == bucket_of(born, hash));
                 let wider = hash & ((2 << level_of(born, hash)) - 1);
                 assert!(wider == bucket || wider >= born);
             }

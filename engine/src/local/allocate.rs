@@ -94,7 +94,8 @@ impl<'c> Local<'c> {
     }
 
     pub(super) fn want_room(&mut self, shard: Shard<'c>) {
-        self.wants_room[shard.number / 64] |= 1 << (shard.number % 64);
+        let shard = shard.number();
+        self.wants_room[shard / 64] |= 1 << (shard % 64);
     }
 
     pub(super) fn allocate_from_arena(

@@ -9,18 +9,26 @@ pub(crate) use room::Next;
 
 use crate::arch::Work;
 use crate::arena::spare::{ImageSpares, ItemSpares, SHARDS_APART};
-use crate::config::Config;
+use crate::config::{Config, RECORD_COUNTERS};
 use crate::observer::Observer;
 use crate::reclaim::Participant;
+use crate::region::Part;
 use crate::shared::Shared;
 use crate::stats::Counters;
+use crate::sync::Relaxed;
 use room::BUSY_TRIES;
+
+/// Where a record shows reads: the first two of its counters.
+const RECORD_HITS: usize = RECORD_COUNTERS;
+const RECORD_MISSES: usize = RECORD_COUNTERS + 8;
 
 #[derive(Debug)]
 pub(crate) struct Local<'c> {
     pub(crate) shared: &'c Shared,
     pub(crate) participant: Participant<'c>,
     pub(crate) counters: Counters,
+    /// Where others see them.
+    record: Part<'c>,
     spares: ItemSpares,
     spare_images: ImageSpares,
     /// Bit per shard in which main or the nursery had less free than is made ahead when this handle last allocated there.
@@ -48,10 +56,12 @@ impl<'c> Local<'c> {
         let counters = Counters::load(shared, participant.number());
         let reserve = shared.geometry.reserve;
         let shards_apart = shared.geometry.shards.min(SHARDS_APART);
+        let record = shared.part(shared.geometry.record_at(participant.number()));
         let mut local = Self {
             shared,
             participant,
             counters,
+            record,
             spares: ItemSpares::new(reserve / 4 * shards_apart),
             spare_images: ImageSpares::new(reserve / 4 * shards_apart),
             wants_room: [0; Config::SHARDS_MAX as usize / 64],
@@ -90,6 +100,20 @@ impl<'c> Local<'c> {
 
     pub(crate) fn save_counters(&self) {
         self.counters.save(self.shared, self.participant.number());
+    }
+
+    /// Counts a read that found its key, and shows it to everybody else.
+    #[inline(always)]
+    pub(crate) fn count_hit(&mut self) {
+        self.counters.hits += 1;
+        self.record.word64(RECORD_HITS).store(self.counters.hits, Relaxed);
+    }
+
+    /// The same of one that did not.
+    #[inline(always)]
+    pub(crate) fn count_miss(&mut self) {
+        self.counters.misses += 1;
+        self.record.word64(RECORD_MISSES).store(self.counters.misses, Relaxed);
     }
 
     /// The same after what can only have counted reads.

@@ -39,10 +39,11 @@ impl<'c> Local<'c> {
     #[inline(always)]
     pub(crate) fn retire_sized(&mut self, shard: Shard<'_>, at: u32, image: bool, granules: u32) {
         self.counters.limbo_granules = self.counters.limbo_granules.wrapping_add(u64::from(granules));
+        let shard = shard.number();
         if !image {
-            self.expect(shard.number, granules);
+            self.expect(shard, granules);
         }
-        self.participant.retire(Block { shard: shard.number as u32, image, at, granules });
+        self.participant.retire(Block { shard: shard as u32, image, at, granules });
     }
 
     /// So many granules of this shard are in limbo, and as good as free a little later.
@@ -85,8 +86,9 @@ impl<'c> Local<'c> {
     /// There is room for it.
     #[inline(always)]
     pub(crate) fn retire_exchanged(&mut self, shard: Shard<'c>, at: u32, granules: u32) {
-        self.expect(shard.number, granules);
-        self.participant.retire_alike(Block { shard: shard.number as u32, image: false, at, granules });
+        let shard = shard.number();
+        self.expect(shard, granules);
+        self.participant.retire_alike(Block { shard: shard as u32, image: false, at, granules });
     }
 
     /// The block was not needed.
@@ -228,7 +230,7 @@ fn drain(shared: &Shared, participant: &mut Participant<'_>, mut own: Option<Own
                 return true;
             }
         }
-        if held.as_ref().is_none_or(|locked| locked.shard.number != first.shard as usize) {
+        if held.as_ref().is_none_or(|locked| locked.shard.number() != first.shard as usize) {
             held = None;
             held = shared.shard(first.shard).try_lock();
         }
@@ -275,7 +277,7 @@ fn take_back(
     let kept = room - places.len();
     if let Some(Own { spares, expected, .. }) = own {
         spares.keep(shard, granules, kept);
-        let expected = &mut expected[shard.number];
+        let expected = &mut expected[shard.number()];
         // What an earlier owner of the record left is not in it.
         *expected = expected.saturating_sub(count as u32 * granules);
     }

@@ -22,7 +22,7 @@ use crate::arena::NoBlock;
 use crate::arena::block::{Header, Shape};
 use crate::config::{
     GRANULE, Geometry, RECORD_ANNOUNCED, RECORD_HEAD, RECORD_RING, RECORD_STATE, RECORD_TAIL, ROOT_EPOCH,
-    ROOT_HANDLES_USED, SHARD_BORN, SHARD_NURSERY, SHARD_TABLE, offset_of,
+    ROOT_HANDLES_USED, SHARD_BORN, SHARD_NUMBER, SHARD_NURSERY, SHARD_TABLE, offset_of,
 };
 use crate::index::{Change, Failed, Image, Memory, Word, image_granules};
 use crate::item::Item;
@@ -77,6 +77,7 @@ fn geometry(directory: u64) -> Geometry {
         shards_at: SHARD,
         shard_stride: 8192 - SHARD,
         chunk_shift: directory.ilog2(),
+        chunk_mask: directory - 1,
         table_len: 1,
         item_lists_at: 0,
         index_lists_at: 0,
@@ -109,6 +110,7 @@ fn world(needs: Needs) -> Arc<Shared> {
     } else {
         region.add64(SHARD + SHARD_BORN, needs.born);
     }
+    region.add_settled32(SHARD + SHARD_NUMBER, 0);
     region.add_settled32(SHARD + SHARD_TABLE, DIRECTORY);
     (0..12).for_each(|i| region.add_settled32(SHARD + SHARD_NURSERY + i * 4, 0));
     for bucket in 0..needs.directory {
