@@ -18,7 +18,7 @@ use crate::reactor::sized;
 
 /// Requests that need more than this are gathered in the connection, so that their bytes are not copied again at
 /// every turn.
-const LARGE: usize = sized(64 << 10);
+pub(crate) const LARGE: usize = sized(64 << 10);
 /// What one `recv` of a large request asks for, at least and at most.
 const FILL_MIN: usize = sized(64 << 10);
 const FILL_MAX: usize = sized(256 << 10);

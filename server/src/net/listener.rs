@@ -6,11 +6,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::stream::Stream;
 use crate::config::{Endpoint, Listen, Pin};
@@ -28,6 +29,8 @@ enum Bound {
     Unix(UnixListener, PathBuf),
 }
 
+/// A client that has said nothing for so long is asked by the kernel whether it is still there.
+pub(crate) const KEEPALIVE: Duration = Duration::from_mins(5);
 /// Clients that the kernel keeps waiting until they are accepted.
 const BACKLOG: i32 = 1024;
 
@@ -97,6 +100,9 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    // Clients inherit it. One whose machine has gone without a word would otherwise keep its place for ever.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
 }

@@ -50,6 +50,8 @@ pub(crate) struct Budget {
     moving: usize,
     /// Whether a client was let through beyond the budget.
     let_through: bool,
+    /// Clients that wait, those first who hold a good part of a large request already: they are nearest to giving that back.
+    waiting_with_part: VecDeque<usize>,
     waiting: VecDeque<usize>,
     /// Since when the one in front waits.
     since: Millis,
@@ -65,6 +67,9 @@ const PATIENCE_MS: u64 = 30_000;
 /// How often those who hold memory are looked at.
 const LOOK_MS: u64 = 500;
 
+/// Who holds more of a large request than is read at once holds a good part of it.
+const PART_MIN: usize = sized(256 << 10);
+
 /// The share that one of so many workers has of the memory of all clients.
 pub(crate) fn share(bytes: usize, workers: usize) -> usize {
     (bytes / workers.max(1)).max(LIMIT_MIN)
@@ -79,6 +84,7 @@ impl Budget {
             reserved: 0,
             moving: 0,
             let_through: false,
+            waiting_with_part: VecDeque::new(),
             waiting: VecDeque::new(),
             since: Millis::default(),
             looked: Millis::default(),
@@ -187,17 +193,15 @@ impl Budget {
         true
     }
 
-    /// Lets a client wait. One that holds part of its request already goes first: it is nearest to giving that back.
+    /// Lets a client wait, behind all others who do.
     pub(crate) fn wait(&mut self, key: usize, connection: &mut Connection, now: Millis) {
         connection.waits = true;
-        if self.waiting.is_empty() {
+        if !self.has_waiting() {
             self.since = now;
         }
-        if connection.input.is_large() && connection.charge.bytes > 0 {
-            self.waiting.push_front(key);
-        } else {
-            self.waiting.push_back(key);
-        }
+        // Of every large request something is here: it was read to learn how large it is.
+        let has_part = connection.input.is_large() && connection.charge.bytes > PART_MIN;
+        if has_part { &mut self.waiting_with_part } else { &mut self.waiting }.push_back(key);
     }
 
     /// Whether anybody holds memory.
@@ -224,7 +228,7 @@ impl Budget {
                 connection.input.held(),
                 connection.output.held()
             );
-            let listed = self.waiting.contains(&key);
+            let listed = self.waiting_with_part.contains(&key) || self.waiting.contains(&key);
             assert!(!connection.waits || listed, "client {key} waits for ever");
         }
     }
@@ -233,12 +237,12 @@ impl Budget {
     #[inline]
     #[must_use]
     pub(crate) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting_with_part.is_empty() || !self.waiting.is_empty()
     }
 
     /// The next client whose turn has come. `connections` gives the client of a key, if it is still there.
     pub(crate) fn next(&mut self, connections: &mut slab::Slab<Connection>, now: Millis) -> Option<usize> {
-        while let Some(&key) = self.waiting.front() {
+        while let Some(&key) = self.waiting_with_part.front().or(self.waiting.front()) {
             // A client that left may have left its place to one that does not wait.
             if let Some(connection) = connections.get_mut(key).filter(|connection| connection.waits) {
                 let goes = if connection.gathers() {
@@ -250,18 +254,24 @@ impl Budget {
                     return None;
                 }
                 connection.waits = false;
-                self.waiting.pop_front();
+                self.drop_next();
                 self.since = now;
                 return Some(key);
             }
-            self.waiting.pop_front();
+            self.drop_next();
         }
         None
     }
 
+    fn drop_next(&mut self) {
+        if self.waiting_with_part.pop_front().is_none() {
+            self.waiting.pop_front();
+        }
+    }
+
     /// Whether it is time to look at those who hold memory while others wait.
     pub(crate) fn looks(&mut self, now: Millis) -> bool {
-        let looks = !self.waiting.is_empty() && now.0.saturating_sub(self.looked.0) >= LOOK_MS;
+        let looks = self.has_waiting() && now.0.saturating_sub(self.looked.0) >= LOOK_MS;
         if looks {
             self.looked = now;
         }
@@ -270,7 +280,7 @@ impl Budget {
 
     /// Whether clients have waited for too long; then the next may wait as long again.
     pub(crate) fn is_stuck(&mut self, now: Millis) -> bool {
-        let stuck = !self.waiting.is_empty() && now.0.saturating_sub(self.since.0) > PATIENCE_MS;
+        let stuck = self.has_waiting() && now.0.saturating_sub(self.since.0) > PATIENCE_MS;
         if stuck {
             self.since = now;
         }

@@ -5,7 +5,7 @@
 //! and then does not. The time for which we make a client wait does not count. One whose connection is about to be closed
 //! keeps its place until it has taken its last answers, so it has to take some of them in time.
 //!
-//! Everybody is looked at twice a second, and only while there is somebody whose time could be up.
+//! Everybody is looked at in turns at least half a second apart; nobody is woken for it unless somebody's time could be up.
 
 use crabcache_engine::Millis;
 

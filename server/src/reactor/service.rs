@@ -32,8 +32,11 @@ const SWEEP_IDLE_MS: u64 = 1000;
 /// How long, and how many times, a worker that has nothing to do sleeps before it sleeps until somebody comes.
 const QUIET_MS: u64 = 1000;
 const QUIET_WAKES: u32 = 5;
-/// Blocks of each shard that one look goes through before the clients have their turn again.
-const SWEEP_BLOCKS: u32 = 512;
+/// For so long nothing has to have happened until a worker counts as at rest. It is awake then.
+const REST_MS: u64 = QUIET_MS * (QUIET_WAKES as u64 - 1);
+/// Blocks, of all shards together, that one look goes through before the clients have their turn again; and the fewest of a shard.
+const SWEEP_BLOCKS: u32 = 4096;
+const SWEEP_BLOCKS_MIN: u32 = 16;
 
 /// What the kernel says about a client's socket.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,12 +68,16 @@ pub(crate) struct Service<'s> {
     sweeps: bool,
     swept: Millis,
     sweep_every_ms: u64,
+    /// Blocks of each shard.
+    sweep_blocks: u32,
     /// Turns in which somebody had something to say, since one was timed.
     turns: u64,
     /// When that was.
     timed: Millis,
     /// Turns in which nothing had happened, one after the other.
     quiet: u32,
+    /// When something had happened last; none once the memory that it left was given back.
+    stirred: Option<Millis>,
     /// Where a flush by appointment has come to.
     flushing: Option<u64>,
     /// Stopping: until when at the latest.
@@ -93,8 +100,10 @@ impl<'s> Service<'s> {
             turns: SAMPLE,
             timed: moment.steady,
             quiet: 0,
+            stirred: None,
             swept: moment.steady,
             sweep_every_ms: SWEEP_BUSY_MS,
+            sweep_blocks: (SWEEP_BLOCKS / shared.cache.shards()).max(SWEEP_BLOCKS_MIN),
             flushing: None,
             draining: None,
         }
@@ -117,7 +126,12 @@ impl<'s> Service<'s> {
         }
         counters.connections.add(1);
         connection.client.settle(self.next_key());
+        let known = self.shared.clients.find(connection.client.id).is_some();
         let key = self.turn.connections.insert(connection);
+        if !known {
+            // It was killed on its way here, and nobody would find it any more.
+            self.turn.drop_client(key);
+        }
         if self.draining.is_some() {
             self.turn.enqueue(key);
         }
@@ -127,6 +141,12 @@ impl<'s> Service<'s> {
     pub(crate) fn turn_away(&self, newcomer: &Newcomer) {
         self.shared.clients.remove(newcomer.client.id);
         self.seat.load.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// It is this moment now: for messages that are read before the next turn.
+    pub(crate) fn wake(&mut self, moment: Moment) {
+        self.moment = moment;
+        self.turn.wake(moment.steady);
     }
 
     /// Reads a message.
@@ -171,7 +191,7 @@ impl<'s> Service<'s> {
         if connection.has_work() || (!connection.output.is_empty() && (readiness.writable || readiness.error))
         {
             self.turn.enqueue(key);
-        } else if connection.waits && readiness.error {
+        } else if (connection.waits || connection.paused) && readiness.error {
             // Nobody is there to be answered, so nobody has to wait for it.
             self.turn.drop_client(key);
         }
@@ -182,6 +202,9 @@ impl<'s> Service<'s> {
     pub(crate) fn turn(&mut self, moment: Moment, nothing_new: bool) -> bool {
         self.moment = moment;
         self.quiet = if nothing_new && !self.turn.has_work() { self.quiet.saturating_add(1) } else { 0 };
+        if self.quiet == 0 {
+            self.stirred = Some(moment.steady);
+        }
         let counters = &self.seat.counters;
         self.turn.gather(moment.steady, counters);
         self.executor.begin(moment.wall, self.turn.segments(), self.turn.is_tight());
@@ -223,8 +246,8 @@ impl<'s> Service<'s> {
     }
 
     /// Whether nothing has happened for a while, since just now.
-    pub(crate) fn has_come_to_rest(&self) -> bool {
-        self.quiet == QUIET_WAKES
+    pub(crate) fn has_come_to_rest(&mut self) -> bool {
+        self.stirred.take_if(|at| self.moment.steady.0.saturating_sub(at.0) >= REST_MS).is_some()
     }
 
     /// Whether the next turn has something to do that is already known.
@@ -271,7 +294,7 @@ impl<'s> Service<'s> {
             self.swept = steady;
             self.shared.tracking.expire(self.shared, wall);
             self.shared.rates.measure(wall, || self.shared.totals());
-            let freed = handle.sweep(wall, SWEEP_BLOCKS);
+            let freed = handle.sweep(wall, self.sweep_blocks);
             // Many expired items among those looked at: there are more, so come back soon.
             self.sweep_every_ms = match freed {
                 0 => (self.sweep_every_ms * 2).clamp(SWEEP_BUSY_MS, SWEEP_IDLE_MS),
@@ -385,5 +408,97 @@ impl<'s> Service<'s> {
             self.turn.drop_client(key);
         }
         self.let_go();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Pin};
+    use crate::reactor::budget;
+    use crate::simulation::random::Random;
+    use crate::simulation::setup::{moment, newcomer, read_mail, with_server};
+    use crate::simulation::wire::{self, End, Peer};
+
+    /// The bytes that a client's socket takes.
+    const ROOM: usize = 64 << 10;
+
+    fn with_clients(work: impl FnOnce(&Shared<'_>, &mut Service<'_>, &[(usize, Peer); 2])) {
+        with_server(2 << 20, Config::default(), |shared| {
+            let mut service = Service::new(shared, 0, shared.cache.handle().expect("the first"), moment(0));
+            let clients = [1, 2].map(|number| {
+                let (socket, peer) = wire::connect(Random::new(number), ROOM, usize::MAX);
+                let key = service.next_key();
+                service.admit(newcomer(shared, socket, Pin::Any), moment(0));
+                (key, peer)
+            });
+            work(shared, &mut service, &clients);
+            service.leave();
+        });
+    }
+
+    fn say(service: &mut Service<'_>, (key, peer): &(usize, Peer), request: &[u8], ms: u64) {
+        peer.deliver(request);
+        peer.settle();
+        service.note(*key, peer.poll().expect("something arrived"));
+        service.turn(moment(ms), false);
+    }
+
+    #[test]
+    fn who_has_gone_does_not_wait_for_the_end_of_a_pause() {
+        with_clients(|_, service, [one, other]| {
+            say(service, one, b"CLIENT PAUSE 100000\r\n", 1);
+            say(service, other, b"SET a b\r\n", 2);
+            assert!(service.turn.connections[other.0].paused);
+            other.1.end(End::Reset);
+            service.note(other.0, other.1.poll().expect("it is gone"));
+            service.turn(moment(3), false);
+            assert!(service.turn.connections.get(other.0).is_none(), "it stays");
+        });
+    }
+
+    #[test]
+    fn who_was_idle_has_time_to_take_a_message() {
+        with_clients(|shared, service, [one, other]| {
+            say(service, other, b"SUBSCRIBE a\r\n", 1);
+            let text = "t".repeat(2 * ROOM);
+            let request = format!("*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n${}\r\n{text}\r\n", text.len());
+            say(service, one, request.as_bytes(), 60_000);
+            while service.has_work() {
+                service.turn(moment(60_000), false);
+            }
+            service.wake(moment(60_001));
+            read_mail(shared, service);
+            let connection = &service.turn.connections[other.0];
+            assert!(!connection.output.is_empty(), "its socket takes all of it");
+            assert!(!budget::rests(connection, Millis(60_002)));
+        });
+    }
+
+    #[test]
+    fn who_is_killed_on_its_way_is_not_served() {
+        with_clients(|shared, service, _| {
+            let (socket, _peer) = wire::connect(Random::new(3), ROOM, usize::MAX);
+            let newcomer = newcomer(shared, socket, Pin::Any);
+            shared.kill(&newcomer.client);
+            read_mail(shared, service);
+            let key = service.next_key();
+            service.admit(newcomer, moment(1));
+            service.let_go();
+            assert!(service.turn.connections.get(key).is_none());
+        });
+    }
+
+    #[test]
+    fn rest_is_a_matter_of_time_and_comes_once() {
+        with_clients(|_, service, [one, _]| {
+            say(service, one, b"PING\r\n", 1000);
+            // Woken often, as the one is that removes expired items.
+            let rests = (1010..20_000).step_by(10).filter(|&ms| {
+                service.turn(moment(ms), true);
+                service.has_come_to_rest()
+            });
+            assert_eq!(rests.collect::<Vec<_>>(), [1000 + REST_MS]);
+        });
     }
 }

@@ -57,6 +57,7 @@ impl<'s> Worker<'s> {
                 }
             }
             if woken {
+                self.service.wake(self.moment);
                 self.read_mail();
             }
             if self.service.turn(self.moment, events.is_empty()) {

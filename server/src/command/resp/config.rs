@@ -6,6 +6,7 @@ use crabcache_protocol::resp::{Args, write};
 use super::glob;
 use crate::connection::Connection;
 use crate::database::DATABASES;
+use crate::net::listener::KEEPALIVE;
 use crate::reactor::batch::Pass;
 use crate::shared::Shared;
 
@@ -115,6 +116,7 @@ const PARAMETERS: &[Parameter] = &[
             Ok(())
         },
     ),
+    fixed("tcp-keepalive", |_| KEEPALIVE.as_secs().to_string()),
     number(
         "timeout",
         |shared| shared.settings.idle_seconds_max().to_string(),

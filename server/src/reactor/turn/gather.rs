@@ -15,6 +15,7 @@ use crabcache_engine::Millis;
 
 use super::{GATHER_LEN, Segment, Source, Turn};
 use crate::connection::Phase;
+use crate::connection::input::LARGE;
 use crate::reactor::sized;
 use crate::stats::Counters;
 
@@ -22,6 +23,8 @@ use crate::stats::Counters;
 pub(super) const READ_MAX: usize = sized(256 << 10);
 /// With less room than this in the buffer a client waits for the next turn.
 pub(super) const READ_MIN: usize = sized(16 << 10);
+/// So much of the buffer is kept for those who come behind: what one of them has kept of a request that is not large, and that.
+pub(super) const KEPT_FOR_LAST: usize = LARGE + READ_MIN;
 /// Bytes of large values and of answers that had to wait, which a turn moves: about a millisecond. Who comes behind that waits for the
 /// next turn.
 const MOVED_MAX: usize = sized(1 << 20);
@@ -37,6 +40,8 @@ impl Turn<'_> {
         let first = self.visiting.len();
         self.first_heavy = usize::MAX;
         let spares = !std::mem::take(&mut self.spared);
+        // Some of those who come behind may have been left out of many turns: the next one of them is not, whatever was moved.
+        let mut moves_one_behind = true;
         let mut at = 0;
         while let Some(&key) = self.visiting.get(at) {
             let behind = at >= first;
@@ -56,7 +61,8 @@ impl Turn<'_> {
                 continue;
             }
             (connection.queued, connection.left_out) = (false, false);
-            if moved > MOVED_MAX && connection.moves_much() {
+            let spared = behind && std::mem::take(&mut moves_one_behind);
+            if moved > MOVED_MAX && connection.moves_much() && !spared {
                 (connection.queued, connection.left_out) = (true, true);
                 self.ready.push(key);
                 continue;
@@ -124,7 +130,7 @@ impl Turn<'_> {
             let kept = connection.input.kept().len();
             let start = filled;
             let fresh = start + kept;
-            let buffer_len = if behind { GATHER_LEN } else { GATHER_LEN - READ_MIN };
+            let buffer_len = if behind { GATHER_LEN } else { GATHER_LEN - KEPT_FOR_LAST };
             if fresh + READ_MIN > buffer_len {
                 (connection.queued, connection.left_out) = (true, true);
                 self.ready.push(key);
@@ -215,6 +221,7 @@ impl Turn<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::READ_MAX;
     use crate::config::{Config, Pin};
     use crate::reactor::service::Service;
     use crate::shared::Shared;
@@ -313,6 +320,88 @@ mod tests {
                 service.turn(moment(turn), false);
             }
             assert!(large > 90, "{large}");
+        });
+    }
+
+    /// Lets clients send so much that none of them is ever drained.
+    fn flood(service: &mut Service<'_>, senders: &[(usize, Peer)], request: &[u8]) {
+        for sender in senders {
+            sender.1.take(usize::MAX);
+            let missing = (4 * READ_MAX).saturating_sub(sender.1.unread());
+            if missing > 0 {
+                ask(service, sender, &request.repeat(missing.div_ceil(request.len())));
+            }
+        }
+    }
+
+    fn set(value_len: usize) -> Vec<u8> {
+        format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${value_len}\r\n{}\r\n", "v".repeat(value_len)).into_bytes()
+    }
+
+    #[test]
+    fn who_comes_behind_is_read_however_much_the_others_send() {
+        // Gathered, and received into their places.
+        for value_len in [100, 3500] {
+            with_clients(MODEST, |service, clients| {
+                let (greedy, senders) = clients.split_first().expect("some");
+                ask(service, greedy, b"GET large\r\n");
+                service.turn(moment(0), false);
+                assert!(greedy.1.take(usize::MAX).ends_with(b"\r\n"));
+                for round in 0..10 {
+                    // In two pieces, of which the first has to be kept.
+                    for (piece, turns) in [(&b"GET la"[..], 3), (b"rge\r\n", 40)] {
+                        ask(service, greedy, piece);
+                        for _ in 0..turns {
+                            flood(service, senders, &set(value_len));
+                            service.turn(moment(0), false);
+                        }
+                    }
+                    let answer = greedy.1.take(usize::MAX);
+                    assert!(answer.ends_with(b"\r\n"), "{value_len}, round {round}: {} bytes", answer.len());
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn who_comes_behind_is_sent_the_rest_however_much_the_others_send() {
+        with_clients(GREEDY, |service, clients| {
+            let (greedy, senders) = clients.split_first().expect("some");
+            let asked = 20;
+            ask(service, greedy, "GET large\r\n".repeat(asked).as_bytes());
+            let (mut taken, mut turns) = (0, 0);
+            while taken < asked * LARGE {
+                flood(service, senders, &set(60_000));
+                service.turn(moment(0), false);
+                taken += greedy.1.take(usize::MAX).len();
+                if let Some(readiness) = greedy.1.poll() {
+                    service.note(greedy.0, readiness);
+                }
+                turns += 1;
+                assert!(turns < 100, "{taken} bytes after {turns} turns");
+            }
+        });
+    }
+
+    #[test]
+    fn those_who_wait_for_memory_have_it_in_turn() {
+        const TURNS: u64 = 4000;
+        with_clients(GREEDY, |service, clients| {
+            let value = "v".repeat(100_000);
+            let request = format!("*3\r\n$4\r\nMSET\r\n$1\r\nk\r\n$100000\r\n{value}\r\n");
+            let mut answered = [0; GREEDY];
+            for turn in 0..TURNS {
+                for (client, answered) in clients.iter().zip(&mut answered) {
+                    let ok = !client.1.take(usize::MAX).is_empty();
+                    *answered += usize::from(ok);
+                    if turn == 0 || ok {
+                        ask(service, client, request.as_bytes());
+                    }
+                }
+                service.turn(moment(turn), false);
+            }
+            let (least, most) = (answered.iter().min().expect("some"), answered.iter().max().expect("some"));
+            assert!(*least > 5 && least * 2 > *most, "{answered:?}");
         });
     }
 

@@ -8,7 +8,7 @@
 //! ```
 //! Between turns, clients are let go whose memory is needed (`relief.rs`), or whose time is up (`overdue.rs`).
 //!
-//! Bounds: a client may have 256 KiB read in a turn, all together the buffer's length; a short read means that the
+//! Bounds: a client may have 256 KiB read in a turn, all together the buffer's length, and about a MiB of large values beside it; a short read means that the
 //! socket is drained. Who was not drained, or did not fit, stays on the list, and the next poll does not wait.
 
 mod gather;
@@ -107,6 +107,11 @@ impl<'s> Turn<'s> {
             gone: Vec::new(),
             lingering: Vec::new(),
         }
+    }
+
+    /// It is this moment now: for what comes before the next turn.
+    pub(crate) fn wake(&mut self, now: Millis) {
+        self.now = now;
     }
 
     /// Puts a client on the list for the next turn.

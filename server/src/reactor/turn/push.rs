@@ -36,6 +36,10 @@ impl Turn<'_> {
             counters.bytes_out.add(taken as u64);
             sent = taken;
         }
+        if connection.output.is_empty() || sent > 0 {
+            // It takes what it is sent; from here on it may rest for a while.
+            connection.moved = self.now;
+        }
         // One text may be as long as it is: the client has had no time to take it.
         if !connection.output.is_empty() && connection.output.len() + text.len() > mail::WAITING_MAX {
             return self.overrun(client, counters);

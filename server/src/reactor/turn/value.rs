@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, IoSliceMut};
 
-use super::gather::{READ_MAX, READ_MIN};
+use super::gather::{KEPT_FOR_LAST, READ_MAX, READ_MIN};
 use super::{GATHER_LEN, Segment, Source, Turn};
 
 impl Turn<'_> {
@@ -15,7 +15,7 @@ impl Turn<'_> {
         let left = arriving.left();
         let here = left.min(READ_MAX);
         let behind = if self.budget.is_tight() { READ_MIN } else { READ_MAX };
-        let behind = behind.saturating_sub(left).min(GATHER_LEN - start);
+        let behind = behind.saturating_sub(left).min((GATHER_LEN - KEPT_FOR_LAST).saturating_sub(start));
         let mut parts = [
             IoSliceMut::new(&mut arriving.rest()[..here]),
             IoSliceMut::new(&mut self.buffer[start..start + behind]),
