@@ -10,7 +10,7 @@ use crabcache_protocol::native::{Command, Condition, End, Put, TouchCondition, T
 
 use crate::Result;
 use crate::call::Call;
-use crate::config::Builder;
+use crate::config::{Addr, Builder};
 use crate::error::{Broken, CommandError, Error, ProtocolError};
 use crate::exchange::Exchange;
 use crate::pipeline::Pipeline;
@@ -96,6 +96,12 @@ impl Client {
     pub(crate) fn new(pool: Pool) -> Self {
         let timeout = pool.config().request_timeout;
         Self { pool: Arc::new(pool), timeout }
+    }
+
+    /// Where its server is: errors do not say.
+    #[must_use]
+    pub fn addr(&self) -> &Addr {
+        &self.pool.config().addr
     }
 
     pub(crate) fn pool(&self) -> &Pool {

@@ -1,16 +1,4 @@
-//! [`Cluster`]: several servers that know nothing of each other. Each key has its place on one of them, by weighted
-//! rendezvous hashing, which all clients that are given the same names and weights agree on:
-//!
-//! ```text
-//! mix(x)            splitmix64: x += 0x9E3779B97F4A7C15; x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
-//!                   x = (x ^ x >> 27) * 0x94D049BB133111EB; x ^ x >> 31
-//! hash(bytes)       FNV-1a, 64 bits
-//! u(key, node)      ((mix(hash(key) ^ mix(hash(name of the node))) >> 11) + 0.5) / 2^53
-//! score(key, node)  weight / -ln u
-//! ```
-//!
-//! The highest score has the key. If a node is added, only the keys move that it gets; if one is taken out, only those
-//! that it had. A node that fails keeps its keys: they fail, at once while it is down, and cost the others nothing.
+//! [`Cluster`]: which of its servers has a key, and how several are asked at the same time.
 
 use std::thread;
 use std::time::Duration;
@@ -22,6 +10,32 @@ use crate::error::Error;
 use crate::reply::Value;
 
 /// Clients of several servers, each with a pool of its own. Cheap to clone.
+///
+/// ```no_run
+/// use crabcache_client::{Client, Cluster};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::new(&Client::builder(), [("cache1:7001", 1.0), ("cache2:7001", 2.0)])?;
+/// cluster.put("greeting", "hello")?; // to the one that has this key
+/// assert_eq!(cluster.get("greeting")?.as_deref(), Some(&b"hello"[..]));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The servers know nothing of each other. Each key has its place on one of them, by weighted rendezvous hashing, which
+/// all clients that are given the same names and weights agree on:
+///
+/// ```text
+/// mix(x)            splitmix64: x += 0x9E3779B97F4A7C15; x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
+///                   x = (x ^ x >> 27) * 0x94D049BB133111EB; x ^ x >> 31
+/// hash(bytes)       FNV-1a, 64 bits
+/// u(key, node)      ((mix(hash(key) ^ mix(hash(name of the node))) >> 11) + 0.5) / 2^53
+/// score(key, node)  weight / -ln u
+/// ```
+///
+/// The highest score has the key. If a node is added, only the keys move that it gets; if one is taken out, only those
+/// that it had. A node that fails keeps its keys: they fail, with [`Error::Node`], which names it, at once while it is
+/// down; and they cost the others nothing.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     nodes: Vec<Node>,
@@ -36,19 +50,33 @@ struct Node {
     client: Client,
 }
 
+impl Node {
+    /// An error that is about the node, and not about the command alone, with its name.
+    fn named(&self, error: Error) -> Error {
+        if error.keeps_connection() {
+            return error;
+        }
+        Error::Node { name: self.name.clone(), error: Box::new(error) }
+    }
+}
+
 impl Cluster {
     /// A cluster of these addresses, each with its weight: a node of weight 2 has twice the keys of one of weight 1. The
     /// address is the name that is hashed, so all clients have to write it in the same way. Nothing is connected yet.
     ///
     /// # Errors
-    /// [`Error::Address`] for one that cannot be understood, one that comes twice, a weight that is not above 0, or none
-    /// at all.
+    /// [`Error::Address`] for one that cannot be understood, [`Error::Cluster`] for one that comes twice, a weight that is
+    /// not above 0, or none at all.
     pub fn new<'n>(settings: &Builder, nodes: impl IntoIterator<Item = (&'n str, f64)>) -> Result<Self> {
         let mut cluster = Self { nodes: Vec::new() };
         for (name, weight) in nodes {
-            let twice = cluster.nodes.iter().any(|node| node.name == name);
-            if twice || !weight.is_finite() || weight <= 0.0 {
-                return Err(Error::Address(format!("{name} with weight {weight}")));
+            if cluster.nodes.iter().any(|node| node.name == name) {
+                return Err(Error::Cluster(format!("node {name} is named twice")));
+            }
+            if !weight.is_finite() || weight <= 0.0 {
+                return Err(Error::Cluster(format!(
+                    "the weight {weight} of node {name} is no number above 0"
+                )));
             }
             let client = settings.clone().addr(name).build()?;
             cluster.nodes.push(Node {
@@ -58,13 +86,19 @@ impl Cluster {
                 client,
             });
         }
-        if cluster.nodes.is_empty() { Err(Error::Address(String::new())) } else { Ok(cluster) }
+        if cluster.nodes.is_empty() { Err(Error::Cluster("no nodes".to_owned())) } else { Ok(cluster) }
     }
 
-    /// The client of the node that has the key: for all calls that are not here.
+    /// The client of the node that has the key: for all calls that are not here. Its errors do not name the node.
     #[must_use]
     pub fn node_of(&self, key: impl AsRef<[u8]>) -> &Client {
         &self.nodes[self.index_of(key.as_ref())].client
+    }
+
+    /// What a call to the node that has the key answers.
+    fn ask<T>(&self, key: impl AsRef<[u8]>, call: impl FnOnce(&Client) -> Result<T>) -> Result<T> {
+        let node = &self.nodes[self.index_of(key.as_ref())];
+        call(&node.client).map_err(|error| node.named(error))
     }
 
     /// All nodes, by their names.
@@ -74,12 +108,12 @@ impl Cluster {
 
     /// [`Client::get`].
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.node_of(&key).get(key)
+        self.ask(&key, |client| client.get(&key))
     }
 
     /// [`Client::put`].
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        self.node_of(&key).put(key, value)
+        self.ask(&key, |client| client.put(&key, value))
     }
 
     /// [`Client::put_with`].
@@ -89,12 +123,12 @@ impl Cluster {
         value: impl AsRef<[u8]>,
         options: PutOptions,
     ) -> Result<bool> {
-        self.node_of(&key).put_with(key, value, options)
+        self.ask(&key, |client| client.put_with(&key, value, options))
     }
 
     /// [`Client::del`].
     pub fn del(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.node_of(&key).del(key)
+        self.ask(&key, |client| client.del(&key))
     }
 
     /// [`Client::get_or_put_with`].
@@ -104,7 +138,7 @@ impl Cluster {
         ttl: Option<Duration>,
         compute: impl FnOnce() -> V,
     ) -> Result<Value> {
-        self.node_of(&key).get_or_put_with(key, ttl, compute)
+        self.ask(&key, |client| client.get_or_put_with(&key, ttl, compute))
     }
 
     /// [`Client::get_many`], from all nodes at the same time. Each key has a result of its own, so that a node that
@@ -152,6 +186,7 @@ impl Cluster {
         let ask = &|(node, (indices, share)): (&Node, &(Vec<usize>, Vec<&T>))| {
             let answers = run(&node.client, share);
             let answers = answers.unwrap_or_else(|error| share.iter().map(|_| Err(error.clone())).collect());
+            let answers = answers.into_iter().map(|answer| answer.map_err(|error| node.named(error)));
             indices.iter().copied().zip(answers).collect::<Vec<_>>()
         };
         let mut results: Vec<(usize, Result<R>)> = thread::scope(|scope| {
@@ -241,11 +276,16 @@ mod tests {
 
     #[test]
     fn bad_nodes_are_refused() {
-        let new = |nodes: &[(&str, f64)]| Cluster::new(&Client::builder(), nodes.iter().copied()).map(|_| ());
-        for bad in
-            [&[("a:1", 0.0)][..], &[("a:1", f64::NAN)], &[("a:1", 1.0), ("a:1", 2.0)], &[("a", 1.0)], &[]]
-        {
-            assert!(matches!(new(bad), Err(Error::Address(_))), "{bad:?}");
+        for (bad, why) in [
+            (&[("a:1", 0.0)][..], "the weight 0 of node a:1 is no number above 0"),
+            (&[("a:1", f64::NAN)], "the weight NaN of node a:1 is no number above 0"),
+            (&[("a:1", f64::INFINITY)], "the weight inf of node a:1 is no number above 0"),
+            (&[("a:1", 1.0), ("a:1", 2.0)], "node a:1 is named twice"),
+            (&[("a", 1.0)], "not an address: \"a\"; expected host:port or unix:///path"),
+            (&[], "no nodes"),
+        ] {
+            let refused = Cluster::new(&Client::builder(), bad.iter().copied()).unwrap_err();
+            assert_eq!(refused.to_string(), why);
         }
     }
 }

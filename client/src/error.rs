@@ -8,7 +8,8 @@
 //! | [`CommandError::Unanswered`], and [`Error::Closed`], `Timeout`, `Io`, `Protocol` | is closed | perhaps |
 //! | [`Error::PoolExhausted`], `Down`, `Lookup`, `Connect`, `Handshake`, `Refused`, `NotNative` | there was none | no |
 //! | [`Error::Leased`] | stays in the pool | no |
-//! | [`Error::Address`] | nothing was tried | no |
+//! | [`Error::Address`], `Cluster` | nothing was tried | no |
+//! | [`Error::Node`] | as the error in it says | as the error in it says |
 //! | `Error::Json` | stays in the pool | reading was, storing was not |
 
 use std::io;
@@ -23,6 +24,18 @@ pub enum Error {
     /// The address cannot be understood.
     #[error("not an address: {0:?}; expected host:port or unix:///path")]
     Address(String),
+    /// These nodes make no [`Cluster`](crate::Cluster); why.
+    #[error("{0}")]
+    Cluster(String),
+    /// What one node of a [`Cluster`](crate::Cluster) is to blame for. What is about the command alone, such as
+    /// [`CommandError::TooLarge`], comes as it is.
+    #[error("{name}: {error}")]
+    Node {
+        /// The address of the node.
+        name: String,
+        /// What its client says.
+        error: Box<Error>,
+    },
     /// The host's name has no address; what the system says.
     #[error("cannot look up the host: {0}")]
     Lookup(String),
@@ -33,7 +46,7 @@ pub enum Error {
     #[error("the server took the connection, but: {0}")]
     Handshake(Broken),
     /// The server took the connection, but does not want to talk.
-    #[error("the server refused the connection: {0:?}")]
+    #[error("the server refused the connection: {}", refusal(*.0))]
     Refused(Status),
     /// The server took the connection, but speaks another protocol; the first byte that it said.
     #[error("the server does not speak the native protocol, but {}", speech(*.0))]
@@ -80,6 +93,15 @@ pub enum Error {
 /// The system calls a path without a socket an entity.
 fn unconnected(kind: io::ErrorKind) -> String {
     if kind == io::ErrorKind::NotFound { "there is no such socket".to_owned() } else { kind.to_string() }
+}
+
+/// What a refusal of HELLO says.
+fn refusal(status: Status) -> String {
+    match CommandError::from_status(status) {
+        Some(CommandError::Busy) => "it has its most clients (--max-connections)".to_owned(),
+        Some(error) => error.to_string(),
+        None => format!("{status:?}"),
+    }
 }
 
 /// Why one command has no answer; the other commands of its pipeline have theirs.
@@ -188,7 +210,8 @@ impl Error {
             Self::Handshake(broken) => !matches!(broken, Broken::Protocol(_)),
             Self::Refused(status) => matches!(status, Status::Busy | Status::ShuttingDown),
             Self::Command(error) => error.is_retryable(),
-            Self::Address(_) | Self::NotNative(_) | Self::Protocol(_) => false,
+            Self::Node { error, .. } => error.is_retryable(),
+            Self::Address(_) | Self::Cluster(_) | Self::NotNative(_) | Self::Protocol(_) => false,
             #[cfg(feature = "serde")]
             Self::Json(_) => false,
         }
@@ -200,6 +223,7 @@ impl Error {
         match self {
             Self::Closed | Self::Timeout | Self::Io(_) | Self::Protocol(_) => true,
             Self::Command(error) => error.may_have_executed(),
+            Self::Node { error, .. } => error.may_have_executed(),
             _ => false,
         }
     }
@@ -209,6 +233,7 @@ impl Error {
     pub const fn keeps_connection(&self) -> bool {
         match self {
             Self::Command(error) => error.keeps_connection(),
+            Self::Node { error, .. } => error.keeps_connection(),
             Self::Leased { .. } => true,
             #[cfg(feature = "serde")]
             Self::Json(_) => true,
@@ -361,5 +386,7 @@ mod tests {
         assert!(unsent.is_retryable() && !unsent.may_have_executed() && !unsent.keeps_connection());
         assert!(!CommandError::NotANumber.is_retryable() && CommandError::TryAgain.is_retryable());
         assert_eq!(Error::from(lost), Error::Timeout);
+        let full = Error::Refused(Status::Busy).to_string();
+        assert_eq!(full, "the server refused the connection: it has its most clients (--max-connections)");
     }
 }

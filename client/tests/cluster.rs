@@ -5,7 +5,7 @@ mod support;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use crabcache_client::{Client, Cluster, Error};
+use crabcache_client::{Client, Cluster, CommandError, Error};
 use support::Server;
 
 const MS: Duration = Duration::from_millis(1);
@@ -38,6 +38,9 @@ fn keys_are_spread_and_found_again() {
     cluster.put("one", "1").unwrap();
     assert_eq!(cluster.get("one").unwrap().unwrap(), b"1");
     assert!(cluster.del("one").unwrap());
+    // No node is to blame for this one.
+    let too_large = Err(Error::Command(CommandError::TooLarge));
+    assert_eq!(cluster.put("large", vec![0; (1 << 20) + 1]), too_large);
     assert_eq!(cluster.get_many::<&str>(&[]).len(), 0);
 }
 
@@ -65,9 +68,17 @@ fn a_failing_node_does_not_slow_the_others() {
     for key in &of_well {
         cluster.put(key, key).unwrap();
     }
-    assert!(matches!(cluster.get(of_gone[0]), Err(Error::Connect(_))));
+    // The node's name and its error.
+    let failure = |error: Error| match error {
+        Error::Node { name, error } => (name, *error),
+        other => panic!("{other} names no node"),
+    };
+    let (name, error) = failure(cluster.get(of_gone[0]).unwrap_err());
+    assert!(name == names[1] && matches!(error, Error::Connect(_)), "{name}: {error}");
     for _ in 0..3 {
-        assert_eq!(cluster.get(of_silent[0]), Err(Error::Timeout));
+        let error = cluster.get(of_silent[0]).unwrap_err();
+        assert_eq!(error.to_string(), format!("{}: no answer in time", names[2]));
+        assert!(error.is_retryable() && error.may_have_executed() && !error.keeps_connection());
     }
     let start = Instant::now();
     for _ in 0..5 {
@@ -75,7 +86,9 @@ fn a_failing_node_does_not_slow_the_others() {
             if of_well.contains(&key) {
                 assert_eq!(result.unwrap().unwrap(), key.as_bytes());
             } else {
-                assert!(matches!(result, Err(Error::Down { .. })), "{result:?}");
+                let (name, error) = failure(result.unwrap_err());
+                assert_eq!(name, names[if of_gone.contains(&key) { 1 } else { 2 }]);
+                assert!(matches!(error, Error::Down { .. }), "{error}");
             }
         }
     }
