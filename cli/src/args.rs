@@ -19,19 +19,23 @@ Examples:
   crabcache-cli --addr unix:///run/crabcache.sock ping
   crabcache-cli --addr redis://127.0.0.1:6379 set greeting hello
 
-An address that begins with redis:// is spoken to in RESP: then commands are the server's own, sent as they are,
+An address that begins with redis:// is spoken to in RESP: then commands are the server's own, sent as they are, \
 but for stats, top, bench and completions. `crabcache-cli help COMMAND` has examples for each command.
 
-Exit codes (for commands from standard input, the highest of all):
-  0  done
-  1  key absent, or condition not met
-  2  usage
-  3  no connection, or no answer in time
-  4  refused by the server, or anything else
+What is typed in a session is kept in ~/.local/state/crabcache/history, or in crabcache/history in $XDG_STATE_HOME, \
+but for passwords and lines that begin with a blank.
 
-With --json each answer is an object on a line of its own, and each failure one on standard error, with error, code and,
-for commands from standard input, line. Keys and values that are not UTF-8 are then called key_hex and value_hex, and are
-hexadecimal.";
+Exit codes (for commands from standard input, the highest of all):
+  0    done
+  1    key absent, or condition not met
+  2    usage
+  3    no connection, or no answer in time
+  4    refused by the server, or anything else
+  130  a bench that Ctrl-C ended
+
+With --json each answer is an object on a line of its own, and each failure one on standard error, with error, code, \
+addr if it is about the server, and, for commands from standard input, line. Keys and values that are not UTF-8 are \
+then called key_hex and value_hex, and are hexadecimal.";
 
 /// The whole command line.
 #[derive(Parser)]
@@ -77,9 +81,30 @@ pub(crate) fn lower_name(words: &mut [OsString]) {
     }
 }
 
-/// A line of a session, whose help knows `quit`, too.
+/// A line of a session, whose help knows `quit`, too, and neither a shell nor standard input.
 pub(crate) fn session_command() -> clap::Command {
-    Typed::command().subcommand(clap::Command::new("quit").about("End the session").alias("exit"))
+    let with_value = |command: clap::Command| command.mut_arg("value", |value| value.help("The value"));
+    Typed::command()
+        .mut_subcommands(|command| {
+            let examples = command.get_after_help().map(|text| in_session(&text.to_string()));
+            command.after_help(examples.unwrap_or_default())
+        })
+        .mut_subcommand("put", with_value)
+        .mut_subcommand("append", with_value)
+        .subcommand(clap::Command::new("quit").about("End the session").alias("exit"))
+}
+
+/// Of examples those that can be typed in a session, as they are typed there.
+fn in_session(text: &str) -> String {
+    let typed = |line: &str| {
+        if !line.contains("crabcache-cli") {
+            return Some(line.to_owned());
+        }
+        let line = line.strip_prefix("  crabcache-cli ")?;
+        (!line.starts_with("--") && !line.contains(['|', '<', '>'])).then(|| format!("  {line}"))
+    };
+    let lines: Vec<String> = text.lines().filter_map(typed).collect();
+    lines.join("\n")
 }
 
 /// Options of all commands stand in help below those of the command.
@@ -88,7 +113,7 @@ const BEHIND_OTHERS: usize = 900;
 #[derive(Args)]
 pub(crate) struct Options {
     #[arg(
-        help = "Server: host:port, unix:///path, or redis://[user:password@]host[:port][/db]",
+        help = "Server: [crab://]host:port, unix:///path, or redis://[user:password@]host[:port][/db] (also valkey://, resp:// and redis+unix:///path)",
         long,
         env = "CRABCACHE_ADDR",
         hide_env_values = true,
@@ -97,11 +122,11 @@ pub(crate) struct Options {
         display_order = BEHIND_OTHERS
     )]
     pub(crate) addr: String,
-    /// How long to wait for the connection and for an answer
+    /// How long to wait for the connection and for an answer: 500ms, 10s, 5m; a bare number is seconds
     #[arg(
         long,
         default_value = "2s",
-        value_parser = parse_duration,
+        value_parser = parse_time,
         value_name = "TIME",
         global = true,
         display_order = BEHIND_OTHERS
@@ -133,12 +158,12 @@ pub(crate) enum Action {
         keys: Vec<OsString>,
     },
     /// Store a value
-    #[command(alias = "set", after_help = PUT_EXAMPLES)]
+    #[command(visible_alias = "set", after_help = PUT_EXAMPLES)]
     Put(PutArguments),
     /// Remove keys; prints how many were there
     #[command(
         alias = "unlink",
-        after_help = "Examples:\n  crabcache-cli del greeting\n  crabcache-cli scan --prefix tmp: | xargs crabcache-cli del"
+        after_help = DEL_EXAMPLES
     )]
     Del {
         /// The keys
@@ -174,8 +199,8 @@ pub(crate) enum Action {
     Touch {
         /// The key
         key: OsString,
-        /// Time left to live; without it the key does not expire
-        #[arg(long, value_parser = parse_ttl, value_name = "TIME")]
+        /// Time left to live: 500ms, 10s, 5m, 2h, 7d; a bare number is seconds. Without it the key does not expire
+        #[arg(long, value_parser = parse_time, value_name = "TIME")]
         ttl: Option<Duration>,
     },
     /// Print the time that a key has left to live, such as 9500ms, or never
@@ -186,7 +211,7 @@ pub(crate) enum Action {
     },
     /// Print keys, a line each; some may come twice while the server grows
     #[command(
-        after_help = "Examples:\n  crabcache-cli scan --prefix user: | wc -l\n  crabcache-cli --json scan | jq -r .key"
+        after_help = "Examples:\n  crabcache-cli scan --prefix user:\n  crabcache-cli scan --prefix user: | wc -l\n  crabcache-cli --json scan | jq -r .key"
     )]
     Scan {
         /// Only those that begin so
@@ -194,7 +219,7 @@ pub(crate) enum Action {
         prefix: OsString,
     },
     /// Print the server's statistics
-    #[command(alias = "info", after_help = STATS_EXAMPLES)]
+    #[command(visible_alias = "info", after_help = STATS_EXAMPLES)]
     Stats {
         /// Again and again: on a terminal a live table, else a line each time
         #[arg(long)]
@@ -213,13 +238,20 @@ pub(crate) enum Action {
     Flush,
     /// Print a script that completes this program's arguments in a shell
     #[command(
-        after_help = "Examples:\n  crabcache-cli completions bash > /etc/bash_completion.d/crabcache-cli\n  crabcache-cli completions fish > ~/.config/fish/completions/crabcache-cli.fish"
+        after_help = "Examples:\n  crabcache-cli completions bash\n  crabcache-cli completions bash > /etc/bash_completion.d/crabcache-cli\n  crabcache-cli completions fish > ~/.config/fish/completions/crabcache-cli.fish"
     )]
     Completions {
         /// The shell
         shell: Shell,
     },
 }
+
+const DEL_EXAMPLES: &str = "\
+Examples:
+  crabcache-cli del greeting
+  crabcache-cli scan --prefix tmp: | xargs -r -d '\\n' crabcache-cli del --
+
+Keys that have a newline in them are only told apart with scan --json.";
 
 const PUT_EXAMPLES: &str = "\
 Examples:
@@ -234,7 +266,37 @@ Examples:
   crabcache-cli stats
   crabcache-cli stats --watch
   crabcache-cli stats --watch --interval 10s | tee stats.txt
-  crabcache-cli --json stats | jq .hits";
+  crabcache-cli --json stats | jq .hits
+
+With --watch, p99 (p99 us*) is the server's own time for a request, since its start; network and waiting are not in it.
+
+Figures; those that count do so since the server's start:
+  version, workers    of the server, and its threads
+  uptime_s            seconds since its start
+  simd                instructions by which it looks keys up
+  items               present; one that has expired counts until it is collected
+  region_bytes        memory for items and index
+  used_bytes          of that, in items, headers and padding included
+  free_bytes          free for items
+  largest_free_bytes  in the largest piece of it
+  limbo_bytes         of removed items, until nobody reads them, or kept for the next writes
+  index_bytes         in the index
+  buckets             of the index
+  hits, misses        reads that found their key, and that did not
+  stores              writes that stored a value
+  deletes             items removed on request
+  evictions           items removed to make room
+  expirations         items removed because their time had come
+  pressure            writes refused because no room could be made in time
+  connections         clients now
+  commands, errors    requests, and those of them that were answered with an error
+  timeouts            clients closed because they were idle, or too slow
+  bytes_in, bytes_out received and sent
+  latency_p50_ns, latency_p99_ns, latency_p99.9_ns
+                      the server's own time for a request on one key, in nanoseconds, that half,
+                      99 % and 99.9 % of them take at most; absent until one was timed
+
+Over redis:// they are those of INFO.";
 
 const TOP_EXAMPLES: &str = "\
 Examples:
@@ -242,8 +304,9 @@ Examples:
   crabcache-cli top --watch --keys 20
   crabcache-cli --addr redis://127.0.0.1:6379 top
 
-It is a sample of a tenth of a second, and of a few thousand requests at most. Over redis:// it is taken with MONITOR, of
-100,000 requests at most: the server has more to do meanwhile, and a CrabCache shows there what clients of RESP ask for.";
+It is a sample of a tenth of a second, and of a few thousand requests at most. Over redis:// it is taken with MONITOR, \
+of 100,000 requests at most: the server has more to do meanwhile, and a CrabCache shows there what clients of RESP ask \
+for. With --json, key is null where no key was asked for.";
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
@@ -279,7 +342,7 @@ pub(crate) struct BenchArguments {
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) depth: u32,
     /// How long each of the two may take
-    #[arg(long, default_value = "3s", value_parser = parse_duration, value_name = "TIME")]
+    #[arg(long, default_value = "3s", value_parser = parse_time, value_name = "TIME")]
     pub(crate) time: Duration,
     /// Bytes in a value
     #[arg(long, default_value_t = 32, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=1 << 20))]
@@ -293,7 +356,7 @@ pub(crate) struct BenchArguments {
 #[derive(Args)]
 pub(crate) struct Pace {
     /// Time between two looks
-    #[arg(long, default_value = "1s", value_parser = parse_duration, value_name = "TIME", requires = "watch")]
+    #[arg(long, default_value = "1s", value_parser = parse_interval, value_name = "TIME", requires = "watch")]
     pub(crate) interval: Duration,
     /// Looks to take; without it until Ctrl-C
     #[arg(long, value_name = "N", requires = "watch")]
@@ -309,8 +372,8 @@ pub(crate) struct PutArguments {
     /// Take the value from this file
     #[arg(long, conflicts_with = "value", value_name = "PATH")]
     pub(crate) file: Option<PathBuf>,
-    /// Let it expire after this time: 500ms, 10s, 5m, 2h, 7d
-    #[arg(long, value_parser = parse_ttl, value_name = "TIME")]
+    /// Let it expire after this time: 500ms, 10s, 5m, 2h, 7d; a bare number is seconds
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
     pub(crate) ttl: Option<Duration>,
     /// Only if the key is absent
     #[arg(long, conflicts_with = "if_present")]
@@ -325,16 +388,32 @@ const TIME_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A number of seconds, or of other units, as in `1m 30s`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let time = seconds.or_else(|| humantime::parse_duration(text).ok());
-    time.filter(|time| *time <= TIME_MAX)
-        .ok_or_else(|| "expected a number of seconds, or a time such as 500ms, 10s, 5m, 2h or 7d".to_owned())
+    let time = match text.parse() {
+        // What no Duration can hold is too long, too.
+        Ok(seconds) if seconds >= 0.0 => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+        _ => match humantime::parse_duration(text) {
+            Ok(time) => time,
+            Err(error @ humantime::DurationError::NumberOverflow) => return Err(error.to_string()),
+            Err(_) => {
+                return Err(
+                    "expected a number of seconds, or a time such as 500ms, 10s, 5m, 2h or 7d".to_owned()
+                );
+            }
+        },
+    };
+    if time > TIME_MAX { Err("too long: at most 36500d".to_owned()) } else { Ok(time) }
 }
 
-/// A time after which something may expire: the server counts in milliseconds.
-fn parse_ttl(text: &str) -> Result<Duration, String> {
-    let ttl = parse_duration(text)?;
-    if ttl < Duration::from_millis(1) { Err("at least a millisecond".to_owned()) } else { Ok(ttl) }
+/// A time for something to happen in: the server counts in milliseconds, and so do sockets.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time < Duration::from_millis(1) { Err("at least a millisecond".to_owned()) } else { Ok(time) }
+}
+
+/// A time between two looks, which are not to be the server's whole work.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    if interval < Duration::from_millis(100) { Err("at least 100ms".to_owned()) } else { Ok(interval) }
 }
 
 #[cfg(test)]
@@ -349,9 +428,25 @@ mod tests {
         assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("0.5"), Ok(Duration::from_millis(500)));
-        assert!(parse_ttl("1ms").is_ok() && parse_ttl("0").is_err() && parse_ttl("100us").is_err());
-        for bad in ["", "s", "-1", "-1s", "nan", "1e19", "99999999999999999999s", "18446744073709551615d"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
+        assert!(parse_time("1ms").is_ok() && parse_time("0").is_err() && parse_time("100us").is_err());
+        assert!(
+            parse_interval("100ms").is_ok()
+                && parse_interval("0s").is_err()
+                && parse_interval("99ms").is_err()
+        );
+        assert!(parse_duration("36500d").is_ok());
+        for bad in ["", "s", "-1", "-1s", "nan"] {
+            assert!(parse_duration(bad).unwrap_err().contains("expected"), "{bad}");
+        }
+        for (long, why) in [
+            ("36501d", "too long"),
+            ("999999999999d", "too long"),
+            ("1e19", "too long"),
+            ("inf", "too long"),
+            ("99999999999999999999s", "too large"),
+            ("18446744073709551615d", "too large"),
+        ] {
+            assert!(parse_duration(long).unwrap_err().contains(why), "{long}");
         }
     }
 

@@ -93,6 +93,9 @@ fn measure<L: Loaded>(
         took = took.max(tally.took);
         trips.add(tally.trips).map_err(|error| Failure::Wrong(error.to_string()))?;
     }
+    if requests == 0 {
+        return Ok(()); // Ctrl-C came before
+    }
     let rate = requests as f64 / took.as_secs_f64().max(1e-6);
     let us = |quantile| trips.value_at_quantile(quantile) as f64 / 1e3;
     let (p50, p99) = (us(0.5), us(0.99));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
 use clap_complete::Shell;
-use crabcache_client::{Client, CommandError, Condition, Error, PutOptions};
+use crabcache_client::{Broken, Client, CommandError, Condition, Error, PutOptions};
 use serde_json::{Value, json};
 
 use crate::args::{Action, Arguments, PutArguments};
@@ -21,6 +21,16 @@ use crate::watch::watch;
 type Answer = Result<bool, Failure>;
 
 pub(crate) fn run(client: &Client, console: &mut Console, command: Action) -> Answer {
+    carry_out(client, console, command).map_err(|failure| match failure {
+        // Who has answered HELLO once is no Redis, which never does.
+        Failure::Client(Error::Handshake(Broken::Timeout)) if client.pool_stats().opened > 0 => {
+            Error::Timeout.into()
+        }
+        failure => failure,
+    })
+}
+
+fn carry_out(client: &Client, console: &mut Console, command: Action) -> Answer {
     match command {
         Action::Ping => ping(client, console),
         Action::Get { key } => get(client, console, &key.into_vec()),
@@ -51,7 +61,7 @@ pub(crate) fn run(client: &Client, console: &mut Console, command: Action) -> An
             Ok(true)
         }
         Action::Stats { watch: true, pace } => {
-            watch(console, &pace, || Ok(client.stats()?))?;
+            watch(console, &pace, &client.addr().to_string(), || Ok(client.stats()?))?;
             Ok(true)
         }
         Action::Stats { .. } => stats(console, &client.stats()?),

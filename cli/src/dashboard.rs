@@ -154,10 +154,10 @@ const COLUMNS: [Column; 12] = [
     Column { name: "in B/s", text: |f| f.bytes_in.map(short) },
     Column { name: "out B/s", text: |f| f.bytes_out.map(short) },
     Column { name: "err/s", text: |f| f.errors.map(short) },
-    Column { name: "p99 us", text: |f| f.p99_us.map(|us| format!("{us:.1}")) },
+    Column { name: "p99 us*", text: |f| f.p99_us.map(|us| format!("{us:.1}")) },
 ];
 
-/// The names of a line's columns.
+/// The names of a line's columns; help tells what the star means.
 pub(crate) fn header() -> String {
     columns(|column| column.name.to_owned())
 }
@@ -239,5 +239,6 @@ mod tests {
             ["2000", "-", "-", "-", "-", "-", "1", "-", "-", "-", "-", "-"]
         );
         assert_eq!((header().len(), header().split_whitespace().next()), (line.len(), Some("req/s")));
+        assert!(header().ends_with("p99 us*"), "help explains it");
     }
 }

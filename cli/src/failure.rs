@@ -9,6 +9,7 @@ pub(crate) const EXIT_ABSENT: u8 = 1;
 const EXIT_USAGE: u8 = 2; // clap's
 const EXIT_UNREACHABLE: u8 = 3;
 const EXIT_OTHER: u8 = 4;
+pub(crate) const EXIT_INTERRUPTED: u8 = 130; // as a shell has it
 
 /// What a failure is told with.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) addr: String,
     /// The line of a script.
     pub(crate) line: Option<u64>,
+    /// Commands are those of a session.
+    pub(crate) session: bool,
     /// As an object on a line of its own.
     pub(crate) json: bool,
 }
@@ -73,6 +76,11 @@ impl Failure {
         self.exit_code() == EXIT_UNREACHABLE
     }
 
+    /// Whether it is about the server, rather than about what was typed or a file.
+    const fn is_servers(&self) -> bool {
+        matches!(self, Self::Client(_) | Self::Unreachable(_) | Self::Refused(_))
+    }
+
     /// Tells it on standard error.
     pub(crate) fn report(&self, context: &Context) {
         if self.is_broken_pipe() {
@@ -85,12 +93,16 @@ impl Failure {
             eprint!("line {line}: ");
         }
         let text = match self {
+            // There, help is a command, and so is what clap tells about unknown ones.
+            Self::Usage(error) if context.session && error.use_stderr() => {
+                return eprint!("{}", error.to_string().replace("try '--help'", "try 'help'"));
+            }
             Self::Usage(error) => {
                 let _ = error.print(); // help goes to standard output; if that is gone, nobody wants it
                 return;
             }
-            Self::Io(_) | Self::Wrong(_) => self.text(),
-            _ => format!("{}: {}", context.addr, self.text()),
+            _ if self.is_servers() => format!("{}: {}", context.addr, self.text()),
+            _ => self.text(),
         };
         eprintln!("crabcache-cli: {text}");
     }
@@ -106,6 +118,9 @@ impl Failure {
 
     fn as_json(&self, context: &Context) -> serde_json::Value {
         let mut object = json!({ "error": self.text().trim_end(), "code": self.exit_code() });
+        if self.is_servers() {
+            object["addr"] = context.addr.as_str().into();
+        }
         if let Some(line) = context.line {
             object["line"] = line.into();
         }
@@ -123,7 +138,7 @@ impl Failure {
                 words.join(" ")
             }
             Self::Client(error @ Error::NotNative(b'-')) => format!("{error}; try --addr redis://host:port"),
-            Self::Client(error @ (Error::Timeout | Error::Handshake(Broken::Timeout))) => {
+            Self::Client(error @ Error::Handshake(Broken::Timeout)) => {
                 format!("{error}; a Redis needs --addr redis://host:port")
             }
             Self::Client(Error::Address(_)) => {

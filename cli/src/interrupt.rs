@@ -11,7 +11,7 @@ use signal_hook::consts::SIGINT;
 /// How long Ctrl-C may go unnoticed.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
-/// Whether Ctrl-C was pressed. The default never is: without a session, Ctrl-C ends the program.
+/// Whether Ctrl-C was pressed. The default never is: without a session, Ctrl-C ends the program, but for a bench.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 

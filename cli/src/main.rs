@@ -1,7 +1,8 @@
 //! `crabcache-cli`: commands to a server, for people and shell scripts.
 //!
 //! Exit codes: 0 done; 1 the key is absent, or the condition did not hold; 2 usage; 3 no connection, or no answer in
-//! time; 4 refused by the server, or anything else. Of a script on standard input the highest one.
+//! time; 4 refused by the server, or anything else; 130 a bench that Ctrl-C ended. Of a script on standard input the
+//! highest one.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -17,6 +18,7 @@ mod native;
 mod quote;
 mod resp;
 mod session;
+mod tips;
 mod top;
 mod units;
 mod watch;
@@ -31,9 +33,10 @@ use clap::Parser;
 
 use crate::args::{Action, Arguments, Raw, lower_name};
 use crate::console::Console;
-use crate::failure::{Context, EXIT_ABSENT, Failure};
+use crate::failure::{Context, EXIT_ABSENT, EXIT_INTERRUPTED, Failure};
 use crate::native::Native;
 use crate::resp::{Address, Resp};
+use crate::tips::host_for_help;
 
 fn main() -> ExitCode {
     let mut context = Context::default();
@@ -49,8 +52,15 @@ fn main() -> ExitCode {
 /// Gives the exit code; `context` becomes that of failures.
 fn run(context: &mut Context) -> Result<u8, Failure> {
     let mut line: Vec<OsString> = env::args_os().collect();
+    // For a line that cannot be understood.
+    context.json = line.iter().any(|word| word == "--json");
     let raw = Raw::try_parse_from(&line);
-    if let Ok(Raw { words, .. }) = &raw {
+    let mut addr = String::new();
+    if let Ok(Raw { options, words }) = &raw {
+        if let Some(error) = host_for_help(words) {
+            return Err(error.into());
+        }
+        addr.clone_from(&options.addr);
         let at = line.len() - words.len();
         lower_name(&mut line[at..]);
     }
@@ -65,9 +75,7 @@ fn run(context: &mut Context) -> Result<u8, Failure> {
         let words: Vec<_> = words.into_iter().map(OsStringExt::into_vec).collect();
         return exit(Resp::new(address, options.timeout).send(&mut console, &words), &mut console);
     }
-    // For a line that cannot be understood.
-    context.json = line.iter().any(|word| word == "--json");
-    let Arguments { options, command } = Arguments::try_parse_from(line)?;
+    let Arguments { options, command } = tips::parse(line, &addr)?;
     context.json = options.json;
     let mut console = Console::new(options.json);
     if let Some(Action::Completions { shell }) = command {
@@ -92,5 +100,9 @@ fn run(context: &mut Context) -> Result<u8, Failure> {
 fn exit(answer: Result<bool, Failure>, console: &mut Console) -> Result<u8, Failure> {
     let yes = answer?;
     console.out.flush()?;
-    Ok(if yes { 0 } else { EXIT_ABSENT })
+    Ok(match yes {
+        _ if console.interrupt.is_set() => EXIT_INTERRUPTED,
+        true => 0,
+        false => EXIT_ABSENT,
+    })
 }

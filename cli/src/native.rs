@@ -10,6 +10,7 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::known::{self, Known};
 use crate::session::{Target, typed};
+use crate::tips::with_tip;
 
 /// After a failure to connect nothing is tried for so long: a person is slower.
 const BACKOFF: Duration = Duration::from_millis(1);
@@ -35,7 +36,8 @@ impl Native {
 
 impl Target for Native {
     fn run(&mut self, console: &mut Console, words: &[Vec<u8>]) -> Result<bool, Failure> {
-        commands::run(&self.client, console, typed(words)?)
+        let command = typed(words).map_err(|error| with_tip(error, &self.addr))?;
+        commands::run(&self.client, console, command)
     }
 
     fn addr(&self) -> String {

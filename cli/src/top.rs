@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use crabcache_client::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::TopArguments;
 use crate::console::{Console, is_printable, with_bytes};
@@ -48,7 +48,8 @@ pub(crate) fn sample(client: &Client, interrupt: &Interrupt) -> Result<Sample, F
     client.sample()?; // what was noted for the last one who asked
     let (begun, before) = (Instant::now(), commands()?);
     interrupt.sleep_until(begun + TIME_MAX);
-    let per_second = (commands()? - before).max(0.0) / begun.elapsed().as_secs_f64().max(1e-6);
+    let seen = commands()? - before - 1.0; // one of them is this question
+    let per_second = seen.max(0.0) / begun.elapsed().as_secs_f64().max(1e-6);
     let mut sample = Sample { per_second, ..Sample::default() };
     for key in client.sample()? {
         sample.requests += 1;
@@ -78,7 +79,12 @@ pub(crate) fn top(
 fn show(console: &mut Console, sample: &Sample, keys: usize, watch: bool) -> io::Result<()> {
     let share = |seen: u64| seen as f64 / sample.requests.max(1) as f64;
     let rate = |seen: u64| share(seen) * sample.per_second;
+    let nothing = sample.keys.is_empty();
     if console.json {
+        if nothing {
+            let about = json!({ "key": Value::Null, "share": 0, "per_second": 0, "seen": 0 });
+            console.answer(|| about, None)?;
+        }
         for (key, seen) in sample.hottest(keys) {
             let about = json!({ "share": share(seen), "per_second": rate(seen), "seen": seen });
             console.answer(|| with_bytes(about, "key", key), None)?;
@@ -88,6 +94,10 @@ fn show(console: &mut Console, sample: &Sample, keys: usize, watch: bool) -> io:
     let in_place = console.terminal && watch;
     let (width, height) = if in_place { size(console) } else { (usize::MAX, usize::MAX) };
     let clear = if in_place { CLEAR } else { "" };
+    if nothing {
+        writeln!(console.out, "{clear}no key was asked for in {} s", TIME_MAX.as_secs_f64())?;
+        return console.out.flush();
+    }
     let (seen, all) = (count(sample.requests as f64), count(sample.per_second));
     writeln!(console.out, "{clear}{:>7} {:>11}  key ({seen} requests of {all}/s)", "share", "per second")?;
     for (key, seen) in sample.hottest(keys.min(height.saturating_sub(2))) {
@@ -100,6 +110,8 @@ fn show(console: &mut Console, sample: &Sample, keys: usize, watch: bool) -> io:
 
 #[cfg(test)]
 mod tests {
+    use crabcache_server::{Config, Endpoint, Server};
+
     use super::*;
 
     #[test]
@@ -108,5 +120,17 @@ mod tests {
             [("b", 2), ("a", 2), ("c", 7), ("d", 1)].map(|(key, seen)| (key.as_bytes().to_vec(), seen));
         let sample = Sample { requests: 20, per_second: 100.0, keys: HashMap::from(keys) };
         assert_eq!(sample.hottest(3), [(&b"c"[..], 7), (b"a", 2), (b"b", 2)]);
+    }
+
+    #[test]
+    fn our_own_questions_are_not_counted() {
+        let listen = vec!["127.0.0.1:0".parse().unwrap()];
+        let server = Server::start(Config { listen, memory_bytes: 16 << 20, ..Config::default() }).unwrap();
+        let Endpoint::Tcp(addr) = server.addresses()[0].endpoint else { panic!("no TCP address") };
+        let client = Client::connect(&addr.to_string()).unwrap();
+        let sample = sample(&client, &Interrupt::default()).unwrap();
+        assert_eq!((sample.requests, sample.per_second, sample.keys.len()), (0, 0.0, 0));
+        server.stop();
+        server.join().unwrap();
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn repeat(
 pub(crate) fn watch(
     console: &mut Console,
     pace: &Pace,
+    addr: &str,
     mut stats: impl FnMut() -> Result<Vec<(String, String)>, Failure>,
 ) -> Result<(), Failure> {
     let mut last: Option<Look> = None;
@@ -47,7 +48,7 @@ pub(crate) fn watch(
         let stats = match stats() {
             Ok(stats) => stats,
             Err(failure) if failure.is_unreachable() && last.is_some() => {
-                let context = Context { addr: "server".to_owned(), json: console.json, line: None };
+                let context = Context { addr: addr.to_owned(), json: console.json, ..Context::default() };
                 failure.report(&context);
                 return Ok(());
             }

@@ -2,7 +2,10 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
 
 use serde_json::{Value, json};
 use support::cache::Cache;
@@ -69,7 +72,8 @@ fn names_are_known_in_any_case_and_as_redis_has_them() {
     run(&["--addr", &addr, "FLUSHALL"]);
     assert_eq!(run(&["--addr", &addr, "SCAN"]), "");
     assert!(run(&["HELP", "SET"]).contains("Store a value"));
-    assert!(!run(&["--help"]).contains("unlink"), "aliases are hidden");
+    let help = run(&["--help"]);
+    assert!(help.contains("[alias: set]") && !help.contains("unlink"), "few aliases are shown");
     assert!(run(&["-V"]).contains("crabcache-cli"));
 }
 
@@ -100,15 +104,117 @@ fn json_is_an_object_a_line() {
     assert_eq!(run(&["del", "k"], b""), (0, vec![json!({"removed": 1})]));
     assert!(run(&["ping"], b"").1[0]["ms"].as_f64().unwrap() > 0.0);
     assert_eq!(run(&["stats"], b"").1[0]["items"], json!(1));
-    let looks = run(&["stats", "--watch", "--interval", "10ms", "--count", "3"], b"").1;
+    let looks = run(&["stats", "--watch", "--interval", "100ms", "--count", "3"], b"").1;
     assert_eq!(looks.len(), 3);
     assert!(looks[0]["commands"].as_u64() < looks[2]["commands"].as_u64());
+}
+
+/// The example of `del`, as help has it, in a shell.
+#[test]
+fn keys_with_blanks_can_be_removed_by_prefix() {
+    let cache = Cache::start();
+    let addr = cache.addr.to_string();
+    for key in ["tmp:x y", "y", "tmp:'z", "tmp:"] {
+        cli(&addr, &["put", key, "v"], b"");
+    }
+    let help = String::from_utf8(cli(&addr, &["del", "--help"], b"").stdout).unwrap();
+    let example = help.lines().find(|line| line.contains("scan --prefix tmp: | ")).unwrap();
+    let program = format!("'{}'", env!("CARGO_BIN_EXE_crabcache-cli"));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &example.replace("crabcache-cli", &program)]).env("CRABCACHE_ADDR", &addr);
+    let output = shell.output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"3\n"[..]), "{output:?}");
+    assert_eq!(cli(&addr, &["scan"], b"").stdout, b"y\n");
+}
+
+#[test]
+fn every_figure_is_explained() {
+    let cache = Cache::start();
+    let addr = cache.addr.to_string();
+    let text = |args: &[&str]| String::from_utf8(cli(&addr, args, b"").stdout).unwrap();
+    text(&["get", "k"]); // so that there is a latency
+    let (stats, help) = (text(&["stats"]), text(&["stats", "--help"]));
+    let explained: Vec<&str> = help.split([' ', ',', '\n']).collect();
+    let names: Vec<&str> =
+        stats.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    assert!(names.contains(&"limbo_bytes"), "{stats}");
+    for name in names {
+        assert!(explained.contains(&name), "{name} is not in {help}");
+    }
+    let words: Vec<&str> = help.split_whitespace().collect();
+    assert!(words.join(" ").contains("p99 us*) is the server's own time"), "{help}");
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    for command in ["put", "stats", "top", "bench", "completions"] {
+        let help = String::from_utf8(cli("nowhere:1", &["help", command], b"").stdout).unwrap();
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+    let help = String::from_utf8(cli("nowhere:1", &["--help"], b"").stdout).unwrap();
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    assert!(help.contains("crab://") && help.contains(".local/state/crabcache/history"), "{help}");
+}
+
+/// What redis-cli takes is no success, and is told apart from help.
+#[test]
+fn habits_of_redis_cli_are_told_what_is_meant() {
+    let told = |addr: &str, args: &[&str], tip: &str| {
+        let (code, out, err) = outcome(addr, args, "");
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(err.contains(&format!("  tip: {tip}\n")), "{args:?}: {err}");
+    };
+    let host = "the server is named by --addr HOST:PORT";
+    for args in [
+        &["-h", "127.0.0.1", "-p", "7001", "ping"][..],
+        &["--json", "-h", "127.0.0.1", "ping"][1..],
+        &["-p", "7001", "ping"],
+        &["-p", "7001"],
+        &["--port", "7001", "--host", "127.0.0.1", "ping"],
+        &["--host", "127.0.0.1", "ping"],
+    ] {
+        told("127.0.0.1:1", args, host);
+    }
+    for args in [&["-h"][..], &["-h", "put"], &["put", "-h"], &["-h", "--json"]] {
+        assert_eq!(outcome("127.0.0.1:1", args, "").0, 0, "{args:?}");
+    }
+    let redis = "if it is a command of Redis: crabcache-cli --addr redis";
+    told("127.0.0.1:1", &["dbsize"], &format!("{redis}://127.0.0.1:1 dbsize"));
+    told("crab://[::1]:1", &["--json", "DECR", "k"][1..], &format!("{redis}://[::1]:1 decr"));
+    told("unix:///run/c.sock", &["keys", "*"], &format!("{redis}+unix:///run/c.sock keys"));
+    for args in [&["touch", "k", "5m"][..], &["put", "k", "v", "5m"]] {
+        told("127.0.0.1:1", args, "a time to live stands behind --ttl: --ttl 5m");
+    }
+    let (_, _, err) = outcome("127.0.0.1:1", &["put", "k", "two", "words"], "");
+    assert!(!err.contains("tip: "), "{err}");
+}
+
+#[test]
+fn a_full_server_is_told_in_words() {
+    // One that has its most clients, in the protocol of who asks.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 1024]);
+            let _ = stream.read(&mut request);
+            let refusal: &[u8] = match request[0] {
+                b'*' => b"-ERR max number of clients reached\r\n",
+                _ => b"\xC2\x82\0\0\0\0\0\0",
+            };
+            let _ = stream.write_all(refusal);
+        }
+    });
+    let (code, _, err) = outcome(&addr, &["ping"], "");
+    assert!(code == 3 && err.contains("it has its most clients (--max-connections)"), "{code} {err}");
+    let (code, _, err) = outcome(&format!("redis://{addr}"), &["ping"], "");
+    assert!(code == 3 && err.contains("max number of clients reached"), "{code} {err}");
 }
 
 #[test]
 fn watch_prints_a_line_for_each_look() {
     let cache = Cache::start();
-    let args = ["stats", "--watch", "--interval", "20ms", "--count", "2"];
+    let args = ["stats", "--watch", "--interval", "100ms", "--count", "2"];
     let output = cli(&cache.addr.to_string(), &args, b"");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -159,6 +265,7 @@ fn bash_completes_what_follows_a_command() {
         ("scan --pre", "--prefix\n"),
         ("--json put k --if-p", "--if-present\n"),
         ("help to", "touch\ntop\n"),
+        ("--po", "\n"),
     ] {
         let asked = format!(
             "{script}\nCOMP_WORDS=(crabcache-cli {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
@@ -183,6 +290,10 @@ fn errors_have_codes_and_say_why() {
     };
     assert!(failed(&["put", "k", "v", "--ttl", "soon"], 2).contains("10s"));
     assert!(failed(&["put", "k", "v", "--ttl", "0s"], 2).contains("at least a millisecond"));
+    assert!(failed(&["put", "k", "v", "--ttl", "999999999999d"], 2).contains("too long"));
+    assert!(failed(&["--timeout", "0s", "ping"], 2).contains("at least a millisecond"));
+    assert!(failed(&["bench", "--time", "0s"], 2).contains("at least a millisecond"));
+    assert!(failed(&["stats", "--watch", "--interval", "0s"], 2).contains("at least 100ms"));
     assert!(failed(&["nonsense"], 2).contains("nonsense"));
     assert!(failed(&["stat"], 2).contains("'stats'"), "it tells what may have been meant");
     assert!(failed(&["put", "k", "v", "--file", "Cargo.toml"], 2).contains("--file"));
@@ -221,9 +332,10 @@ fn with_json_failures_are_objects_too() {
     };
     let error = |failure: &Value| failure["error"].as_str().unwrap().to_owned();
     let nobody = "127.0.0.1:1";
-    assert!(error(&failure(nobody, &["--json", "get", "k"], 3)).contains("refused"));
+    let absent = failure(nobody, &["--json", "get", "k"], 3);
+    assert_eq!(absent, json!({"error": "cannot connect: connection refused", "code": 3, "addr": nobody}));
     assert!(error(&failure(nobody, &["get", "k", "--json"], 3)).contains("refused"));
-    assert!(error(&failure("redis://127.0.0.1:1", &["--json", "get", "k"], 3)).contains("cannot connect"));
+    assert_eq!(failure("redis://127.0.0.1:1", &["--json", "get", "k"], 3), absent);
     assert_eq!(error(&failure(nobody, &["--json", "gte"], 2)), "unrecognized subcommand 'gte'");
     let missing = error(&failure(nobody, &["--json", "get"], 2));
     assert_eq!(missing, "the following required arguments were not provided: <KEY>");

@@ -24,7 +24,16 @@ fn sessions_outlive_the_server() {
             line
         };
         assert_eq!((count(&mut input).as_str(), count(&mut input).as_str()), ("1\n", "2\n"));
+        let watch = ["stats", "--watch", "--interval", "100ms"];
+        let mut watch = program(&format!("{scheme}{addr}"), &watch).spawn().unwrap();
+        let mut looks = BufReader::new(watch.stdout.take().unwrap()).lines();
+        assert!(looks.nth(1).unwrap().unwrap().contains('-'), "the first look");
         cache.stop();
+        let mut missed = BufReader::new(watch.stderr.take().unwrap()).lines();
+        let missed = missed.next().unwrap().unwrap();
+        assert!(missed.starts_with(&format!("crabcache-cli: {addr}: ")), "{missed}");
+        watch.kill().unwrap();
+        watch.wait().unwrap();
         input.write_all(b"get n\n").unwrap();
         let mut line = String::new();
         errors.read_line(&mut line).unwrap();

@@ -3,7 +3,8 @@
 mod support;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -36,7 +37,13 @@ fn scripts_go_on_after_failures_and_exit_with_the_highest_code() {
     assert_eq!(err.matches("a session has no standard input").count(), 3, "{err}");
     let (code, out, err) = outcome(&addr, &[], "help quit\nHELP Set");
     assert!(code == 0 && out.contains("End the session") && out.contains("Store a value"), "{out}");
+    assert!(out.contains("\n  put greeting hello --ttl 10s\n"), "{out}");
+    assert!(!out.contains("crabcache-cli") && !out.contains("standard input"), "{out}");
     assert_eq!(err, "");
+    let (_, _, err) = outcome(&addr, &[], "get \"a\"x\nnonsense\nput");
+    assert!(err.starts_with("line 1: crabcache-cli: after a closing quote a blank has to follow"), "{err}");
+    assert!(err.contains(&format!("--addr redis://{addr} nonsense")), "{err}");
+    assert_eq!((err.matches("try 'help'").count(), err.matches("--help").count()), (2, 0), "{err}");
 
     let (code, out, err) = outcome(&addr, &["--json"], "get a\nincr n\nincr a\nget \"\ngte\n");
     let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -122,7 +129,7 @@ fn ctrl_c_ends_what_runs_and_not_the_session() {
         person.enters("", "crabcache");
         person.types("stats --watch --interval 1h\r", "answer took");
         person.interrupts(&child);
-        person.types("top --watch --interval 1h\r", "per second");
+        person.types("top --watch --interval 1h\r", "no key was asked for");
         person.interrupts(&child);
         person.types("bench --time 1h\r", "\r\n");
         // It has begun once there are its keys.
@@ -155,6 +162,60 @@ fn without_a_session_ctrl_c_ends_the_program() {
     assert!(lines.next().unwrap().unwrap().contains("req/s"));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
+}
+
+/// Who has answered before is no Redis.
+#[test]
+fn a_server_that_falls_silent_is_not_taken_for_a_redis() {
+    let mut cache = Cache::start();
+    let (server, listener) = (cache.addr, TcpListener::bind("127.0.0.1:0").unwrap());
+    let addr = listener.local_addr().unwrap().to_string();
+    let (gone, left) = channel();
+    // The first connection is the server's, until that stops; what comes then has no answer.
+    thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = TcpStream::connect(server).unwrap();
+        let (mut requests, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || io::copy(&mut requests, &mut to));
+        let _ = io::copy(&mut server, &mut client);
+        let _ = client.shutdown(Shutdown::Both);
+        gone.send(()).unwrap();
+        let silent: Vec<_> = listener.incoming().collect();
+        drop(silent);
+    });
+    let mut child = program(&addr, &["--timeout", "300ms"]).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"ping\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("PONG"), "{line}");
+    cache.stop();
+    left.recv().unwrap();
+    thread::sleep(Duration::from_millis(20)); // a connection that was just used is not looked at
+    input.write_all(b"incr n\n").unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(err, format!("line 2: crabcache-cli: {addr}: no answer in time\n"));
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn an_interrupted_bench_tells_what_it_measured_and_that_it_was_interrupted() {
+    let cache = Cache::start();
+    let addr = cache.addr.to_string();
+    for scheme in ["", "redis://"] {
+        let mut program = Command::new("env");
+        program.args(["--default-signal=INT", env!("CARGO_BIN_EXE_crabcache-cli"), "bench", "--time", "1h"]);
+        program.env("CRABCACHE_ADDR", format!("{scheme}{addr}")).stdout(Stdio::piped());
+        let child = program.spawn().unwrap();
+        while outcome(&addr, &["scan"], "").1.is_empty() {}
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.starts_with("PUT ") && told.lines().count() == 1, "{told}");
+        assert_eq!(output.status.code(), Some(130));
+    }
 }
 
 #[test]

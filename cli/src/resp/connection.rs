@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crabcache_client::Error;
 use crabcache_protocol::resp::reply::{self, Progress, Reply};
 use crabcache_protocol::resp::write;
 use crabcache_protocol::{Limits, Parsed};
@@ -88,7 +89,7 @@ impl Connection {
             }
         }
         match self.reply()? {
-            Reply::Error(text) => Err(Failure::Refused(String::from_utf8_lossy(text).into_owned())),
+            Reply::Error(text) => Err(refused(text)),
             reply => Ok(reply),
         }
     }
@@ -141,7 +142,7 @@ impl Connection {
                 Ok(Parsed::Incomplete { .. }) => {}
                 Err(error) => {
                     self.close();
-                    return Err(Failure::Refused(format!("the server does not speak RESP: {error}")));
+                    return Err(Failure::Unreachable(format!("the server does not speak RESP: {error}")));
                 }
             }
             if !self.receive(wait)? {
@@ -210,12 +211,21 @@ impl Connection {
 
     fn broken(&mut self, error: &io::Error) -> Failure {
         self.close();
-        Failure::Unreachable(match error.kind() {
-            io::ErrorKind::ConnectionAborted => "the server closed the connection".to_owned(),
-            io::ErrorKind::WouldBlock => "the server did not take the command in time".to_owned(),
-            _ => format!("the connection broke: {error}"),
-        })
+        match error.kind() {
+            io::ErrorKind::ConnectionAborted => Error::Closed.into(),
+            io::ErrorKind::WouldBlock => {
+                Failure::Unreachable("the server did not take the command in time".to_owned())
+            }
+            kind => Error::Io(kind).into(),
+        }
     }
+}
+
+/// An error that the server replies. One that has its most clients does so in place of the first answer, and hangs up.
+pub(crate) fn refused(text: &[u8]) -> Failure {
+    let full = text.starts_with(b"ERR max number of clients");
+    let text = String::from_utf8_lossy(text).into_owned();
+    if full { Failure::Unreachable(text) } else { Failure::Refused(text) }
 }
 
 /// Appends a command.
@@ -242,7 +252,7 @@ fn look_up(
 
 impl Stream {
     fn connect(place: &Place, timeout: Duration) -> Result<Self, Failure> {
-        let failed = |error: io::Error| Failure::Unreachable(format!("cannot connect: {error}"));
+        let failed = |error: io::Error| Failure::from(Error::Connect(error.kind()));
         let host_port = match place {
             Place::Unix(path) => {
                 let stream = UnixStream::connect(path).map_err(failed)?;
@@ -252,8 +262,8 @@ impl Stream {
             Place::Tcp(host_port) => host_port,
         };
         let resolve = |host_port: &str| host_port.to_socket_addrs().map(Iterator::collect);
-        let addresses = look_up(host_port, timeout, resolve)
-            .map_err(|error| Failure::Unreachable(format!("cannot look up the host: {error}")))?;
+        let addresses =
+            look_up(host_port, timeout, resolve).map_err(|error| Error::Lookup(error.to_string()))?;
         let mut failure = io::ErrorKind::AddrNotAvailable.into();
         let (until, mut untried) = (Instant::now() + timeout, addresses.len() as u32);
         for address in addresses {

@@ -14,7 +14,7 @@ use crabcache_protocol::resp::reply::Reply;
 use serde_json::json;
 
 pub(crate) use address::Address;
-use connection::Connection;
+use connection::{Connection, refused};
 
 use crate::args::Action;
 use crate::bench::bench;
@@ -52,7 +52,7 @@ impl Resp {
     pub(crate) fn run_ours(&mut self, console: &mut Console, command: Action) -> Result<bool, Failure> {
         match command {
             Action::Stats { watch: true, pace } => {
-                watch(console, &pace, || self.info())?;
+                watch(console, &pace, &self.addr(), || self.info())?;
                 Ok(true)
             }
             Action::Stats { .. } => stats(console, &self.info()?),
@@ -95,9 +95,7 @@ impl Resp {
         while !console.interrupt.is_set() {
             if connection.has_reply(SLICE)? {
                 match connection.reply()? {
-                    Reply::Error(text) => {
-                        return Err(Failure::Refused(String::from_utf8_lossy(text).into_owned()));
-                    }
+                    Reply::Error(text) => return Err(refused(text)),
                     reply => show(console, reply)?,
                 }
             }

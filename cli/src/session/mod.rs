@@ -63,7 +63,9 @@ pub(crate) fn run(target: &mut dyn Target, console: &mut Console) -> io::Result<
     console.interrupt = Interrupt::listen()?;
     match target.greeting() {
         Ok(name) => console.remark(&format!("{name} at {}; help explains, quit ends", target.addr()))?,
-        Err(failure) => failure.tell(&Context { json: console.json, ..Context::default() }),
+        Err(failure) => {
+            failure.tell(&Context { addr: target.addr(), json: console.json, ..Context::default() });
+        }
     }
     let mut editor = editor::Editor::new(format!("{}> ", target.addr()), target.known())?;
     each(&mut editor, target, console);
@@ -73,7 +75,7 @@ pub(crate) fn run(target: &mut dyn Target, console: &mut Console) -> io::Result<
 /// Gives the highest exit code. Failures of a script come with the number of their line.
 fn each(lines: &mut dyn Lines, target: &mut dyn Target, console: &mut Console) -> u8 {
     let mut highest = 0;
-    let mut context = Context { addr: target.addr(), json: console.json, line: None };
+    let mut context = Context { addr: target.addr(), json: console.json, line: None, session: true };
     for number in 1_u64.. {
         let line = match lines.next_line() {
             Ok(Line::Text(line)) => line,
@@ -116,7 +118,7 @@ fn one(line: &[u8], target: &mut dyn Target, console: &mut Console) -> Result<Ne
     if line.trim_ascii_start().starts_with(b"#") {
         return Ok(Next::Go(true));
     }
-    let words = inline::words(line).map_err(|_| Failure::Wrong("a quote is not closed".to_owned()))?;
+    let words = inline::words(line).map_err(|_| Failure::Wrong(misquoted(line).to_owned()))?;
     match words.as_slice() {
         [] => Ok(Next::Go(true)),
         [word] if [&b"quit"[..], b"exit"].contains(&word.to_ascii_lowercase().as_slice()) => Ok(Next::End),
@@ -124,8 +126,17 @@ fn one(line: &[u8], target: &mut dyn Target, console: &mut Console) -> Result<Ne
     }
 }
 
+/// What is wrong with the quotes of a line.
+fn misquoted(line: &[u8]) -> &'static str {
+    // Behind a blank, a quote closes what is open also where the line ends with a backslash.
+    if [&b" \""[..], b" '"].iter().any(|close| inline::words(&[line, close].concat()).is_ok()) {
+        return "a quote is not closed";
+    }
+    "after a closing quote a blank has to follow; \\\" is a quote in \"a word\""
+}
+
 /// A command of ours.
-pub(crate) fn typed(words: &[Vec<u8>]) -> Result<Action, Failure> {
+pub(crate) fn typed(words: &[Vec<u8>]) -> Result<Action, clap::Error> {
     let mut words: Vec<_> = words.iter().map(|word| OsString::from_vec(word.clone())).collect();
     lower_name(&mut words);
     let mut matches = session_command().try_get_matches_from(words)?;
@@ -189,6 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn wrong_quotes_are_told_from_open_ones() {
+        for open in [r#"get "a"#, "get 'a", r#"get "a\"#, r"get 'a\", "get \"a 'b"] {
+            assert_eq!(misquoted(open.as_bytes()), "a quote is not closed", "{open}");
+        }
+        for wrong in [r#"get "greeting"x"#, "get 'it's", r#"put "a"b "c"#] {
+            assert!(misquoted(wrong.as_bytes()).starts_with("after a closing quote"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn failures_do_not_end_a_session_but_are_remembered() {
         assert_eq!(session(&["absent", "get k"]).0, 1);
         let (code, commands) = session(&["fail", "get \"unclosed", "absent", "get k"]);
@@ -204,8 +225,8 @@ mod tests {
         assert!(matches!(typed(&words(b"SET K v")), Ok(Action::Put(put)) if put.key == "K"));
         assert!(matches!(typed(&words(b"FlushAll")), Ok(Action::Flush)));
         match typed(&words(b"scann")) {
-            Err(Failure::Usage(error)) => assert!(error.to_string().contains("'scan'"), "{error}"),
-            _ => panic!("there is no scann"),
+            Err(error) => assert!(error.to_string().contains("'scan'"), "{error}"),
+            Ok(_) => panic!("there is no scann"),
         }
     }
 }
