@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! region   | root | handle records, each with its limbo ring | shard 0 | shard 1 | ...
-//! shard    | born | allocator state | directory table | free lists x 2 | ghost | nursery | main ... sentinel |
+//! shard    | born, number | allocator state | directory table | free lists x 2 | ghost | nursery | main ... sentinel |
 //! ```
 //! All links are offsets: bytes from the start of the region, or granules of four bytes from the start of a shard.
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! region  | root | handle records + limbo | shard | shard | ...
-//! shard   | born | allocator | directory table | free lists | ghost | nursery | main: items .. index chunks |
+//! shard   | born, number | allocator | directory table | free lists | ghost | nursery | main: items .. index chunks |
 //! lookup  key -> hash -> shard -> directory word -> image (tags, places) -> item
 //! ```
 //! - No allocator, no `std`, no threads, no clock, no random source of its own: memory, time and seed are passed in.
