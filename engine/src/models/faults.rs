@@ -134,7 +134,7 @@ fn is_caught(fault: &str, story: &str) -> bool {
     let out = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &format!("models::{story}"), "--nocapture"])
         .env("CRABCACHE_FAULT", fault)
-        .env("STORY_SECONDS", "40")
+        .env("STORY_SECONDS", "200")
         .env("STORY_BOUND", "3")
         .output()
         .unwrap();
