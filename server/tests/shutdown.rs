@@ -43,6 +43,9 @@ fn exit_codes() {
     assert!(code == Some(2) && text.contains("--memory"), "{text}");
     let (code, text) = run(&["--memory", "1k", "--listen", "127.0.0.1:0"]);
     assert!(code == Some(78) && text.contains("--memory") && text.contains("smallest"), "{text}");
+    let twice = "127.0.0.1:7001,127.0.0.1:7001";
+    let (code, text) = run(&["--listen", twice]);
+    assert!(code == Some(78) && text.contains("127.0.0.1:7001: this address is given twice"), "{text}");
     let taken = start();
     let (code, text) = run(&["--listen", &taken.address.to_string()]);
     let address = taken.address;

@@ -59,6 +59,13 @@ impl Default for Listen {
     }
 }
 
+impl Endpoint {
+    /// Whether its port is any that is free.
+    pub(super) fn is_chosen_by_system(&self) -> bool {
+        matches!(self, Self::Tcp(address) if address.port() == 0)
+    }
+}
+
 impl FromStr for Listen {
     type Err = ListenError;
 

@@ -55,6 +55,12 @@ impl Config {
         if self.listen.is_empty() {
             return Err(ConfigError::NoListener);
         }
+        for (at, listen) in self.listen.iter().enumerate() {
+            let same = |other: &Listen| other.endpoint == listen.endpoint;
+            if !listen.endpoint.is_chosen_by_system() && self.listen[..at].iter().any(same) {
+                return Err(ConfigError::ListenTwice { listen: listen.clone() });
+            }
+        }
         if self.workers > Self::WORKERS_MAX {
             return Err(ConfigError::TooManyWorkers { workers: self.workers });
         }
@@ -91,6 +97,11 @@ impl Default for Config {
 pub enum ConfigError {
     /// Nothing to listen on.
     NoListener,
+    /// Two times the same address.
+    ListenTwice {
+        /// The second one.
+        listen: Listen,
+    },
     /// `--workers` beyond [`Config::WORKERS_MAX`].
     TooManyWorkers {
         /// The number asked for.
@@ -120,6 +131,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NoListener => write!(f, "--listen: at least one address is needed"),
+            Self::ListenTwice { ref listen } => write!(f, "--listen {listen}: this address is given twice"),
             Self::TooManyWorkers { workers } => {
                 write!(f, "--workers {workers}: at most {} are possible", Config::WORKERS_MAX)
             }
@@ -142,3 +154,24 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_listened_on_once() {
+        let check = |addresses: &[&str]| {
+            let listen = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+            Config { listen, ..Config::default() }.check().map_err(|error| error.to_string())
+        };
+        for good in [["127.0.0.1:7", "127.0.0.1:8"], ["127.0.0.1:0", "127.0.0.1:0"], ["[::]:7", "0.0.0.0:7"]]
+        {
+            assert_eq!(check(&good), Ok(()), "{good:?}");
+        }
+        for bad in [["127.0.0.1:7", "resp://127.0.0.1:7"], ["unix:///a", "unix:///a"]] {
+            let listen = bad[1];
+            assert_eq!(check(&bad), Err(format!("--listen {listen}: this address is given twice")));
+        }
+    }
+}
