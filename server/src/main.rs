@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use crabcache_server::config::ConfigError;
 use crabcache_server::config::cli::Arguments;
 use crabcache_server::{Server, ServerError};
 
@@ -16,13 +16,20 @@ const RUN_TIME: u8 = 1;
 const BAD_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
-    let config = Arguments::parse().into_config();
-    let running = match Server::start(config) {
+    let arguments = Arguments::of_process();
+    let hint = arguments.memory_hint();
+    let running = match Server::start(arguments.into_config()) {
         Ok(running) => running,
-        Err(error) => return fail(&error),
+        Err(error) => {
+            let code = fail(&error);
+            if let (ServerError::Config(ConfigError::MemoryTooSmall { .. }), Some(hint)) = (&error, &hint) {
+                say(&format_args!("crabcache-server: {hint}"));
+            }
+            return code;
+        }
     };
     say(&running);
-    for warning in running.warnings() {
+    for warning in hint.iter().chain(running.warnings()) {
         say(&format_args!("crabcache-server: warning: {warning}"));
     }
     match running.join() {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -55,6 +55,34 @@ fn exit_codes() {
     let mut taken = taken;
     taken.signal("-TERM");
     assert_eq!(taken.code(), Some(0));
+}
+
+#[test]
+fn memory_as_memcached_has_it_is_told_what_it_is_here() {
+    let output = program(&["-m", "64", "--listen", "127.0.0.1:0"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("too small") && text.contains("-m 64 is 64mb here"), "{text}");
+    let mut child = program(&["-m", "65536", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let lines: Vec<_> = lines.take(2).collect::<Result<_, _>>().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(lines[1].contains("warning: --memory 65536 is 64 KiB; memcached's -m"), "{lines:?}");
+}
+
+#[test]
+fn a_variable_is_named_where_it_is_wrong_and_is_none_where_it_is_empty() {
+    let run = |memory: &str, arguments: &[&str]| {
+        let mut program = program(arguments);
+        let output = program.envs([("CRABCACHE_MEMORY", memory), ("CRABCACHE_LISTEN", "")]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = run("1xb", &[]);
+    assert!(code == Some(2) && text.contains("'1xb' for 'CRABCACHE_MEMORY'"), "{text}");
+    let (code, text) = run("1mb", &["--memory", "2xb"]);
+    assert!(code == Some(2) && text.contains("'2xb' for '--memory <SIZE>'"), "{text}");
+    let (code, text) = run("", &["--memory", "1k"]);
+    assert!(code == Some(78) && text.contains("too small"), "{text}");
 }
 
 #[test]
