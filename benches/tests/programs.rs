@@ -102,6 +102,36 @@ fn what_does_not_work_is_told() {
     let output = load(&address, &["--items", "1000", "--key", "2"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("need keys of at least 3 bytes"), "{output:?}");
     assert_eq!(load(&address, &["--protocol", "http"]).status.code(), Some(2));
+    let output = load("redis://127.0.0.1:1", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("expected HOST:PORT or unix:///PATH; --protocol chooses"), "{text}");
+}
+
+/// A server in this process, of one worker.
+fn server(listen: &str, connections_max: usize) -> (Running, String) {
+    let listen = vec![listen.parse().unwrap()];
+    let memory_bytes = 8 << 20;
+    let config = Config { listen, memory_bytes, workers: 1, connections_max, ..Config::default() };
+    let running = Server::start(config).unwrap();
+    let address = running.addresses()[0].to_string();
+    let address = address.rsplit('/').next().unwrap().to_owned();
+    (running, address)
+}
+
+#[test]
+fn a_server_that_is_full_or_speaks_something_else_is_told_by_what_it_sent() {
+    let (_running, address) = server("127.0.0.1:0", 1);
+    for arguments in [&["--items", "100"][..], &["--ping"], &["--ping", "--rate", "10"]] {
+        let output = load(&address, &[arguments, &["--requests", "1000"]].concat());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("it had answered: -ERR max number of clients reached"), "{text}");
+    }
+    let (_running, address) = server("memcache://127.0.0.1:0", 10);
+    let text = String::from_utf8(load(&address, &["--requests", "1000"]).stderr).unwrap();
+    let told = format!("{address}: the server sent something that is no reply of this protocol: ERROR");
+    assert!(text.contains(&told) && text.contains("; --protocol resp, memcache or native chooses"), "{text}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crabcache_bench::load::address::Address;
 use crabcache_bench::load::request::Protocol;
 use crabcache_bench::load::script::{Items, Mix};
 use crabcache_bench::load::sizes::Sizes;
-use crabcache_bench::load::{self, Options, Progress, Stop};
+use crabcache_bench::load::{self, LoadError, Options, Progress, Stop};
 use indicatif::ProgressBar;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
@@ -121,12 +121,18 @@ impl Load {
         let ended = Arc::new(AtomicBool::new(false));
         flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&ended))?;
         flag::register(SIGINT, Arc::clone(&ended))?;
-        let report = load::run(&self.options()?, &mut |progress| {
+        let options = self.options()?;
+        let report = load::run(&options, &mut |progress| {
             bar.show(progress);
             if ended.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         bar.end();
-        let report = report?;
+        let report = report.map_err(|error| match error {
+            LoadError::Reply(_) => {
+                format!("{}: {error}; --protocol resp, memcache or native chooses", options.address).into()
+            }
+            _ => Failure::from(error),
+        })?;
         print(if json { report.to_json().to_string() } else { report.to_string() })?;
         Ok(ExitCode::from(u8::from(report.is_bad())))
     }

@@ -24,7 +24,7 @@ pub enum Address {
 
 /// A text that is no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected HOST:PORT, or unix:// and a path")]
+#[error("expected HOST:PORT or unix:///PATH; --protocol chooses what to speak")]
 pub struct BadAddress;
 
 /// A connected socket that never blocks.
@@ -71,7 +71,7 @@ impl FromStr for Address {
             return if path.is_empty() { Err(BadAddress) } else { Ok(Self::Unix(path.into())) };
         }
         let (host, port) = text.rsplit_once(':').ok_or(BadAddress)?;
-        let good = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+        let good = !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0);
         if good { Ok(Self::Tcp(text.to_owned())) } else { Err(BadAddress) }
     }
 }
@@ -139,7 +139,7 @@ mod tests {
         for good in ["127.0.0.1:7001", "localhost:1", "[::1]:6379", "unix:///run/crabcache.sock"] {
             assert_eq!(good.parse::<Address>().unwrap().to_string(), good);
         }
-        for bad in ["", "7001", "localhost", ":7001", "a:0", "a:65536", "unix://"] {
+        for bad in ["", "7001", "localhost", ":7001", "a:0", "a:65536", "unix://", "redis://127.0.0.1:1"] {
             assert_eq!(bad.parse::<Address>(), Err(BadAddress), "{bad}");
         }
     }

@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use super::LoadError;
 use super::address::Stream;
-use super::reply::{Answer, BadReply, Head, head};
+use super::reply::{Answer, BadReply, Head, head, no_reply, text};
+use super::request::{Kind, Protocol};
 use super::script::{Items, Script};
 use super::tally::Tally;
 
@@ -138,6 +139,18 @@ impl Connection {
         }
     }
 
+    /// Why the server hung up: the error that it sent before it did, or that it speaks another protocol.
+    pub(super) fn last_words(&mut self, buffer: &mut [u8], script: &Script) -> Option<LoadError> {
+        if self.incoming.is_some() {
+            return None;
+        }
+        let kept = self.rest.len();
+        buffer[..kept].copy_from_slice(&self.rest);
+        let len = kept + self.stream.read(&mut buffer[kept..]).ok()?;
+        let kind = self.bursts.front().map_or(Kind::Ping, |burst| script.kind(burst.next));
+        why_closed(script.protocol, kind, &buffer[..len])
+    }
+
     /// Takes replies off the input; tells how many bytes that were.
     fn digest(
         &mut self,
@@ -148,13 +161,18 @@ impl Connection {
     ) -> Result<usize, LoadError> {
         let mut at = 0;
         while at < input.len() {
-            let Some(burst) = self.bursts.front() else { return Err(LoadError::Unasked) };
+            let Some(burst) = self.bursts.front() else {
+                let why = why_closed(expected.script.protocol, Kind::Ping, &input[at..]);
+                return Err(why.unwrap_or(LoadError::Unasked));
+            };
             let request = burst.next;
             if self.incoming.is_none() {
-                match head(expected.script.protocol, expected.script.kind(request), &input[at..])? {
+                let kind = expected.script.kind(request);
+                let found = head(expected.script.protocol, kind, &input[at..]);
+                match found.map_err(|BadReply| no_reply(&input[at..]))? {
                     Head::Partial => break,
                     Head::Whole { len, answer } => {
-                        note(answer, &input[at..at + len], tally);
+                        note(answer, expected.script.protocol, &input[at..at + len], tally);
                         at += len;
                         self.answered(tally, now);
                         continue;
@@ -167,7 +185,7 @@ impl Connection {
             }
             if let Some(incoming) = &mut self.incoming {
                 let value = expected.items.map(|items| items.value(expected.script.item(request)));
-                at += incoming.take(&input[at..], value)?;
+                at += incoming.take(&input[at..], value).map_err(|BadReply| no_reply(&input[at..]))?;
                 if incoming.is_whole() {
                     tally.hits += 1;
                     tally.wrong += u64::from(!incoming.intact);
@@ -220,13 +238,24 @@ impl Incoming {
     }
 }
 
-fn note(answer: Answer, line: &[u8], tally: &mut Tally) {
+/// Whether a server that hung up, or that nobody had asked, told the reason.
+fn why_closed(protocol: Protocol, kind: Kind, input: &[u8]) -> Option<LoadError> {
+    match head(protocol, kind, input) {
+        Ok(Head::Whole { len, answer: Answer::Error }) => {
+            Some(LoadError::Refused(text(protocol, &input[..len])))
+        }
+        Err(BadReply) => Some(no_reply(input)),
+        Ok(_) => None,
+    }
+}
+
+fn note(answer: Answer, protocol: Protocol, reply: &[u8], tally: &mut Tally) {
     match answer {
         Answer::Done => tally.done += 1,
         Answer::Miss => tally.misses += 1,
         Answer::Error => {
             tally.errors += 1;
-            tally.first_error.get_or_insert_with(|| line.trim_ascii_end().escape_ascii().to_string());
+            tally.first_error.get_or_insert_with(|| text(protocol, reply));
         }
     }
 }

@@ -106,9 +106,12 @@ pub enum LoadError {
         /// Answers so far, of one thread.
         requests: u64,
     },
+    /// The server hung up, and had answered with an error.
+    #[error("the server closed a connection; it had answered: {0}")]
+    Refused(String),
     /// The server speaks another protocol.
-    #[error(transparent)]
-    Reply(#[from] reply::BadReply),
+    #[error("the server sent something that is no reply of this protocol: {0}")]
+    Reply(String),
     /// The server answered what nobody asked.
     #[error("the server sent an answer to no request")]
     Unasked,

@@ -1,7 +1,7 @@
 //! One thread of the load generator: its connections, and the loop that plays a script on them.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -99,9 +99,24 @@ impl Player {
     /// Plays a part; when it is over, nothing is out any more.
     pub fn play(&mut self, part: &Part<'_>) -> Result<Tally, LoadError> {
         let mut run = Run::new(part, if part.goes_on { self.next } else { 0 });
-        let mut heard = (Instant::now(), 0);
         let cpu = CpuTime::now();
-        if part.rate.is_none() {
+        self.go(&mut run).map_err(|error| self.reason(error, &run))?;
+        self.next = run.next;
+        let end = run.now();
+        for since in run.schedule.left_over() {
+            // It would have taken at least until now.
+            run.tally.record((end - since).max(0.0) as u64, 1);
+            run.tally.unsent += 1;
+        }
+        run.tally.bytes_out = run.bytes_out;
+        run.tally.close(run.start.elapsed(), cpu.elapsed());
+        Ok(run.tally)
+    }
+
+    /// Sends and receives until the part is over.
+    fn go(&mut self, run: &mut Run<'_>) -> Result<(), LoadError> {
+        let mut heard = (Instant::now(), 0);
+        if run.part.rate.is_none() {
             for connection in &mut self.connections {
                 run.issue(connection)?;
             }
@@ -114,10 +129,10 @@ impl Player {
             run.issue_due(&mut self.connections, &mut free)?;
             let now = run.now();
             if run.schedule.is_over(now) && self.connections.iter().all(Connection::is_idle) {
-                break;
+                return Ok(());
             }
-            self.wait(&run, !free.is_empty())?;
-            self.turn(&mut run, &mut free)?;
+            self.wait(run, !free.is_empty())?;
+            self.turn(run, &mut free)?;
             self.answered.fetch_add(run.tally.requests - heard.1, Ordering::Relaxed);
             if run.tally.requests > heard.1 || self.connections.iter().all(Connection::is_idle) {
                 heard = (Instant::now(), run.tally.requests);
@@ -125,16 +140,27 @@ impl Player {
                 return Err(LoadError::Silent { requests: heard.1 });
             }
         }
-        self.next = run.next;
-        let end = run.now();
-        for since in run.schedule.left_over() {
-            // It would have taken at least until now.
-            run.tally.record((end - since).max(0.0) as u64, 1);
-            run.tally.unsent += 1;
+    }
+
+    /// What an error comes from: of a server that hung up, what it had said before.
+    fn reason(&mut self, error: LoadError, run: &Run<'_>) -> LoadError {
+        let hung_up = match &error {
+            LoadError::Closed { .. } => true,
+            LoadError::Io(error) => {
+                matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+            }
+            _ => false,
+        };
+        if !hung_up {
+            return error;
         }
-        run.tally.bytes_out = run.bytes_out;
-        run.tally.close(run.start.elapsed(), cpu.elapsed());
-        Ok(run.tally)
+        if let Some(text) = &run.tally.first_error {
+            return LoadError::Refused(text.clone());
+        }
+        let script = run.part.script;
+        let mut words =
+            self.connections.iter_mut().filter_map(|one| one.last_words(&mut self.buffer, script));
+        words.next().unwrap_or(error)
     }
 
     /// Sleeps until a socket is ready or the next request is due.
@@ -149,7 +175,7 @@ impl Player {
             }
         }
         match self.poll.poll(&mut self.events, Some(timeout)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error.into()),
+            Err(error) if error.kind() != ErrorKind::Interrupted => Err(error.into()),
             _ => Ok(()),
         }
     }
@@ -160,11 +186,14 @@ impl Player {
             let number = event.token().0;
             let Some(connection) = self.connections.get_mut(number) else { continue };
             let before = connection.room(run.part.depth);
-            if event.is_readable() {
-                let expected = Expected { script: run.part.script, items: run.part.verify };
-                let start = run.start;
-                let now = || start.elapsed().as_nanos() as f64;
-                connection.receive(&mut self.buffer, expected, &mut run.tally, now)?;
+            let expected = Expected { script: run.part.script, items: run.part.verify };
+            let start = run.start;
+            let now = || start.elapsed().as_nanos() as f64;
+            // A server that has hung up is noticed behind what it has sent: no other event will tell.
+            for due in [event.is_readable(), event.is_read_closed()] {
+                if due {
+                    connection.receive(&mut self.buffer, expected, &mut run.tally, now)?;
+                }
             }
             connection.flush(run.part.script)?;
             if !run.schedule.is_open() {

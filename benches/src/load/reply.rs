@@ -3,10 +3,13 @@
 
 use crabcache_protocol::native::{REPLY_HEADER_LEN, ReplyHeader, Status};
 
+use super::LoadError;
 use super::request::{Kind, Protocol};
 
 /// A line of a reply is not longer than this.
 const LINE_LEN_MAX: usize = 64 << 10;
+/// Bytes that are shown of what is no reply.
+const SHOWN_MAX: usize = 100;
 
 /// What stands at the head of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +46,14 @@ pub(super) enum Answer {
 }
 
 /// Bytes that are no reply of this protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server sent something that is no reply of this protocol")]
-pub struct BadReply;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BadReply;
+
+/// That these bytes are no reply, with the first line of them.
+pub(super) fn no_reply(input: &[u8]) -> LoadError {
+    let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    LoadError::Reply(line[..line.len().min(SHOWN_MAX)].escape_ascii().to_string())
+}
 
 /// Looks at the reply at the head of `input`, to a request of this kind.
 #[inline]
@@ -55,6 +63,17 @@ pub(super) fn head(protocol: Protocol, kind: Kind, input: &[u8]) -> Result<Head,
         Protocol::Memcache => memcache(kind, input),
         Protocol::Native => native(kind, input),
     }
+}
+
+/// What a reply says that is an error, for people.
+pub(super) fn text(protocol: Protocol, reply: &[u8]) -> String {
+    if protocol == Protocol::Native
+        && let Some((header, body)) = reply.split_first_chunk::<REPLY_HEADER_LEN>()
+        && let Ok(ReplyHeader { status, .. }) = ReplyHeader::decode(header)
+    {
+        return format!("{status:?} {}", body.escape_ascii()).trim_end().to_owned();
+    }
+    reply.trim_ascii_end().escape_ascii().to_string()
 }
 
 fn resp(input: &[u8]) -> Result<Head, BadReply> {
@@ -86,7 +105,12 @@ fn memcache(kind: Kind, input: &[u8]) -> Result<Head, BadReply> {
         (Kind::Set, b"STORED") => Answer::Done,
         (Kind::Ping, _) if line.starts_with(b"VERSION ") => Answer::Done,
         (_, b"ERROR" | b"NOT_STORED") => Answer::Error,
-        _ if line.starts_with(b"SERVER_ERROR ") || line.starts_with(b"CLIENT_ERROR ") => Answer::Error,
+        _ if [&b"SERVER_ERROR "[..], b"CLIENT_ERROR ", b"ERROR "]
+            .iter()
+            .any(|word| line.starts_with(word)) =>
+        {
+            Answer::Error
+        }
         _ => return Err(BadReply),
     };
     Ok(Head::Whole { len, answer })
@@ -156,6 +180,7 @@ mod tests {
             (Memcache, Kind::Set, b"STORED\r\n", whole(8, Answer::Done)),
             (Memcache, Kind::Set, b"SERVER_ERROR out of memory\r\n", whole(28, Answer::Error)),
             (Memcache, Kind::Ping, b"VERSION 1\r\n", whole(11, Answer::Done)),
+            (Memcache, Kind::Get, b"ERROR Too many open connections\r\n", whole(33, Answer::Error)),
             (Native, Kind::Get, b"\xC2\0\0\0\x05\0\0\0ab", value(8, 5, b"")),
             (Native, Kind::Get, b"\xC2\x01\0\0\0\0\0\0", whole(8, Answer::Miss)),
             (Native, Kind::Set, b"\xC2\0\0\0\0\0\0\0", whole(8, Answer::Done)),
@@ -177,6 +202,13 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn errors_as_people_read_them() {
+        assert_eq!(text(Protocol::Resp, b"-ERR no\r\n"), "-ERR no");
+        assert_eq!(text(Protocol::Native, b"\xC2\x82\0\0\0\0\0\0"), "Busy");
+        assert_eq!(text(Protocol::Native, b"\xC2\x12\0\0\x02\0\0\0no"), "TryAgain no");
     }
 
     #[test]

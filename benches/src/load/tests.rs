@@ -260,7 +260,8 @@ fn failures_are_told() {
         let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         thread::sleep(Duration::from_secs(1));
     });
-    assert!(matches!(run(&options(web), &mut go_on).unwrap_err(), LoadError::Reply(_)));
+    let text = run(&options(web), &mut go_on).unwrap_err().to_string();
+    assert!(text.ends_with("no reply of this protocol: HTTP/1.1 400 Bad Request"), "{text}");
     let unasked = listen(|mut client| {
         let _ = client.read(&mut [0; 4096]);
         let _ = client.write_all(&b"+PONG\r\n".repeat(5000));
@@ -274,4 +275,34 @@ fn failures_are_told() {
         ..options(unasked)
     };
     assert!(matches!(run(&one, &mut go_on).unwrap_err(), LoadError::Unasked));
+}
+
+#[test]
+fn what_a_server_said_before_it_hung_up_is_told() {
+    // It does not read, so that writing to it fails sooner or later.
+    let full = listen(|mut client| {
+        let _ = client.write_all(b"-ERR max number of clients reached\r\n");
+    });
+    let base = Options { protocol: Protocol::Resp, mix: Mix::Ping, preload: false, ..options(full) };
+    let open = Options { rate: Some(5.0), ..base.clone() };
+    for options in [base, open] {
+        let error = run(&options, &mut go_on).unwrap_err();
+        assert!(
+            matches!(&error, LoadError::Refused(text) if text.contains("max number of clients")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn requests_that_wait_at_the_end_are_a_rate_too_high_only_if_they_are_many() {
+    let mut report = run(&options(listen(|client| memcached(client, false, false))), &mut go_on).unwrap();
+    for (unsent, expected) in
+        [(0, ""), (22, " 22 were still waiting at the end\n"), (500, "NOT SENT         500 ")]
+    {
+        report.tally.unsent = unsent;
+        let text = report.to_string();
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(text.contains("NOT SENT"), unsent == 500, "{text}");
+    }
 }
