@@ -60,6 +60,16 @@ fn replay_tells_what_it_needs() {
         let (code, text) = replay(&[file, "--engine", "--capacity", "1m"]);
         assert!(code == Some(1) && text.contains(&format!("{file}: ")), "{text}");
     }
+    let (_, text) = replay(&["Cargo.toml", "--engine", "--capacity", "1m"]);
+    assert!(text.ends_with("Cargo.toml: not a trace, which is a zstd frame\n"), "{text}");
+}
+
+#[cfg(not(feature = "embed"))]
+#[test]
+fn what_a_build_leaves_out_is_told_with_how_to_have_it() {
+    let output = Command::new(PROGRAM).arg("embed").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("`cargo build --release --features crabcache-bench/full`"), "{text}");
 }
 
 #[test]
@@ -132,6 +142,22 @@ fn a_server_that_is_full_or_speaks_something_else_is_told_by_what_it_sent() {
     let text = String::from_utf8(load(&address, &["--requests", "1000"]).stderr).unwrap();
     let told = format!("{address}: the server sent something that is no reply of this protocol: ERROR");
     assert!(text.contains(&told) && text.contains("; --protocol resp, memcache or native chooses"), "{text}");
+}
+
+#[test]
+fn what_cannot_start_is_named_and_leaves_nothing_behind() {
+    let address = Floor::start();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = run(&["floor", "--listen", &address.address]);
+    assert!(code == Some(1) && text.contains(&format!("--listen {}: ", address.address)), "{text}");
+    let out = std::env::temp_dir().join(format!("crabcache-bench-out-{}", std::process::id()));
+    let peers = ["--no-pinning", "--peer", "crabcache=/nowhere/server"];
+    let (code, text) = run(&[&["peers", "--out", out.to_str().unwrap()][..], &peers].concat());
+    assert!(code == Some(1) && text.contains("crabcache did not start: /nowhere/server: "), "{text}");
+    assert!(!out.exists());
 }
 
 #[test]

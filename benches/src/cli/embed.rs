@@ -12,7 +12,7 @@ use super::{Failure, announce, print};
 const EMBED_EXAMPLES: &str = "\
 Examples:
   crabcache-bench embed
-  crabcache-bench embed --threads 1 --distribution zipf:0.99 --operations get --only quick_cache,moka
+  crabcache-bench embed --threads 1 --distribution zipf:0.99 --only quick_cache,moka
   crabcache-bench embed --items 100000 --value 200 --rounds 9 --json";
 
 #[derive(Debug, Args)]

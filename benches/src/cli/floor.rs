@@ -25,7 +25,8 @@ pub(crate) struct Floor {
 impl Floor {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let mut floor =
-            crabcache_bench::floor::Floor::bind(self.listen, self.key as usize, self.value as usize)?;
+            crabcache_bench::floor::Floor::bind(self.listen, self.key as usize, self.value as usize)
+                .map_err(|error| format!("--listen {}: {error}", self.listen))?;
         eprintln!("floor ready on {}", floor.address()?);
         floor.serve()?;
         Ok(ExitCode::SUCCESS)

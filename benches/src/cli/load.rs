@@ -21,9 +21,9 @@ use super::{Failure, print, progress_bar, time};
 
 const EXAMPLES: &str = "\
 Examples:
-  crabcache-bench load                                            GETs at 127.0.0.1:7001, for 10 seconds
+  crabcache-bench load                                      GETs at 127.0.0.1:7001, for 10 seconds
   crabcache-bench load --connect 127.0.0.1:6379 --depth 16 --ratio 1:9 --distribution zipf:0.99
-  crabcache-bench load --rate 50000 --depth 8 --seconds 20        open loop: latencies count from when a request is due
+  crabcache-bench load --rate 50000 --depth 8 --seconds 20  open loop: timed from when each is due
   crabcache-bench load --protocol memcache --value 32:90,1000-5000:10 --verify
 
 Exit status: 0 done, 1 it did not work, or an answer was an error or wrong, 2 bad usage.";

@@ -42,6 +42,7 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 #[command(
     name = "crabcache-bench",
     version,
+    max_term_width = 100,
     about = "Measures CrabCache: load on any server, peers beside it, miss ratios of traces, bytes per item, the engine in a program"
 )]
 pub(crate) struct Arguments {
@@ -70,13 +71,13 @@ pub(crate) enum Command {
     /// Put the client beside other clients, all of one server: their own CPU time per request.
     #[cfg(feature = "clients")]
     Client(Client),
-    /// Put the client beside other clients, all of one server; in a build with `--features clients` only.
+    /// Put the client beside other clients, all of one server; in a build with `--features crabcache-bench/full` only.
     #[cfg(not(feature = "clients"))]
     Client(LeftOut),
     /// Put the engine beside other caches and maps of Rust programs: CPU time of get, overwrite and new key.
     #[cfg(feature = "embed")]
     Embed(Embed),
-    /// Put the engine beside other caches and maps of Rust programs; in a build with `--features embed` only.
+    /// Put the engine beside other caches and maps of Rust programs; in a build with `--features crabcache-bench/full` only.
     #[cfg(not(feature = "embed"))]
     Embed(LeftOut),
 }
@@ -91,8 +92,8 @@ pub(crate) struct LeftOut {
 
 /// A build takes longer with the other crates that this is measured beside, so they are left out by default.
 #[cfg(not(all(feature = "clients", feature = "embed")))]
-fn left_out(feature: &str) -> Failure {
-    format!("not in this build: build it with `cargo install --path benches --features {feature}`").into()
+fn left_out() -> Failure {
+    "not in this build: build it with `cargo build --release --features crabcache-bench/full`".into()
 }
 
 impl Command {
@@ -110,11 +111,11 @@ impl Command {
             #[cfg(feature = "clients")]
             Self::Client(client) => client.run(),
             #[cfg(not(feature = "clients"))]
-            Self::Client(_) => Err(left_out("clients")),
+            Self::Client(_) => Err(left_out()),
             #[cfg(feature = "embed")]
             Self::Embed(embed) => embed.run(),
             #[cfg(not(feature = "embed"))]
-            Self::Embed(_) => Err(left_out("embed")),
+            Self::Embed(_) => Err(left_out()),
         }
     }
 }
@@ -175,6 +176,18 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_is_as_wide_as_people_read() {
+        let mut command = Arguments::command();
+        command.build();
+        for command in [&command].into_iter().chain(command.get_subcommands()) {
+            let help = command.clone().render_help().to_string();
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let is_short = |line: &str| line.chars().count() <= 100;
+            assert!(help.lines().chain(examples.lines()).all(is_short), "{help}");
+        }
     }
 
     #[test]

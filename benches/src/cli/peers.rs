@@ -10,7 +10,7 @@ use crabcache_bench::load::script::Items;
 use crabcache_bench::load::sizes::Sizes;
 use crabcache_bench::peers::machine::Machine;
 use crabcache_bench::peers::peer::{self, Given};
-use crabcache_bench::peers::report::{self, Report};
+use crabcache_bench::peers::report::Report;
 use crabcache_bench::peers::workload::{Shape, Workload};
 use crabcache_bench::peers::{self, Options};
 
@@ -18,8 +18,8 @@ use super::{Failure, announce, print};
 
 const EXAMPLES: &str = "\
 Examples:
-  crabcache-bench peers                                        whoever is found on PATH, about 5 minutes
-  crabcache-bench peers --rounds 3 --requests 200000           a quick look
+  crabcache-bench peers                               whoever is found on PATH, about 5 minutes
+  crabcache-bench peers --rounds 3 --requests 200000  a quick look
   crabcache-bench peers --peer valkey=/opt/valkey/bin/valkey-server --workloads G1,G64,M64
   crabcache-bench peers --peer 'mine:memcache=/opt/mine -p {port}'";
 
@@ -134,7 +134,6 @@ impl Peers {
         if !absent.is_empty() {
             eprintln!("not found: {}", absent.join(", "));
         }
-        report::prepare(&self.out)?;
         let outcomes = peers::measure(&options, &mut announce)?;
         let report = Report { options, machine, outcomes, absent };
         print(report.tables())?;

@@ -50,7 +50,7 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "NAME", requires = "capacity", conflicts_with_all = ["connect", "engine", "shards", "ttl"])]
     pub(crate) cache: Option<PeerKind>,
 
-    /// Replay on a cache of another crate in this process; in a build with `--features embed` only.
+    /// Replay on a cache of another crate in this process; in a build with `--features crabcache-bench/full` only.
     #[cfg(not(feature = "embed"))]
     #[arg(long, value_name = "NAME", requires = "capacity")]
     cache: Option<String>,
@@ -167,7 +167,7 @@ fn on_cache(
 
 #[cfg(not(feature = "embed"))]
 fn on_cache(_: &Replay, _: &Trace, _: &str, _: Keys, _: &Filler) -> Result<Report, Failure> {
-    Err(super::left_out("embed"))
+    Err(super::left_out())
 }
 
 fn grown_since(before: Option<u64>) -> Option<u64> {

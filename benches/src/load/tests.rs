@@ -295,7 +295,7 @@ fn what_a_server_said_before_it_hung_up_is_told() {
 }
 
 #[test]
-fn requests_that_wait_at_the_end_are_a_rate_too_high_only_if_they_are_many() {
+fn reports_tell_of_requests_that_waited_at_the_end_or_went_out_again() {
     let mut report = run(&options(listen(|client| memcached(client, false, false))), &mut go_on).unwrap();
     for (unsent, expected) in
         [(0, ""), (22, " 22 were still waiting at the end\n"), (500, "NOT SENT         500 ")]
@@ -305,4 +305,8 @@ fn requests_that_wait_at_the_end_are_a_rate_too_high_only_if_they_are_many() {
         assert!(text.contains(expected), "{text}");
         assert_eq!(text.contains("NOT SENT"), unsent == 500, "{text}");
     }
+    report.repeated = true;
+    report.options.stop = Stop::After(Duration::from_secs(1));
+    let text = report.to_string();
+    assert!(text.contains("so they were sent again from the first\n"), "{text}");
 }

@@ -33,6 +33,11 @@ impl Report {
         self.outcomes.iter().find(|outcome| outcome.name == OURS).unwrap_or(&self.outcomes[0])
     }
 
+    /// Connections, of each workload the same number.
+    fn connections(&self) -> u32 {
+        self.options.workloads.first().map_or(0, |workload| workload.connections)
+    }
+
     /// Bytes by which an item made a server grow, beyond key and value.
     fn per_item(&self, outcome: &Outcome) -> f64 {
         let items = &self.options.items;
@@ -82,13 +87,13 @@ impl Report {
     }
 
     fn markdown(&self, stem: &str) -> String {
-        let Options { items, rounds, distribution, server_cpu, workloads, .. } = &self.options;
+        let Options { items, rounds, distribution, server_cpu, .. } = &self.options;
         let Machine { date, cpu, cores, load, kernel, commit } = &self.machine;
         let mut text = format!(
             "# Servers side by side, {date}\n\n{cpu}, {cores} cores, Linux {kernel}; load average {load} before it began; commit \
              {commit}.\n"
         );
-        let connections = workloads.first().map_or(0, |workload| workload.connections);
+        let connections = self.connections();
         let pinned =
             server_cpu.map_or("not pinned".to_owned(), |_| "servers on one core, load on another".to_owned());
         let _ = writeln!(
@@ -200,24 +205,31 @@ impl Report {
         let latency = self.panels(|rounds| {
             LATENCIES.iter().map(|&(_, at)| median_of(rounds, |round| round.latency_us[at] / 1e3)).collect()
         });
-        let machine = format!("{}, {} cores, {}", self.machine.cpu, self.machine.cores, stem);
+        let Options { items, rounds, .. } = &self.options;
+        let note = format!(
+            "{} connections, {} items, {rounds} rounds; {}, {} cores, {stem}",
+            self.connections(),
+            items.count,
+            self.machine.cpu,
+            self.machine.cores,
+        );
         let files = [
             (format!("{stem}.md"), self.markdown(&stem)),
             (format!("{stem}.json"), self.to_json().to_string() + "\n"),
             (
                 format!("{stem}-cpu.svg"),
-                bars("Server CPU time per request, nanoseconds: shorter is better", &machine, &cpu),
+                bars("Server CPU time per request, nanoseconds: shorter is better", &note, &cpu),
             ),
             (
                 format!("{stem}-latency.svg"),
                 spans(
-                    "Latency in milliseconds: p50 (filled), p99, p99.9; further left is better",
-                    &machine,
+                    "Latency in milliseconds: p50 (filled), p99 and p99.9 (rings); logarithmic; further left is better",
+                    &note,
                     &latency,
                 ),
             ),
         ];
-        prepare(directory)?;
+        fs::create_dir_all(directory).map_err(|error| at(directory, &error))?;
         let write = |(name, text): (String, String)| {
             let path = directory.join(name);
             fs::write(&path, text).map_err(|error| at(&path, &error))?;
@@ -225,14 +237,6 @@ impl Report {
         };
         files.into_iter().map(write).collect()
     }
-}
-
-/// Makes the directory that a report will be written into, if it is not there.
-///
-/// # Errors
-/// Those of the file system, with the path.
-pub fn prepare(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory).map_err(|error| at(directory, &error))
 }
 
 fn at(path: &Path, error: &io::Error) -> io::Error {
@@ -341,6 +345,8 @@ mod tests {
         let text = fs::read_to_string(&files[0]).unwrap();
         assert!(text.contains("Not there: valkey."), "{text}");
         for plot in &files[2..] {
+            let svg = fs::read_to_string(plot).unwrap();
+            assert!(svg.contains(">50 connections, 1000 items, 2 rounds; "), "{svg}");
             assert!(text.contains(plot.file_name().unwrap().to_str().unwrap()), "{text}");
         }
         let json: Value = serde_json::from_str(&fs::read_to_string(&files[1]).unwrap()).unwrap();

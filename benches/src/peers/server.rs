@@ -96,7 +96,8 @@ impl Servers {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?);
-        let child = on_cpu(cpu, || command.spawn())?.map_err(|error| failed(error.to_string()))?;
+        let child = on_cpu(cpu, || command.spawn())?
+            .map_err(|error| failed(format!("{}: {error}", peer.program.display())))?;
         let pid = child.id();
         let number = {
             let mut children = lock(&self.children);
@@ -244,7 +245,8 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("no port ") && text.contains("exit status: 3"), "{text}");
         let missing = Peer { program: "/nowhere/server".into(), ..peer("") };
-        assert!(servers.start(&missing, terms(), None).is_err());
+        let text = servers.start(&missing, terms(), None).unwrap_err().to_string();
+        assert!(text.starts_with("x did not start: /nowhere/server: "), "{text}");
     }
 
     #[test]

@@ -23,6 +23,8 @@ use ruzstd::decoding::StreamingDecoder;
 
 use columns::{Column, Reader};
 
+/// What a zstd frame begins with.
+const ZSTD: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Bytes that an item costs beyond key and value in the definition of a working set.
 const ITEM_OVERHEAD: u64 = 16;
 
@@ -69,8 +71,11 @@ pub enum TraceError {
     /// It cannot be read.
     #[error("{0}")]
     File(#[from] io::Error),
+    /// It does not begin as a zstd frame.
+    #[error("not a trace, which is a zstd frame")]
+    NoFrame,
     /// It is not a whole zstd frame.
-    #[error("not a trace, which is a zstd frame: {0}")]
+    #[error("a broken trace: its zstd frame does not unpack: {0}")]
     Zstd(String),
     /// It does not begin as a trace.
     #[error("not a trace: it does not begin with CCTRACE1")]
@@ -88,6 +93,9 @@ impl Trace {
 
     /// Reads a trace as it is in a file.
     pub fn unpack(frame: &[u8]) -> Result<Self, TraceError> {
+        if !frame.starts_with(&ZSTD) {
+            return Err(TraceError::NoFrame);
+        }
         let zstd = |error: &dyn std::fmt::Display| TraceError::Zstd(error.to_string());
         let mut decoder = StreamingDecoder::new(frame).map_err(|error| zstd(&error))?;
         let mut bytes = Vec::new();
