@@ -1,7 +1,6 @@
 //! Where and when figures were taken: they say nothing without it.
 
 use std::fs;
-use std::process::Command;
 use std::thread::available_parallelism;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,7 +17,8 @@ pub struct Machine {
     pub load: f64,
     /// Version of the kernel.
     pub kernel: String,
-    /// Short name of the commit, with a `+` if files differ from it; `unknown` where there is no repository any more.
+    /// Short name of the commit that this program was built from, with a `+` if files differed from it then; `unknown` where
+    /// there was no repository.
     pub commit: String,
 }
 
@@ -37,7 +37,7 @@ impl Machine {
             cores: available_parallelism().map_or(1, usize::from),
             load: loadavg.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
             kernel: kernel.trim().to_owned(),
-            commit: commit().unwrap_or_else(|| "unknown".to_owned()),
+            commit: env!("CRABCACHE_BENCH_COMMIT").to_owned(),
         }
     }
 }
@@ -57,19 +57,6 @@ fn date(mut days: u64) -> String {
         month += 1;
     }
     format!("{year}-{:02}-{:02}", month + 1, days + 1)
-}
-
-fn commit() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        // Of the sources that this program was built from, wherever it is called.
-        let output =
-            Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let commit = git(&["rev-parse", "--short", "HEAD"])?;
-    let changed =
-        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
-    Some(if changed { commit + "+" } else { commit })
 }
 
 #[cfg(test)]
@@ -97,7 +84,8 @@ mod tests {
             machine.cores > 0
                 && machine.load >= 0.0
                 && machine.date.len() == 10
-                && !machine.kernel.is_empty(),
+                && !machine.kernel.is_empty()
+                && machine.commit == env!("CRABCACHE_BENCH_COMMIT"),
             "{machine:?}"
         );
     }
