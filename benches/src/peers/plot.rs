@@ -19,6 +19,8 @@ const ROW_HEIGHT: f64 = 22.0;
 /// Room for names, and behind the marks for a number.
 const NAME_WIDTH: f64 = 84.0;
 const NUMBER_WIDTH: f64 = 56.0;
+/// What the longest title takes, however few panels there are.
+const TITLE_WIDTH: f64 = 840.0;
 const TITLE_HEIGHT: f64 = 30.0;
 const HEAD_HEIGHT: f64 = 62.0;
 const MARGIN: f64 = 20.0;
@@ -115,7 +117,7 @@ fn plot(
     let rows = panels.iter().map(|panel| panel.rows.len()).max().unwrap_or(0);
     let panel_height = TITLE_HEIGHT + rows as f64 * ROW_HEIGHT + MARGIN;
     let columns = panels.len().clamp(1, COLUMNS);
-    let width = columns as f64 * PANEL_WIDTH + MARGIN * 2.0;
+    let width = (columns as f64 * PANEL_WIDTH).max(TITLE_WIDTH) + MARGIN * 2.0;
     let height = HEAD_HEIGHT + panels.len().div_ceil(columns) as f64 * panel_height + MARGIN;
     let mut svg = format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {height:.0}" width="{width:.0}" height="{height:.0}" font-family="system-ui, sans-serif">
@@ -207,6 +209,7 @@ mod tests {
         let svg = spans("t", "n", &[panel(&[(OURS, &[0.1, 1.0, 10.0]), ("x", &[0.2, 0.2, 0.2])])]);
         let marks = attributes(&svg, "circle", "cx");
         assert!((marks[1] - marks[0] - (marks[2] - marks[1])).abs() < 0.2, "{marks:?}");
+        assert!(attributes(&svg, "svg", "width")[0] > TITLE_WIDTH, "{svg}");
         let inside = MARGIN + NAME_WIDTH..=MARGIN + NAME_WIDTH + mark_width();
         assert!(marks.iter().all(|mark| inside.contains(mark)), "{marks:?}");
     }
