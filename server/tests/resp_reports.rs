@@ -48,6 +48,33 @@ fn commands_are_documented() {
 }
 
 #[test]
+fn what_can_be_asked_at_once_is_bounded() {
+    let server = start();
+    let mut client = Client::new(&server);
+    for (command, what) in [
+        (&[&b"LATENCY"[..], b"HISTOGRAM"][..], "commands"),
+        (&[b"COMMAND", b"INFO"], "commands"),
+        (&[b"CONFIG", b"GET"], "patterns"),
+        (&[b"INFO"], "sections"),
+    ] {
+        let mut words = command.to_vec();
+        words.resize(1025, b"client");
+        client.check(resp(&words), format!("-ERR too many {what} at once\r\n"));
+    }
+}
+
+/// Where the keys stand is found out in one walk over the arguments.
+#[test]
+fn keys_among_many_arguments_are_found_at_once() {
+    let server = start();
+    let mut client = Client::new(&server);
+    let mut words: Vec<&[u8]> = vec![b"COMMAND", b"GETKEYS", b"SORT", b"from"];
+    words.resize(100_000, b"ASC");
+    words.extend([&b"STORE"[..], b"to"]);
+    client.check(resp(&words), "*2\r\n$4\r\nfrom\r\n$2\r\nto\r\n");
+}
+
+#[test]
 fn help_names_every_subcommand() {
     let server = start();
     let mut client = Client::new(&server);
@@ -89,6 +116,11 @@ fn calls_are_counted_and_timed() {
     let get = fields(&text, "latency_percentiles_usec_get");
     assert!(get["p50"] > 0.0 && get["p99.9"] >= get["p50"]);
     client.send(resp(&[b"LATENCY", b"HISTOGRAM", b"mget"]));
+    client.expect("*2\r\n$4\r\nmget\r\n*4\r\n$5\r\ncalls\r\n:1\r\n$14\r\nhistogram_usec\r\n*2\r\n:");
+    client.line();
+    client.expect(":1\r\n");
+    // Each is told of once, however often it is asked for.
+    client.send(resp(&[b"LATENCY", b"HISTOGRAM", b"mget", b"nope", b"MGET"]));
     client.expect("*2\r\n$4\r\nmget\r\n*4\r\n$5\r\ncalls\r\n:1\r\n$14\r\nhistogram_usec\r\n*2\r\n:");
     client.line();
     client.expect(":1\r\n");

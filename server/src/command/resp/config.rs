@@ -3,6 +3,7 @@
 use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Args, write};
 
+use super::connection::ECHOED_MAX;
 use super::glob;
 use crate::connection::Connection;
 use crate::database::DATABASES;
@@ -151,6 +152,9 @@ const GET_STEPS_MAX: usize = 4 << 20;
 
 /// `CONFIG GET pattern ...`
 pub(super) fn get<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() > ECHOED_MAX {
+        return pass.error("ERR too many patterns at once");
+    }
     let patterns: Vec<Vec<u8>> = args.iter().skip(2).map(<[u8]>::to_ascii_lowercase).collect();
     let mut steps = GET_STEPS_MAX;
     let wanted = PARAMETERS.iter().filter(|parameter| {

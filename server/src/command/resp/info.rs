@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crabcache_engine::Millis;
 use crabcache_protocol::resp::{Args, write};
 
+use super::connection::ECHOED_MAX;
 use super::{scripts, table};
 use crate::command::task::Task;
 use crate::command::walk::{Counted, Items, Walk};
@@ -69,6 +70,9 @@ pub(crate) type Wanted = [bool; SECTIONS.len()];
 
 /// `INFO [section ...]`
 pub(super) fn info<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() > ECHOED_MAX {
+        return pass.error("ERR too many sections at once");
+    }
     let wanted = SECTIONS.map(|section| is_wanted(args, &section));
     let tells_items =
         SECTIONS.iter().zip(wanted).any(|(section, wanted)| wanted && section.name == "Keyspace");

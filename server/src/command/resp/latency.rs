@@ -3,6 +3,7 @@
 use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Args, write};
 
+use super::connection::ECHOED_MAX;
 use super::table::{self, Found};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
@@ -38,16 +39,22 @@ pub(super) fn doctor<'a>(_: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_
 
 /// `LATENCY HISTOGRAM [command ...]`
 pub(super) fn histogram<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() > ECHOED_MAX {
+        return pass.error("ERR too many commands at once");
+    }
     pass.run();
     let shared = pass.shared();
     let calls = shared.report().calls;
     let wanted: Vec<Found> = if args.len() == 2 {
         table::all().collect()
     } else {
+        // Each is told of once, however often it is named.
+        let mut told = [false; table::ALL];
         args.iter()
             .skip(2)
             .filter_map(table::find_any)
             .flat_map(|found| std::iter::once(found).chain(table::subcommands_of(found)))
+            .filter(|found| !std::mem::replace(&mut told[found.number], true))
             .collect()
     };
     pass.executor.note_work(wanted.len() * 1000);

@@ -68,16 +68,18 @@ fn answer(args: Args<'_>, stores: bool, pass: &mut Pass<'_, '_, '_>) {
 
 /// Where the key of STORE stands, if there is one: read as Redis reads it where it looks for keys alone.
 pub(super) fn stored_at(args: Args<'_>) -> Option<usize> {
-    let (mut found, mut at) = (None, 2);
-    while let Some(option) = args.get(at) {
-        if is(option, "LIMIT") {
-            at += 2;
+    let (mut found, mut operands) = (None, 0);
+    for (at, option) in args.iter().enumerate().skip(2) {
+        if operands > 0 {
+            operands -= 1;
+        } else if is(option, "LIMIT") {
+            operands = 2;
         } else if is(option, "GET") || is(option, "BY") {
-            at += 1;
+            operands = 1;
         } else if is(option, "STORE") && at + 1 < args.len() {
+            // What follows is looked at as an option, too.
             found = Some(at + 1);
         }
-        at += 1;
     }
     found
 }
