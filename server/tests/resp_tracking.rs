@@ -135,6 +135,33 @@ fn options_choose_the_keys() {
     assert!(String::from_utf8(writer.bulk()).unwrap().contains("tracking_clients:1\r\n"));
 }
 
+/// What CLIENT CACHING says holds for a transaction as a whole, and no longer.
+#[test]
+fn a_transaction_is_one_command_to_client_caching() {
+    let server = start();
+    let (mut reader, mut writer) = (third(&server), Client::new(&server));
+    let queue = |reader: &mut Client| {
+        reader.resp("MULTI", "+OK\r\n");
+        reader.resp("GET a", "+QUEUED\r\n");
+        reader.resp("GET b", "+QUEUED\r\n");
+    };
+    reader.resp("CLIENT TRACKING ON OPTIN", "+OK\r\n");
+    reader.resp("CLIENT CACHING YES", "+OK\r\n");
+    queue(&mut reader);
+    reader.resp("EXEC", "*2\r\n_\r\n_\r\n");
+    reader.resp("GET c", "_\r\n");
+    writer.resp("MSET a 1 b 1 c 1", "+OK\r\n");
+    reader.expect(invalidation("a") + &invalidation("b"));
+    expect_nothing(&mut reader);
+    reader.resp("CLIENT TRACKING OFF", "+OK\r\n");
+    reader.resp("CLIENT TRACKING ON OPTOUT", "+OK\r\n");
+    reader.resp("CLIENT CACHING NO", "+OK\r\n");
+    queue(&mut reader);
+    reader.resp("EXEC", "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    writer.resp("MSET a 2 b 2", "+OK\r\n");
+    expect_nothing(&mut reader);
+}
+
 #[test]
 fn another_client_receives_for_one_that_speaks_resp2() {
     let server = start();

@@ -6,7 +6,7 @@ use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
 use super::memcache::dump::Dumping;
-use super::resp::{ClientList, Exec, Lcs, Summing};
+use super::resp::{ClientList, Exec, Lcs, Summing, end_caching};
 use super::walk::Walk;
 use crate::connection::Connection;
 use crate::database::Place;
@@ -94,7 +94,13 @@ impl Task {
         match self {
             Self::Clients(list) => list.step(pass),
             Self::Dump(dumping) => dumping.step(pass),
-            Self::Exec(exec) => exec.step(connection, pass),
+            Self::Exec(exec) => {
+                let done = exec.step(connection, pass);
+                if done {
+                    end_caching(connection);
+                }
+                done
+            }
             Self::Walk(walk) => walk.step(pass),
             Self::Lcs(lcs) => lcs.step(pass),
             Self::Summing(summing) => summing.step(pass),

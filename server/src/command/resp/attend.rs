@@ -105,6 +105,7 @@ fn look<'w>(
         monitor::line(&mut pass.executor.shown, &connection.client.peer, connection.database, words);
         pass.executor.note_work(pass.executor.shown.len() - before);
     }
+    let in_transaction = connection.executes || connection.queues();
     if let Some(tracked) = &mut connection.tracked {
         if found.command.is(READ) && tracked.notes_keys() {
             let shared = pass.shared();
@@ -119,12 +120,27 @@ fn look<'w>(
                 }
             }
         }
-        // It is about the next command that is not about the client itself; one of a transaction comes later.
-        if !found.command.name.starts_with("client|") && !matches!(found.command.name, "multi" | "exec") {
+        // It is about the next command that is not about the client itself, or about a whole transaction.
+        if !in_transaction && !found.command.name.starts_with("client|") && found.command.name != "multi" {
             tracked.caching = false;
         }
     }
     true
+}
+
+/// Looks at a command that was carried out, or has begun: what it has ended.
+pub(super) fn carried_out(found: Found, connection: &mut Connection) {
+    // An EXEC that has begun ends as a task does.
+    if connection.task.is_none() && matches!(found.command.name, "discard" | "exec") {
+        end_caching(connection);
+    }
+}
+
+/// Forgets what CLIENT CACHING has said: what it was about is over.
+pub(crate) fn end_caching(connection: &mut Connection) {
+    if let Some(tracked) = &mut connection.tracked {
+        tracked.caching = false;
+    }
 }
 
 /// Shows an EXEC, in the letters that came, to the monitors.

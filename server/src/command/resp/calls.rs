@@ -80,6 +80,9 @@ pub(super) fn carry_out<'a>(
     let call = pass.counters().calls.of(found.number);
     call.calls.add(1);
     call.failed.add(u64::from(pass.executor.refused != refused));
+    if connection.attended {
+        attend::carried_out(found, connection);
+    }
 }
 
 /// Counts a command that is refused without being looked at.

@@ -39,7 +39,7 @@ use crabcache_engine::{Expiry, Millis, Op, Put};
 use crabcache_protocol::resp::{self, Args, Request, glob, inline, write};
 use crabcache_protocol::{Limits, Parsed, Usual};
 
-pub(crate) use attend::{begin_answer, end_answer};
+pub(crate) use attend::{begin_answer, end_answer, end_caching};
 pub(crate) use client_list::ClientList;
 pub(crate) use client_tracking::redirection;
 pub(crate) use dump::Summing;

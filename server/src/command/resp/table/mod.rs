@@ -14,7 +14,7 @@ use crabcache_protocol::detect::is_http_word;
 use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::Args;
 
-use super::{calls, shown, sort, transaction};
+use super::{attend, calls, shown, sort, transaction};
 use crate::command::NOT_A_WEB_SERVER;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
@@ -333,6 +333,9 @@ pub(super) fn run<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pa
         Err(refusal) => {
             refusal.answer(args, connection, pass);
             transaction::spoil(connection);
+            if !connection.queues() {
+                attend::end_caching(connection);
+            }
         }
     }
 }
