@@ -72,7 +72,8 @@ impl Task {
     /// Bytes of memory that it holds.
     pub(crate) fn held(&self) -> usize {
         match self {
-            Self::Flush { .. } | Self::Clients(_) | Self::Dump(_) => 0,
+            Self::Flush { .. } | Self::Dump(_) => 0,
+            Self::Clients(list) => list.held(),
             Self::Walk(walk) => walk.held(),
             Self::Lcs(lcs) => lcs.held(),
             Self::Summing(summing) => summing.held(),

@@ -1,9 +1,8 @@
 //! The table of all clients. Looked at when one comes or goes, or is asked about: never by an ordinary request.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use hashbrown::HashMap;
 
 use super::client::Client;
 
@@ -11,7 +10,8 @@ use super::client::Client;
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     next: AtomicU64,
-    connected: Mutex<HashMap<u64, Arc<Client>, ahash::RandomState>>,
+    /// By their numbers, which are in the order in which they came.
+    connected: Mutex<BTreeMap<u64, Arc<Client>>>,
 }
 
 impl Clients {
@@ -36,12 +36,16 @@ impl Clients {
     /// All of them, in the order in which they came.
     #[must_use]
     pub(crate) fn all(&self) -> Vec<Arc<Client>> {
-        let mut all = self.table(|table| table.values().map(Arc::clone).collect::<Vec<_>>());
-        all.sort_unstable_by_key(|client| client.id);
-        all
+        self.table(|table| table.values().map(Arc::clone).collect())
     }
 
-    fn table<T>(&self, work: impl FnOnce(&mut HashMap<u64, Arc<Client>, ahash::RandomState>) -> T) -> T {
+    /// The first ones with this number or a higher one, at most `max`.
+    #[must_use]
+    pub(crate) fn some(&self, first: u64, max: usize) -> Vec<Arc<Client>> {
+        self.table(|table| table.range(first..).take(max).map(|(_, client)| Arc::clone(client)).collect())
+    }
+
+    fn table<T>(&self, work: impl FnOnce(&mut BTreeMap<u64, Arc<Client>>) -> T) -> T {
         // The table is whole between any two calls, so a panic elsewhere does not make it wrong.
         work(&mut self.connected.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,7 +1,7 @@
 //! CLIENT LIST and CLIENT KILL: which clients, and what about them.
 //!
 //! How a client is doing only its worker knows. So a list begins with a question to all workers, and is told by a task
-//! that waits until each has noted the answers; no request pays for that.
+//! that waits until each has noted the answers, and then looks at some clients a slice; no request pays for that.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,12 +49,25 @@ impl Type {
 pub(crate) struct ClientList {
     number: u64,
     kind: Option<Type>,
+    /// In order.
     ids: Option<Vec<u64>>,
+    /// Those with lower numbers were looked at.
+    next: u64,
+    /// Their lines.
+    text: String,
 }
 
+/// Clients that a slice looks at.
+const SLICE: usize = 256;
+
 impl ClientList {
-    /// Tells, if all have answered.
-    pub(crate) fn step(&self, pass: &mut Pass<'_, '_, '_>) -> bool {
+    /// Bytes of memory that it takes.
+    pub(crate) fn held(&self) -> usize {
+        self.text.capacity() + self.ids.as_ref().map_or(0, |ids| ids.capacity() * size_of::<u64>())
+    }
+
+    /// Looks at some more, if all workers have answered; true when all are told.
+    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
         let shared = pass.shared();
         // Acquire: what the workers noted before, in `Service::survey`.
         if !shared.seats.iter().all(|seat| seat.surveyed.load(Ordering::Acquire) >= self.number) {
@@ -63,13 +76,21 @@ impl ClientList {
             return false;
         }
         let now = clock::now().0;
-        let wanted = shared.clients.all().into_iter().filter(|client| {
-            self.kind.is_none_or(|kind| kind == Type::of(client))
-                && self.ids.as_ref().is_none_or(|ids| ids.contains(&client.id))
-        });
-        let lines = wanted.fold(String::new(), |lines, client| lines + &line(&client, now) + "\n");
+        let clients = shared.clients.some(self.next, SLICE);
+        for client in &clients {
+            if self.kind.is_none_or(|kind| kind == Type::of(client))
+                && self.ids.as_ref().is_none_or(|ids| ids.binary_search(&client.id).is_ok())
+            {
+                self.text += &line(client, now);
+                self.text.push('\n');
+            }
+        }
+        if let Some(last) = clients.last().filter(|_| clients.len() == SLICE) {
+            self.next = last.id + 1;
+            return false;
+        }
         let version = pass.version;
-        write::verbatim(pass.direct(), *b"txt", lines.as_bytes(), version);
+        write::verbatim(pass.direct(), *b"txt", self.text.as_bytes(), version);
         true
     }
 }
@@ -97,7 +118,8 @@ pub(super) fn line(client: &Client, now_ms: u64) -> String {
         client.id,
         client.peer,
         client.local,
-        client.place(),
+        // It may have come so lately that it has none.
+        i64::try_from(client.place()).unwrap_or(-1),
         names.client,
         seconds(client.since_ms),
         seconds(seen.last.0),
@@ -132,10 +154,12 @@ pub(super) fn list<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
         (Some(option), Some(first)) if is(option, "ID") => {
             let numbers =
                 std::iter::once(first).chain(options).map(|id| parse_i64(id).map(i64::cast_unsigned));
-            ids = numbers.collect::<Option<Vec<u64>>>();
-            if ids.is_none() {
+            let Some(mut numbers) = numbers.collect::<Option<Vec<u64>>>() else {
                 return pass.error("ERR Invalid client ID");
-            }
+            };
+            numbers.sort_unstable();
+            pass.executor.note_work(numbers.len() * 50);
+            ids = Some(numbers);
         }
         _ => return pass.syntax_error(),
     }
@@ -144,7 +168,8 @@ pub(super) fn list<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
     for seat in &shared.seats {
         seat.send(Message::Survey(number));
     }
-    connection.task = Some(Box::new(Task::Clients(ClientList { number, kind, ids })));
+    connection.task =
+        Some(Box::new(Task::Clients(ClientList { number, kind, ids, next: 0, text: String::new() })));
 }
 
 /// Which clients are to be closed.
@@ -245,5 +270,67 @@ pub(super) fn kill<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
         (true, 0) => pass.error("ERR No such client"),
         (true, _) => pass.direct().extend_from_slice(write::OK),
         (false, _) => write::integer(pass.direct(), killed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Pin};
+    use crate::reactor::service::Service;
+    use crate::simulation::random::Random;
+    use crate::simulation::setup::{moment, newcomer, read_mail, with_server};
+    use crate::simulation::wire;
+
+    const CLIENTS: usize = 20 * SLICE;
+
+    /// The answer to a request while there are many clients, and in how many turns it came.
+    fn ask(request: &str) -> (String, usize) {
+        let mut answered = (String::new(), 0);
+        with_server(1 << 20, Config::default(), |shared| {
+            let handle = shared.cache.handle().expect("the first");
+            let mut service = Service::new(shared, 0, handle, moment(0));
+            let (socket, peer) = wire::connect(Random::new(1), 64 << 20, usize::MAX);
+            let key = service.next_key();
+            service.admit(newcomer(shared, socket, Pin::Resp), moment(0));
+            for _ in 1..CLIENTS {
+                shared.clients.add("elsewhere:0".to_owned(), "here:0".to_owned(), 0, 0);
+            }
+            peer.deliver(request.as_bytes());
+            peer.settle();
+            service.note(key, peer.poll().expect("something arrived"));
+            while !answered.0.ends_with("\r\n") {
+                service.turn(moment(0), false);
+                read_mail(shared, &mut service);
+                answered.0 += &String::from_utf8(peer.take(usize::MAX)).expect("text");
+                answered.1 += 1;
+                assert!(answered.1 < 1000, "no end: {}", answered.0);
+            }
+            service.leave();
+        });
+        answered
+    }
+
+    #[test]
+    fn a_list_of_many_clients_is_told_in_slices() {
+        let (list, turns) = ask("CLIENT LIST\r\n");
+        let lines: Vec<&str> = list.lines().filter(|line| line.starts_with("id=")).collect();
+        assert_eq!(lines.len(), CLIENTS);
+        for (at, line) in lines.iter().enumerate() {
+            assert!(line.starts_with(&format!("id={} ", at + 1)), "{line}");
+            // Those that nobody has admitted yet.
+            assert_eq!(line.contains(" fd=-1 "), at > 0, "{line}");
+        }
+        assert!(turns > CLIENTS / SLICE, "{turns}");
+    }
+
+    #[test]
+    fn those_of_many_numbers_are_found_in_their_order() {
+        let numbers: Vec<String> = (0..5000).rev().map(|number| (2 * number).to_string()).collect();
+        let (list, _) = ask(&format!("CLIENT LIST ID {}\r\n", numbers.join(" ")));
+        let found: Vec<&str> =
+            list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next()).collect();
+        let expected: Vec<String> = (1..=CLIENTS / 2).map(|at| (2 * at).to_string()).collect();
+        assert_eq!(found, expected);
     }
 }
