@@ -61,11 +61,38 @@ fn a_value_larger_than_the_arena_is_refused_and_the_client_goes_on() {
         assert!(line.starts_with("-ERR item is too large: key and value may have "), "{line}");
         client.resp("GET k", "$3\r\nold\r\n");
     }
-    client.send(resp(&[b"APPEND", b"k", &vec![b'v'; 5 << 20]]));
-    assert!(client.line().starts_with("-ERR item is too large"));
-    // Other commands of that size cannot be skipped: the client is told, and let go.
+    // Whatever else has so large an argument, or several.
+    let value = vec![b'v'; 17 << 20];
+    for words in [
+        &[&b"APPEND"[..], b"k", &value[..5 << 20]][..],
+        &[b"APPEND", b"k", &value],
+        &[b"SET", b"k", &value, b"EX", b"10"],
+        &[b"SET", b"k", &value, b"NX", b"GET", b"PX", b"1000000"],
+        &[b"SETEX", b"k", b"10", &value],
+        &[b"MSET", b"k", &value, b"l", &value, b"m", b"v"],
+    ] {
+        client.send(resp(words));
+        let line = client.line();
+        assert!(line.starts_with("-ERR item is too large: key and value may have "), "{line}");
+        client.resp("GET k", "$3\r\nold\r\n");
+    }
+    // Each of them would do, but not all together.
+    let mut words: Vec<&[u8]> = vec![b"MSET"];
+    words.extend([&b"k"[..], &value[..1 << 20]].repeat(16));
+    client.send([resp(&words), resp(&[b"GET", b"k"])].concat());
+    let line = client.line();
+    assert!(line.starts_with("-ERR the request is too large: it may have "), "{line}");
+    client.expect("$3\r\nold\r\n");
+    // It is answered before it is here.
     client.send("*3\r\n$6\r\nAPPEND\r\n$1\r\nk\r\n$100000000\r\n");
-    assert!(client.rest().starts_with(b"-ERR Protocol error: too big request\r\n"));
+    assert!(client.line().starts_with("-ERR item is too large"));
+    client.send([&b"v".repeat(100_000_000)[..], b"\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"].concat());
+    client.expect("$3\r\nold\r\n");
+    // What is left of it is none.
+    client.send(&resp(&[b"MSET", b"k", &value, b"l", b""])[..(17 << 20) + 41]);
+    assert!(client.line().starts_with("-ERR item is too large"));
+    client.send("what");
+    assert!(client.rest().starts_with(b"-ERR Protocol error: expected '$', got 'w'\r\n"));
     let mut client = Client::new(&server);
     client.send("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$600000000\r\n");
     assert!(client.rest().starts_with(b"-ERR Protocol error: invalid bulk length\r\n"));
@@ -163,7 +190,18 @@ fn a_web_page_cannot_smuggle_commands() {
         client.send(request);
         assert_eq!(support::text(&client.rest()), "-ERR this is a cache, not a web server\r\n");
     }
-    Client::new(&server).resp("GET k", "$1\r\nv\r\n");
+    let mut client = Client::new(&server);
+    client.resp("GET k", "$1\r\nv\r\n");
+    // Which does not send arrays: to a client that does, these are commands like others.
+    for word in ["DELETE", "post"] {
+        client.resp(
+            &format!("{word} k"),
+            &format!("-ERR unknown command '{word}', with args beginning with: 'k' \r\n"),
+        );
+    }
+    client.resp("GET k", "$1\r\nv\r\n");
+    client.send("DELETE k\r\n");
+    assert_eq!(support::text(&client.rest()), "-ERR this is a cache, not a web server\r\n");
 }
 
 #[test]

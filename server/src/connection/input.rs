@@ -33,6 +33,8 @@ pub(crate) struct Input {
     need: usize,
     reserved: bool,
     skip: u64,
+    /// So many arguments of a RESP request are to be left out behind that.
+    pub(crate) args_left: usize,
     whole: bool,
     /// Since when the unfinished request has been on its way, or the last large piece of it; and how much was here then.
     began: Millis,

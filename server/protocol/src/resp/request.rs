@@ -34,6 +34,26 @@ pub struct Progress {
     offset: usize,
 }
 
+impl Progress {
+    /// Where in the unfinished request the first argument is that is not all here, and how many arguments there are from
+    /// that one on; none while it is not known.
+    #[must_use]
+    pub fn unread(&self) -> Option<(usize, usize)> {
+        (self.args_total > 0).then_some((self.offset, self.args_total - self.args_done))
+    }
+}
+
+/// The length of the argument at the head of `input`, with what frames it; none while its header is not all here. For whoever
+/// passes over it.
+pub fn argument_len(input: &[u8], limits: &Limits) -> Result<Option<usize>, ParseError> {
+    Ok(match frame::bulk(input, limits.value_len_max)? {
+        Bulk::Whole { len, .. } => Some(len),
+        Bulk::Partial { at_least } => {
+            matches!(frame::header(input), Header::Number { .. }).then_some(at_least)
+        }
+    })
+}
+
 /// Reads the request at the head of `input`.
 ///
 /// Keys are not measured against `key_len_max`: that a key is too long is the command's answer, not a reason to close.
@@ -215,6 +235,29 @@ mod tests {
             assert_eq!(incoming_set(other.as_bytes(), &LIMITS), None);
         }
         assert_eq!(incoming_set(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048577\r\n", &LIMITS), None);
+    }
+
+    #[test]
+    fn what_is_left_of_a_request_is_known_as_soon_as_it_has_begun() {
+        let input = command(&[b"MSET", b"a", &alloc::vec![b'v'; 70_000], b"b", b"w"]);
+        let starts = [0, 4, 14, 21, 70_031, 70_038, 70_045];
+        let mut progress = Progress::default();
+        assert_eq!(progress.unread(), None);
+        for (done, at) in starts[1..6].iter().enumerate() {
+            for end in *at..starts[done + 2] {
+                assert!(matches!(
+                    parse(&input[..end], &LIMITS, &mut progress),
+                    Ok(Parsed::Incomplete { .. })
+                ));
+                assert_eq!(progress.unread(), Some((*at, 5 - done)), "{end}");
+                let rest = &input[*at..end];
+                let len = rest.contains(&b'\n').then_some(starts[done + 2] - at);
+                assert_eq!(argument_len(rest, &LIMITS), Ok(len), "{end}");
+            }
+        }
+        assert_eq!(argument_len(&input[4..], &LIMITS), Ok(Some(10)));
+        assert!(argument_len(b"*1\r\n", &LIMITS).is_err());
+        assert!(argument_len(b"$1048577\r\n", &LIMITS).is_err());
     }
 
     /// A thousand arguments in a thousand pieces: each is looked at once.

@@ -36,6 +36,7 @@ mod table;
 mod transaction;
 
 use crabcache_engine::{Expiry, Millis, Op, Put};
+use crabcache_protocol::detect::is_http_word;
 use crabcache_protocol::resp::{self, Args, Request, glob, inline, write};
 use crabcache_protocol::{Limits, Parsed, Usual};
 
@@ -52,9 +53,10 @@ pub(crate) use transaction::{Exec, Transaction};
 pub(super) const SET: u16 = calls::SET as u16;
 
 use self::expiry::Moment;
-use super::Reply as AnyReply;
 use super::arrival::{self, Ends, Frame};
 use super::usual::Served;
+use super::{NOT_A_WEB_SERVER, Reply as AnyReply};
+use crate::bounds::Bounds;
 use crate::connection::{Connection, Dialect};
 use crate::reactor::batch::{Form, Pass};
 
@@ -64,7 +66,10 @@ pub(crate) fn serve<'a, 's>(
     bytes: &'a [u8],
     pass: &mut Pass<'a, '_, 's>,
 ) -> usize {
-    let mut at = 0;
+    let mut at = leave_out(connection, bytes, pass);
+    if connection.input.args_left > 0 {
+        return at;
+    }
     loop {
         if pass.is_ordinary() && !pass.executor.attended && connection.takes_usual() {
             at += serve_usual(connection, &bytes[at..], pass);
@@ -145,7 +150,6 @@ fn serve_other<'a, 's>(
         }
         Ok(Parsed::Incomplete { at_least }) => {
             if at_least > pass.shared().bounds.request_len_max {
-                connection.input.progress = resp::Progress::default();
                 return refuse(connection, bytes, pass);
             }
             receive(bytes, connection, pass).unwrap_or_else(|| {
@@ -231,24 +235,53 @@ fn values_shown(request: Request<'_>) -> impl Iterator<Item = &[u8]> {
     key.into_iter().chain(args.into_iter().flat_map(table::values_of))
 }
 
-/// A request that is too large to be kept. If it is a SET, its value can be left out and the client go on; otherwise
-/// nobody knows where the next request begins. Gives how many bytes are done with.
+/// A request that is too large to be kept: it is answered, and what is to come of it is left out. Gives how many bytes are
+/// done with.
 #[cold]
 fn refuse(connection: &mut Connection, bytes: &[u8], pass: &mut Pass<'_, '_, '_>) -> usize {
-    let bounds = pass.shared().bounds;
-    match resp::incoming_set(bytes, &bounds.resp) {
-        Some(set) if set.value_len > bounds.item_len_max && !set.has_option => {
-            transaction::spoil(connection);
-            pass.error(&reply::too_large(bounds.item_len_max));
-            let end = set.value_start + set.value_len + 2;
-            connection.input.skip((end - bytes.len()) as u64);
-        }
-        _ => {
-            pass.error("ERR Protocol error: too big request");
-            connection.close();
+    let Bounds { item_len_max, request_len_max, resp: limits, .. } = pass.shared().bounds;
+    let Some((at, args)) = std::mem::take(&mut connection.input.progress).unread() else {
+        // Nobody knows where the next request begins.
+        pass.error("ERR Protocol error: too big request");
+        connection.close();
+        return bytes.len();
+    };
+    transaction::spoil(connection);
+    match resp::argument_len(&bytes[at..], &limits) {
+        Ok(Some(len)) if len > item_len_max => pass.error(&reply::too_large(item_len_max)),
+        _ => pass.error(&format!("ERR the request is too large: it may have {request_len_max} bytes")),
+    }
+    connection.input.args_left = args;
+    at + leave_out(connection, &bytes[at..], pass)
+}
+
+/// Leaves out what is left of a request that is too large; gives how many bytes are done with.
+#[inline]
+fn leave_out(connection: &mut Connection, bytes: &[u8], pass: &mut Pass<'_, '_, '_>) -> usize {
+    let mut at = 0;
+    while connection.input.args_left > 0 {
+        let rest = &bytes[at..];
+        match resp::argument_len(rest, &pass.shared().bounds.resp) {
+            Ok(Some(len)) => {
+                connection.input.args_left -= 1;
+                if len > rest.len() {
+                    connection.input.skip((len - rest.len()) as u64);
+                    return bytes.len();
+                }
+                at += len;
+            }
+            Ok(None) => {
+                connection.input.expect(rest.len() + 1);
+                break;
+            }
+            Err(error) => {
+                write::protocol_error(pass.direct(), error);
+                connection.close();
+                return bytes.len();
+            }
         }
     }
-    bytes.len()
+    at
 }
 
 /// A line typed by hand: the same request as a client library would have sent it, carried out aside, since its bytes
@@ -266,6 +299,11 @@ fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>)
         Ok(Parsed::Complete { value, .. }) => match value {
             Request::Usual(_) if connection.queues() => transaction::queue(&typed, connection, pass),
             Request::Usual(usual) => self::usual(usual, connection, pass),
+            // A browser sends lines.
+            Request::Command(args) if is_http_word(args.name()) && table::find(args.name()).is_none() => {
+                pass.error(&format!("ERR {NOT_A_WEB_SERVER}"));
+                connection.close();
+            }
             Request::Command(args) => table::run(args, connection, pass),
             Request::Inline(_) | Request::Nothing => {}
         },

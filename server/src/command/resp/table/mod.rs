@@ -10,12 +10,10 @@ pub(super) mod flags;
 mod subcommands;
 mod syntax;
 
-use crabcache_protocol::detect::is_http_word;
 use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::Args;
 
 use super::{attend, calls, shown, sort, transaction};
-use crate::command::NOT_A_WEB_SERVER;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
 pub(super) use commands::COMMANDS;
@@ -354,10 +352,6 @@ impl Refusal {
     #[cold]
     fn answer(self, args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
         match self {
-            Self::Unknown if is_http_word(args.name()) => {
-                pass.error(&format!("ERR {NOT_A_WEB_SERVER}"));
-                connection.close();
-            }
             Self::Unknown => unknown(args, pass),
             Self::NoSubcommand(container) => {
                 pass.unknown_subcommand(args.get(1).unwrap_or_default(), container.name);
