@@ -139,6 +139,10 @@ fn a_pause_lets_requests_wait_and_loses_none() {
     one.resp("PING", "+PONG\r\n");
     assert!(begun.elapsed() >= Duration::from_millis(290));
     two.resp("GET a", "$1\r\n2\r\n");
+    // One that would not end.
+    one.resp("CLIENT PAUSE 9223372036854775807", "-ERR timeout is out of range\r\n");
+    one.resp("CLIENT PAUSE -1", "-ERR timeout is negative\r\n");
+    two.resp("INCR a", ":3\r\n");
 }
 
 #[test]

@@ -74,10 +74,16 @@ pub(super) fn pause<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, 
     let Some(ms) = parse_i64(args.get(2).unwrap_or_default()) else {
         return pass.error("ERR timeout is not an integer or out of range");
     };
-    let Ok(ms) = u64::try_from(ms) else { return pass.error("ERR timeout is negative") };
+    if ms < 0 {
+        return pass.error("ERR timeout is negative");
+    }
     let (shared, now) = (pass.shared(), pass.now());
+    // A pause that ends behind all moments of Redis would have no end.
+    let Some(end) = ms.checked_add_unsigned(now.0) else {
+        return pass.error("ERR timeout is out of range");
+    };
     // Nobody else carries anything out while this begins, and whoever begins after that knows.
-    pass.alone(|_| shared.pause.begin(Millis(now.0.saturating_add(ms)), what, now));
+    pass.alone(|_| shared.pause.begin(Millis(end.unsigned_abs()), what, now));
     pass.executor.look_around();
     shared.wake_all();
     pass.direct().extend_from_slice(write::OK);
