@@ -57,6 +57,16 @@ fn grown(old: &[u8], len: usize) -> Vec<u8> {
     new
 }
 
+/// Writes a value in the place of another one, unless it is the same: then nobody is told of a change. Counts the work of
+/// that; what is written is counted where it is.
+fn replace<'v>(old: Option<&[u8]>, new: Vec<u8>, compared: &mut usize) -> Change<'v> {
+    if old == Some(&new) {
+        *compared += new.len();
+        return Change::Nothing;
+    }
+    Change::Write(new.into(), Expiry::Keep)
+}
+
 /// `GETBIT key offset`
 pub(super) fn getbit<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     let (key, offset) = two(&args);
@@ -74,14 +84,14 @@ pub(super) fn setbit<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a,
     if len > max {
         return pass.error(&reply::too_large(max));
     }
-    let mut was = false;
+    let (mut was, mut compared) = (false, 0);
     let done = change(key, pass, |old| {
-        let old = old.unwrap_or_default();
-        was = bit(old, at);
-        let mut new = grown(old, len);
+        was = bit(old.unwrap_or_default(), at);
+        let mut new = grown(old.unwrap_or_default(), len);
         set_bit(&mut new, at, on == 1);
-        Change::Write(new.into(), Expiry::Keep)
+        replace(old, new, &mut compared)
     });
+    pass.executor.note_work(compared);
     match done {
         Ok(()) => write::integer(pass.direct(), was.into()),
         Err(error) => reply::refuse(pass, error),
@@ -439,14 +449,17 @@ fn steps(args: &Args<'_>, only_reads: bool, pass: &mut Pass<'_, '_, '_>) {
             if len > max {
                 return pass.error(&reply::too_large(max));
             }
-            change(one(args), pass, |old| {
+            let mut compared = 0;
+            let done = change(one(args), pass, |old| {
                 let mut new = grown(old.unwrap_or_default(), len);
                 answers.clear();
                 answers.extend(
                     steps.iter().map(|(field, step, overflow)| field.apply(*step, *overflow, &mut new)),
                 );
-                Change::Write(new.into(), Expiry::Keep)
-            })
+                replace(old, new, &mut compared)
+            });
+            pass.executor.note_work(compared);
+            done
         }
     };
     if let Err(error) = done {
