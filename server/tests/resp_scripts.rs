@@ -117,6 +117,8 @@ fn items_are_added_and_counters_counted() {
     has_left(&mut client, "item", 300_000, 600_000);
     client.resp(&format!("{CAS} 1 item value new EX x"), "-ERR value is not an integer or out of range\r\n");
     client.resp(&format!("{CAS} 1 item value new NX 1"), "-ERR syntax error\r\n");
+    // An empty word.
+    client.resp(&format!("{CAS} 1 item value new  x"), "-ERR syntax error\r\n");
     client.resp(&format!("{CAS} 1 item value new"), "+OK\r\n");
     client.resp("TTL item", ":-1\r\n");
     client.resp(&format!("{INCR} 1 n 2"), "$-1\r\n");

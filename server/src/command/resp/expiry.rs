@@ -58,14 +58,14 @@ pub(super) struct Moment<'a> {
 
 impl<'a> Moment<'a> {
     /// Whether it is an option about that, and says nothing else than those before. To say the same again is fine with
-    /// Redis; the last number counts.
+    /// Redis; the last number counts. `special` is empty where there is no such word.
     pub(super) fn take(
         &mut self,
         option: &[u8],
         special: &str,
         rest: &mut impl Iterator<Item = &'a [u8]>,
     ) -> bool {
-        if is(option, special) && self.number.is_none() {
+        if !special.is_empty() && is(option, special) && self.number.is_none() {
             self.special = true;
             return true;
         }
