@@ -5,7 +5,7 @@ mod support;
 use std::thread::sleep;
 use std::time::Duration;
 
-use support::{Client, start};
+use support::{Client, resp, start};
 
 #[test]
 fn storage_commands() {
@@ -219,6 +219,14 @@ fn all_items_are_dumped() {
         "delete a:1\r\nms AP8= 1 b\r\nx\r\nlru_crawler mgdump all\r\n",
         "DELETED\r\nHD\r\nmg AP8= b\r\nEN\r\n",
     );
+    // Keys that other protocols know and this one has no words for.
+    let mut other = Client::new(&server);
+    for key in [&b""[..], &[b'k'; 251], &[0xFE; 188]] {
+        other.check(resp(&[b"SET", key, b"v"]), "+OK\r\n");
+    }
+    client.check("lru_crawler mgdump all\r\n", "mg AP8= b\r\nEN\r\n");
+    other.check(resp(&[b"FLUSHALL"]), "+OK\r\n");
+    client.check("ms AP8= 1 b\r\nx\r\n", "HD\r\n");
     for number in 0..2000 {
         client.check(format!("set {number} 0 0 1\r\nx\r\n"), "STORED\r\n");
     }

@@ -1,7 +1,7 @@
 //! `lru_crawler metadump` and `mgdump`: a line for each item, so that a tool can look at or copy all of them.
 
 use crabcache_engine::Value;
-use crabcache_protocol::memcache::{Dump, base64, write};
+use crabcache_protocol::memcache::{Dump, KEY_LEN_MAX, base64, write};
 
 use crate::reactor::batch::Pass;
 
@@ -62,14 +62,20 @@ fn item(out: &mut Vec<u8>, form: Dump, key: &[u8], value: &Value<'_>) {
             out.extend_from_slice(line.as_bytes());
         }
         Dump::Requests => {
+            let before = out.len();
             out.extend_from_slice(b"mg ");
-            if key.iter().all(u8::is_ascii_graphic) && !key.is_empty() {
+            let plain = key.iter().all(u8::is_ascii_graphic);
+            if plain {
                 out.extend_from_slice(key);
             } else {
                 base64::encode(out, key);
-                out.extend_from_slice(b" b");
             }
-            out.extend_from_slice(b"\r\n");
+            let len = out.len() - before - b"mg ".len();
+            if !(1..=KEY_LEN_MAX).contains(&len) {
+                // Another protocol's, which this one has no words for.
+                return out.truncate(before);
+            }
+            out.extend_from_slice(if plain { b"\r\n" } else { b" b\r\n" });
         }
     }
 }
