@@ -72,6 +72,8 @@ fn counters() {
         "VA 1\r\n0\r\nVA 20\r\n18446744073709551615\r\n",
     );
     client.check("ma n D2 v T30 t\r\nma n\r\nmg n t\r\n", "VA 1 t30\r\n1\r\nHD\r\nHD t30\r\n");
+    // To `ma` 0 is no version.
+    client.check("ma n C0\r\nma n C1\r\nmd n C0\r\n", "HD\r\nEX\r\nEX\r\n");
     client.check("ma m N60 T30 t\r\nma l T30 N60 t\r\n", "HD t30\r\nHD t60\r\n");
     // What is read as a number does not depend on whether it can be one operation.
     client.check("ms a 4\r\n +04\r\nma a v\r\n", "HD\r\nVA 1\r\n5\r\n");

@@ -293,7 +293,11 @@ fn flag(options: &mut Options, verb: Verb, key: &[u8], letter: u8, token: &[u8])
             let flags = number::parse_u64_lenient(token).and_then(|flags| u32::try_from(flags).ok());
             options.client_flags = flags.ok_or(Refusal::BadFormat)?;
         }
-        b'C' => options.cas = Some(unsigned(Refusal::BadToken)?),
+        // To `ma`, as to memcached, 0 is no cas unique.
+        b'C' => {
+            let cas = unsigned(Refusal::BadToken)?;
+            options.cas = (cas != 0 || verb != Verb::Arithmetic).then_some(cas);
+        }
         b'E' => options.new_cas = Some(unsigned(Refusal::BadToken)?),
         b'M' => match *token {
             [mode] => options.mode = Some(mode),
