@@ -29,12 +29,14 @@ impl Bounds {
             key_len_max: KEY_LEN_MAX,
             value_len_max: item_len_max,
             args_max: 1 << 20,
+            // Redis' longest line typed by hand.
             line_len_max: 64 << 10,
         };
         Self {
             item_len_max,
             request_len_max: (item_len_max + sized(1 << 20)).max(Self::REQUEST_LEN_MIN),
-            skipping: limits,
+            // memcached asks for any number of keys in one line.
+            skipping: Limits { line_len_max: 1 << 20, ..limits },
             resp: Limits { value_len_max: Self::BULK_LEN_MAX, ..limits },
         }
     }

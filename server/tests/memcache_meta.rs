@@ -157,6 +157,18 @@ fn one_renews_what_expires_soon() {
 }
 
 #[test]
+fn a_value_that_is_too_large_leaves_no_old_one() {
+    let server = start();
+    let mut client = Client::new(&server);
+    for (key, flags) in [("a", ""), ("YQ==", " b")] {
+        client.check("ms a 1\r\nx\r\n", "HD\r\n");
+        client.send(format!("ms {key} 20000000{flags}\r\n"));
+        client.expect("SERVER_ERROR object too large for cache\r\n");
+        client.check([&vec![b'v'; 20_000_000][..], b"\r\nmg a v\r\n"].concat(), "EN\r\n");
+    }
+}
+
+#[test]
 fn nothing_may_be_left_of_a_value() {
     let server = start();
     let mut client = Client::new(&server);

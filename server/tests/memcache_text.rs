@@ -147,6 +147,58 @@ fn mistakes_are_told_and_survived() {
 }
 
 #[test]
+fn a_value_that_is_too_large_with_its_key_leaves_no_old_one_either() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.send(resp(&[b"CONFIG", b"GET", b"proto-max-bulk-len"]));
+    client.expect("*2\r\n$18\r\nproto-max-bulk-len\r\n");
+    let len_max: usize = String::from_utf8(client.bulk()).unwrap().parse().unwrap();
+    let mut client = Client::new(&server);
+    let value = "v".repeat(len_max - 1);
+    for (set, answer) in [
+        (format!("set aa 0 0 {}\r\n", value.len()), "STORED\r\n"),
+        (format!("set aa 9 0 {} \r\n", value.len()), "STORED\r\n"),
+        (format!("ms aa {}\r\n", value.len()), "HD\r\n"),
+        (format!("ms YWE= {} b c\r\n", value.len()), "HD\r\n"),
+    ] {
+        client.check("set aa 0 0 3\r\nold\r\n", "STORED\r\n");
+        client.send([&set, &value, "\r\nget aa\r\n"].concat());
+        client.expect("SERVER_ERROR object too large for cache\r\nEND\r\n");
+        // With a key that is shorter by one it would do.
+        let set = set.replacen("aa", "a", 1).replacen("YWE=", "YQ==", 1);
+        client.send([&set, &value, "\r\ndelete a\r\n"].concat());
+        assert!(client.line().starts_with(answer.trim_end()));
+        client.expect("DELETED\r\n");
+    }
+    // One that is to be new or another's leaves what there is.
+    client.check("set aa 0 0 3\r\nold\r\n", "STORED\r\n");
+    client.send([&format!("replace aa 0 0 {}\r\n", value.len()), &value, "\r\nget aa\r\n"].concat());
+    client.expect("SERVER_ERROR object too large for cache\r\nVALUE aa 0 3\r\nold\r\nEND\r\n");
+}
+
+#[test]
+fn a_line_may_ask_for_thousands_of_keys() {
+    let server = start();
+    let mut client = Client::new(&server);
+    client.check("set last 0 0 1\r\nx\r\n", "STORED\r\n");
+    let key = "k".repeat(78);
+    let line = |keys: usize| format!("gets{} last\r\n", format!(" {key}").repeat(keys));
+    for piece_len in [usize::MAX, 1 << 16, 1000] {
+        let requests = line(5000) + "set last 0 0 1\r\nx\r\n" + &line(2000) + "get last\r\nmn\r\n";
+        requests.as_bytes().chunks(piece_len.min(requests.len())).for_each(|piece| client.send(piece));
+        for answer in ["VALUE last 0 1 ", "STORED", "VALUE last 0 1 ", "VALUE last 0 1", "MN"] {
+            let line = client.line();
+            assert!(line.starts_with(answer), "{line}");
+            if answer.starts_with("VALUE") {
+                client.expect("x\r\nEND\r\n");
+            }
+        }
+    }
+    client.send(&line(14_000)[..=1 << 20]);
+    assert_eq!(client.rest(), b"CLIENT_ERROR line too long\r\n");
+}
+
+#[test]
 fn statistics_for_monitors() {
     let server = start();
     let mut client = Client::new(&server);

@@ -204,9 +204,12 @@ fn only_a_set_that_is_too_large_leaves_a_stale_key() {
         ("add k 0 0 1048577\r\n", None),
         ("cas k 0 0 1048577 1\r\n", None),
         ("set k x 0 1048577\r\n", None),
+        ("ms k 1048577\r\n", Some(b"k")),
+        ("ms aw== 1048577 b\r\n", Some(b"aw==")),
     ] {
         let (Request::Refused(refused), _) = complete(line.as_bytes()) else { panic!("{line:?}") };
         assert_eq!(refused.stale_key, stale_key, "{line:?}");
+        assert_eq!(refused.binary, line.contains(" b"), "{line:?}");
     }
 }
 

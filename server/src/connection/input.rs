@@ -39,6 +39,8 @@ pub(crate) struct Input {
     /// Since when the unfinished request has been on its way, or the last large piece of it; and how much was here then.
     began: Millis,
     had: usize,
+    /// So many bytes of what is kept are the beginning of a long line of memcached, and hold no end of it.
+    pub(crate) line_len: usize,
     /// How far the RESP parser has come in the unfinished request.
     pub(crate) progress: resp::Progress,
 }

@@ -158,7 +158,7 @@ pub(super) fn parse<'a>(
     limits: &Limits,
 ) -> Parsed<Request<'a>> {
     let refused = |refusal, skip| {
-        let refused = Refused { refusal, noreply: false, skip, stale_key: None };
+        let refused = Refused { refusal, noreply: false, skip, stale_key: None, binary: false };
         Parsed::Complete { value: Request::Refused(refused), consumed: line_len }
     };
     let (key, rest) = line::split_word(text);
@@ -193,8 +193,13 @@ pub(super) fn parse<'a>(
         return Parsed::Complete { value: Request::Meta(meta), consumed: line_len };
     }
     let Some(len) = usize::try_from(len).ok().filter(|&len| len <= limits.value_len_max) else {
-        let stale_key = (!options.binary).then_some(key);
-        let refused = Refused { refusal: Refusal::TooLarge, noreply: false, skip, stale_key };
+        let refused = Refused {
+            refusal: Refusal::TooLarge,
+            noreply: false,
+            skip,
+            stale_key: Some(key),
+            binary: options.binary,
+        };
         return Parsed::Complete { value: Request::Refused(refused), consumed: line_len };
     };
     let end = line_len + len;
@@ -205,8 +210,13 @@ pub(super) fn parse<'a>(
             Parsed::Complete { value: Request::Meta(meta), consumed: end + 2 }
         }
         Some(_) => {
-            let refused =
-                Refused { refusal: Refusal::BadDataChunk, noreply: false, skip: 0, stale_key: None };
+            let refused = Refused {
+                refusal: Refusal::BadDataChunk,
+                noreply: false,
+                skip: 0,
+                stale_key: None,
+                binary: false,
+            };
             Parsed::Complete { value: Request::Refused(refused), consumed: end + 2 }
         }
     }

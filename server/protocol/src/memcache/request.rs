@@ -119,6 +119,8 @@ pub struct Refused<'a> {
     pub skip: u64,
     /// Item to delete: a `set` that is too large must not leave the old value behind.
     pub stale_key: Option<&'a [u8]>,
+    /// Whether that key is in base64.
+    pub binary: bool,
 }
 
 /// Reads the request at the head of `input`.
@@ -182,7 +184,7 @@ fn retrieval<'a>(verb: &[u8], text: &'a [u8], limits: &Limits) -> Result<Request
 }
 
 fn refused<'a>(refusal: Refusal, noreply: bool) -> Request<'a> {
-    Request::Refused(Refused { refusal, noreply, skip: 0, stale_key: None })
+    Request::Refused(Refused { refusal, noreply, skip: 0, stale_key: None, binary: false })
 }
 
 /// The commands that are one line.

@@ -105,6 +105,7 @@ pub(super) fn parse<'a>(
             noreply: store.noreply,
             skip: 0,
             stale_key: None,
+            binary: false,
         }),
     };
     Parsed::Complete { value, consumed }
@@ -125,6 +126,7 @@ fn store_line<'a>(
         noreply,
         skip: value_len.map_or(0, |len| len.saturating_add(2)),
         stale_key,
+        binary: false,
     };
     let Some((&[key, flags, exptime, _], rest)) = words.split_first_chunk() else {
         return Err(refuse(Refusal::UnknownCommand, false, None));

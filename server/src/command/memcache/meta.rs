@@ -14,7 +14,7 @@ use crabcache_engine::{
 use crabcache_protocol::memcache::{Flags, KEY_LEN_MAX, Meta, Options, Verb, base64, write};
 use crabcache_protocol::number;
 
-use super::{AnyReply, Reply, expiry};
+use super::{AnyReply, Reply, expiry, forget, is_too_large};
 use crate::large_values::LargeValues;
 use crate::reactor::answers::Answers;
 use crate::reactor::batch::Pass;
@@ -64,6 +64,9 @@ fn binary_key<'b>(meta: &Meta<'_>, place: &'b mut [u8; KEY_LEN_MAX]) -> &'b [u8]
 fn carry_out<'a>(key: &'a [u8], meta: &Meta<'a>, pass: &mut Pass<'a, '_, '_>) {
     if meta.value.len() > LargeValues::FROM {
         pass.note_large(meta.value.len());
+    }
+    if meta.verb == Verb::Set && is_too_large(key, meta.value, pass) {
+        forget(key, pass);
     }
     let note = AnyReply::Memcache(Reply::Meta(note(meta, pass)));
     match action(meta, pass) {

@@ -11,7 +11,9 @@ use crabcache_engine::{
 };
 use crabcache_protocol::Parsed;
 use crabcache_protocol::detect::is_http_word;
-use crabcache_protocol::memcache::{self, Exptime, Refusal, Refused, Request, Store, StoreMode, write};
+use crabcache_protocol::memcache::{
+    self, Exptime, KEY_LEN_MAX, LINE_LEN_MAX, Refusal, Refused, Request, Store, StoreMode, base64, write,
+};
 
 use super::arrival::{self, Ends, Frame};
 use super::task::{Done, Task};
@@ -58,6 +60,10 @@ pub(crate) fn serve<'a, 's>(
     pass: &mut Pass<'a, '_, 's>,
 ) -> usize {
     let limits = pass.shared().bounds.skipping;
+    let seen = std::mem::take(&mut connection.input.line_len);
+    if seen > 0 && goes_on(seen, bytes, limits.line_len_max, connection) {
+        return 0;
+    }
     let mut at = 0;
     loop {
         let ordinary = pass.is_ordinary();
@@ -103,8 +109,11 @@ pub(crate) fn serve<'a, 's>(
                 }
             }
             Ok(Parsed::Incomplete { at_least }) => {
-                match receive(&bytes[at..], connection, pass) {
+                let rest = &bytes[at..];
+                match receive(rest, connection, pass) {
                     Some(consumed) => at += consumed,
+                    None if rest.len() > LINE_LEN_MAX
+                        && goes_on(0, rest, limits.line_len_max, connection) => {}
                     None => connection.input.expect(at_least),
                 }
                 break;
@@ -123,7 +132,9 @@ pub(crate) fn serve<'a, 's>(
 /// itself.
 #[inline(never)]
 fn usual<'a>(bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
-    let limits = pass.shared().bounds.skipping;
+    let mut limits = pass.shared().bounds.skipping;
+    // One that may be too large together with its key is looked at.
+    limits.value_len_max = limits.value_len_max.saturating_sub(KEY_LEN_MAX);
     let form = Form::Memcache { last: true };
     let get = |rest| {
         let (key, rest) = memcache::usual_get(rest, &limits)?;
@@ -134,6 +145,18 @@ fn usual<'a>(bytes: &'a [u8], pass: &mut Pass<'a, '_, '_>) -> usize {
         Some((pair, 0, rest))
     };
     serve_usual(bytes, pass, get, set, |_| form).len
+}
+
+/// Whether a long line, whose first `seen` bytes do not end it, does not end in the others that are here: then these are not
+/// looked at again when more have come.
+#[cold]
+fn goes_on(seen: usize, bytes: &[u8], len_max: usize, connection: &mut Connection) -> bool {
+    let on = bytes.len() <= len_max && !bytes[seen.min(bytes.len())..].contains(&b'\n');
+    if on {
+        connection.input.line_len = bytes.len();
+        connection.input.expect(bytes.len() + 1);
+    }
+    on
 }
 
 /// Whether a line begins as those of HTTP do.
@@ -168,8 +191,21 @@ fn store<'a>(request: Store<'a>, pass: &mut Pass<'a, '_, '_>) {
     if request.value.len() > LargeValues::FROM {
         pass.note_large(request.value.len());
     }
+    if request.mode == StoreMode::Set && is_too_large(request.key, request.value, pass) {
+        forget(request.key, pass);
+    }
     let (op, reply) = operation(request, pass.now());
     pass.push(op, AnyReply::Memcache(reply));
+}
+
+/// Whether key and value are more than an item may have together, so that the engine will refuse them.
+fn is_too_large(key: &[u8], value: &[u8], pass: &Pass<'_, '_, '_>) -> bool {
+    pass.place().stored(key).len() + value.len() > pass.shared().bounds.item_len_max
+}
+
+/// Deletes an item whose new value is refused: the old one is not to stay.
+fn forget<'a>(key: &'a [u8], pass: &mut Pass<'a, '_, '_>) {
+    push(pass, key, Action::Delete(Condition::Always), Reply::Nothing, true);
 }
 
 /// The operation of a storage command, and its answer.
@@ -211,9 +247,16 @@ fn refused<'a>(
     here: usize,
     pass: &mut Pass<'a, '_, '_>,
 ) -> usize {
-    let Refused { refusal, noreply, skip, stale_key } = request;
-    if let Some(key) = stale_key {
-        push(pass, key, Action::Delete(Condition::Always), Reply::Nothing, true);
+    let Refused { refusal, noreply, skip, stale_key, binary } = request;
+    let mut place = [0; KEY_LEN_MAX];
+    match stale_key {
+        Some(key) if binary => {
+            // The parser has tried it.
+            let key = base64::decode(key, &mut place).unwrap_or_default();
+            pass.aside(|aside| forget(key, aside));
+        }
+        Some(key) => forget(key, pass),
+        None => {}
     }
     if !noreply {
         write::refusal(pass.direct(), refusal);
