@@ -176,6 +176,16 @@ fn what_is_not_taken_is_refused_and_skipped() {
     assert_eq!(client.ask(put(b"large", &large)).0, Status::TooLarge);
     assert_eq!(client.ask(put(b"small", b"1")).0, Status::Ok);
     assert_eq!(client.ask(get(b"large")).0, Status::Miss);
+    // Keys that begin so are kept with two bytes more.
+    let key = vec![0xFF; 65_535];
+    assert_eq!(client.ask(put(&key, b"1")).0, Status::KeyTooLong);
+    let lease = |key| Command::Lease { key, lease_ms: 1000, early_ms: 0, meta: false };
+    assert_eq!(client.ask(lease(&key)), (Status::KeyTooLong, vec![]));
+    assert_eq!(client.ask(lease(&key[2..])).0, Status::Won);
+    let pairs: &[(&[u8], &[u8])] = &[(&key, b"1"), (b"small", b"2")];
+    let (status, body) = client.ask(Command::MultiPut { pairs: Pairs::from_slice(pairs), ttl: Ttl::Never });
+    assert_eq!((status, body), (Status::Ok, vec![Status::KeyTooLong as u8, Status::Ok as u8]));
+    assert_eq!(client.ask(put(b"small", b"1")).0, Status::Ok);
     // An unknown operation, with a key that is left out.
     client.client.send([0xC1, 0x7F, 0, 0, 3, 0, 9, 0, 0, 0, 0, 0, b'k', b'e', b'y']);
     let (status, opaque, _) = client.reply();
@@ -183,7 +193,9 @@ fn what_is_not_taken_is_refused_and_skipped() {
     assert_eq!(client.ask(get(b"small")).1, b"1");
     // A strange first byte ends it.
     client.client.send([0x80; 12]);
-    assert_eq!(client.reply().0, Status::UnsupportedVersion);
+    let (status, opaque, text) = client.reply();
+    assert_eq!((status, opaque), (Status::UnsupportedVersion, 0));
+    assert_eq!(text, b"0x80 does not begin a message of version 1");
     assert!(client.client.rest().is_empty());
 }
 

@@ -506,8 +506,11 @@ fn lease(to: &mut Answers<'_>, opaque: u16, meta: bool, op: &Op<'_>, outcome: Ou
             to.errors += 1;
             return reply::status(&mut to.out, opaque, refusal(error));
         }
-        // A key that nothing can be stored under.
-        _ => return reply::status(&mut to.out, opaque, Status::Miss),
+        // A key that nothing can be stored under, since it is too long as it is kept: who misses another one wins.
+        _ => {
+            to.errors += 1;
+            return reply::status(&mut to.out, opaque, Status::KeyTooLong);
+        }
     };
     // What was won is told, though there is no memory for the old value.
     let value = value.filter(|_| !too_much);

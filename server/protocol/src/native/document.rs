@@ -1,6 +1,7 @@
 //! The examples of PROTOCOL.md as tests: what stands there is what the encoder writes and the parser reads.
 
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::reply::{self, Hello, Leased, ListWriter};
@@ -122,6 +123,9 @@ fn document_replies_encode_and_parse() {
     };
     let bad_flag = ParseError::Malformed { opaque: 17, fault: Fault::ReservedFlag };
     let bad_magic = ParseError::Magic { found: 0xC3 };
+    let refuse = |out: &mut Vec<u8>, error: ParseError| {
+        reply::refusal(out, error.opaque(), error.status(), &error.to_string());
+    };
     let mput = |out: &mut Vec<u8>| {
         let writer = ListWriter::begin(out, 19);
         writer.status(out, Status::Ok);
@@ -163,10 +167,8 @@ fn document_replies_encode_and_parse() {
         ("sample", Status::Ok, 25, &sample),
         ("stats", Status::Ok, 14, &|out| reply::value(out, 14, b"items=3\n")),
         ("unknown", Status::UnknownOperation, 16, &|out| reply::status(out, 16, Status::UnknownOperation)),
-        ("bad-flag", bad_flag.status(), 17, &|out| reply::status(out, bad_flag.opaque(), bad_flag.status())),
-        ("bad-magic", bad_magic.status(), 0, &|out| {
-            reply::status(out, bad_magic.opaque(), bad_magic.status());
-        }),
+        ("bad-flag", bad_flag.status(), 17, &|out| refuse(out, bad_flag)),
+        ("bad-magic", bad_magic.status(), 0, &|out| refuse(out, bad_magic)),
     ];
     let mut examples = examples("reply ");
     for (name, status, opaque, write) in cases {
