@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock;
 use crate::connection::client::Client;
-use crate::mail::Text;
+use crate::mail::{Text, What};
 use crate::shared::Shared;
 
 /// All of them.
@@ -54,7 +54,7 @@ impl Drop for Monitoring {
 /// Shows lines to all of them.
 pub(crate) fn show(shared: &Shared<'_>, lines: &[u8]) {
     let clients = shared.monitors.with(|clients| clients.clone());
-    let lines = Text::new(Vec::new(), &lines.into(), clients.len());
+    let lines = Text::new(What::Shown, &lines.into(), clients.len());
     for client in clients {
         shared.push(&client, &lines);
     }

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::RandomState;
-use crabcache_protocol::resp::{Version, glob, write};
+use crabcache_protocol::resp::{glob, write};
 use hashbrown::{HashMap, HashSet};
 
 use crate::connection::client::Client;
-use crate::mail::Text;
+use crate::mail::{Text, What};
 use crate::shared::Shared;
 
 /// What a subscription is to.
@@ -104,8 +104,14 @@ const STEPS_MAX: usize = 2 << 20;
 pub(crate) const PATTERNS_MAX: usize = 1024;
 
 /// Publishes a message; gives how many receive it, and how much work that is: the bytes that it takes until they have it, and the
-/// steps to find them.
-pub(crate) fn publish(shared: &Shared<'_>, kind: Kind, channel: &[u8], message: &[u8]) -> (usize, usize) {
+/// steps to find them. `take` may take what the author itself receives, and says whether it has.
+pub(crate) fn publish(
+    shared: &Shared<'_>,
+    kind: Kind,
+    channel: &[u8],
+    message: &[u8],
+    mut take: impl FnMut(&Arc<Client>, &Text) -> bool,
+) -> (usize, usize) {
     let (all, steps) = shared.channels.receivers(kind, channel);
     let receivers = all.iter().map(|(_, clients)| clients.len()).sum();
     let mut body = Vec::with_capacity(32 + channel.len() + message.len());
@@ -114,20 +120,14 @@ pub(crate) fn publish(shared: &Shared<'_>, kind: Kind, channel: &[u8], message: 
     let body = Arc::<[u8]>::from(body);
     let mut held = 0;
     for (pattern, clients) in all {
-        let texts = [Version::Resp2, Version::Resp3].map(|version| {
-            let mut head = Vec::new();
-            if let Some(pattern) = &pattern {
-                write::push(&mut head, 4, version);
-                write::bulk(&mut head, b"pmessage");
-                write::bulk(&mut head, pattern);
-            } else {
-                write::push(&mut head, 3, version);
-                write::bulk(&mut head, if kind == Kind::Shard { b"smessage" } else { b"message" });
-            }
-            Text::new(head, &body, receivers)
+        let what = pattern.map_or(What::Published(kind), |pattern| {
+            let mut bulk = Vec::with_capacity(16 + pattern.len());
+            write::bulk(&mut bulk, &pattern);
+            What::Matched(bulk.into())
         });
+        let text = Text::new(what, &body, receivers);
         for client in &clients {
-            held += shared.push(client, &texts[usize::from(client.version() == Version::Resp3)]);
+            held += if take(client, &text) { text.len() } else { shared.push(client, &text) };
         }
     }
     (receivers, held + steps)
@@ -171,6 +171,11 @@ impl Subscriptions {
             self.channels.remove(kind, name, &self.client);
             self.count();
         }
+    }
+
+    /// Whether it has subscribed to this.
+    pub(crate) fn has(&self, kind: Kind, name: &[u8]) -> bool {
+        self.names[kind as usize].contains(name)
     }
 
     /// The names of one kind.

@@ -23,11 +23,8 @@ use hashbrown::HashMap;
 
 use crate::connection::client::Client;
 use crate::database;
-use crate::mail::Text;
+use crate::mail::{Text, What};
 use crate::shared::Shared;
-
-/// The channel on which a client of RESP2 receives what another one redirects to it.
-const CHANNEL: &[u8] = b"__redis__:invalidate";
 
 /// What a client has asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,13 +94,6 @@ pub(crate) struct Figures {
     pub(crate) items: usize,
     /// Prefixes.
     pub(crate) prefixes: usize,
-}
-
-/// A key of which several are told at once, or all keys.
-#[derive(Clone, Copy)]
-enum What<'k> {
-    Key(&'k [u8]),
-    All,
 }
 
 impl Tracking {
@@ -187,7 +177,7 @@ impl Tracking {
                 let Options { prefixes, no_loop, .. } = &tracker.options;
                 let concerns = prefixes.is_empty() || prefixes.iter().any(|prefix| key.starts_with(prefix));
                 if concerns && !(*no_loop && *id == author) {
-                    tracker.tell(shared, What::Key(key));
+                    tracker.tell(shared, Some(key));
                 }
             }
         });
@@ -208,7 +198,7 @@ impl Tracking {
             (table.keys, table.order, table.deadlines) = Default::default();
             (table.held, table.stale) = (0, 0);
             for tracker in table.trackers.values_mut() {
-                tracker.tell(shared, What::All);
+                tracker.tell(shared, None);
             }
         });
     }
@@ -293,27 +283,25 @@ impl Table {
             if let Some(tracker) = self.trackers.get_mut(&id)
                 && !(tracker.options.no_loop && author == Some(id))
             {
-                tracker.tell(shared, What::Key(key));
+                tracker.tell(shared, Some(key));
             }
         }
     }
 }
 
 impl Tracker {
-    fn tell(&mut self, shared: &Shared<'_>, what: What<'_>) {
+    /// Tells it of a key, or of all.
+    fn tell(&mut self, shared: &Shared<'_>, key: Option<&[u8]>) {
         let Some(redirect) = self.options.redirect else {
             // RESP2 has no place for it.
             if self.client.version() == Version::Resp3 {
-                shared.push(&self.client, &what.pushed());
+                shared.invalidate(&self.client, key, false);
             }
             return;
         };
         match shared.clients.find(redirect) {
-            Some(client) if client.version() == Version::Resp3 => {
-                shared.push(&client, &what.pushed());
-            }
-            Some(client) if client.is_subscriber() => {
-                shared.push(&client, &what.published());
+            Some(client) if client.version() == Version::Resp3 || client.is_subscriber() => {
+                shared.invalidate(&client, key, true);
             }
             Some(_) => {}
             None => self.break_off(shared, redirect),
@@ -322,42 +310,11 @@ impl Tracker {
 
     fn break_off(&mut self, shared: &Shared<'_>, redirect: u64) {
         if !self.broken && self.client.version() == Version::Resp3 {
-            let mut text = Vec::new();
-            write::push(&mut text, 2, Version::Resp3);
-            write::bulk(&mut text, b"tracking-redir-broken");
-            write::integer(&mut text, redirect.cast_signed());
-            shared.push(&self.client, &Text::whole(text));
+            let mut body = Vec::new();
+            write::integer(&mut body, redirect.cast_signed());
+            shared.push(&self.client, &Text::new(What::RedirectBroken, &body.into(), 1));
         }
         self.broken = true;
-    }
-}
-
-impl What<'_> {
-    fn pushed(self) -> Text {
-        let mut text = Vec::new();
-        write::push(&mut text, 2, Version::Resp3);
-        write::bulk(&mut text, b"invalidate");
-        self.write(&mut text, Version::Resp3);
-        Text::whole(text)
-    }
-
-    fn published(self) -> Text {
-        let mut text = Vec::new();
-        write::push(&mut text, 3, Version::Resp2);
-        write::bulk(&mut text, b"message");
-        write::bulk(&mut text, CHANNEL);
-        self.write(&mut text, Version::Resp2);
-        Text::whole(text)
-    }
-
-    fn write(self, out: &mut Vec<u8>, version: Version) {
-        match self {
-            Self::Key(key) => {
-                write::array(out, 1);
-                write::bulk(out, key);
-            }
-            Self::All => write::nil_array(out, version),
-        }
     }
 }
 

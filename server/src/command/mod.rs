@@ -145,6 +145,9 @@ fn go_on(mut task: Box<Task>, connection: &mut Connection, pass: &mut Pass<'_, '
         lasting.end(connection, pass);
     }
     resp::end_answer(answer, connection, pass);
+    if done {
+        connection.tell_what_waits(pass.direct());
+    }
     done
 }
 

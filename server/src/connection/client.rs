@@ -2,10 +2,12 @@
 //! never by an ordinary request.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crabcache_engine::Millis;
 use crabcache_protocol::resp::Version;
+
+use crate::mail::Stale;
 
 /// One client, as reports show it.
 #[derive(Debug)]
@@ -26,8 +28,10 @@ pub(crate) struct Client {
     subscriptions: [AtomicUsize; 3],
     /// What its worker has told last, when it was asked.
     seen: Mutex<Seen>,
-    /// Bytes in its worker's inbox that are for it.
+    /// Bytes that are for it, in its worker's inbox or here.
     pub(crate) mail: AtomicUsize,
+    /// Keys that it is to be told of, if its worker is on the way to do that.
+    stale: Mutex<Option<Stale>>,
     /// There were too many, so that it is closed.
     pub(crate) is_overrun: AtomicBool,
     seat: AtomicUsize,
@@ -87,6 +91,7 @@ impl Client {
                 ..Seen::default()
             }),
             mail: AtomicUsize::new(0),
+            stale: Mutex::default(),
             is_overrun: AtomicBool::new(false),
             seat: AtomicUsize::new(seat),
             place: AtomicUsize::new(usize::MAX),
@@ -139,6 +144,11 @@ impl Client {
     /// Whether it has subscribed to anything.
     pub(crate) fn is_subscriber(&self) -> bool {
         self.subscriptions().iter().any(|count| *count > 0)
+    }
+
+    /// Keys that it is to be told of, if its worker is on the way to do that.
+    pub(crate) fn stale(&self) -> MutexGuard<'_, Option<Stale>> {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what its worker sees.

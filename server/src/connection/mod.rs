@@ -309,6 +309,11 @@ impl Connection<'_> {
             + self.tracked.as_ref().map_or(0, |tracked| tracked.held())
     }
 
+    /// Adds to the answers what was to come behind the one that has just been given.
+    pub(crate) fn tell_what_waits(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.output.take_behind());
+    }
+
     /// Sends what waits, as far as the socket takes it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.output.flush(&mut self.stream)

@@ -1,5 +1,7 @@
 //! Bytes out. Answers are sent straight from the worker's buffer, once per turn; what the socket does not take is
 //! kept here, and while anything is kept the client is not read: it has to take its answers first.
+//!
+//! Messages that must not overtake the answer at hand wait until that is given ([`Output::put_behind`]).
 
 use std::io;
 
@@ -10,6 +12,8 @@ use crate::net::stream::Stream;
 pub(crate) struct Output {
     bytes: Vec<u8>,
     sent: usize,
+    /// What comes behind the answer at hand.
+    behind: Vec<u8>,
 }
 
 impl Output {
@@ -24,13 +28,23 @@ impl Output {
     #[inline]
     #[must_use]
     pub(crate) fn held(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.behind.capacity()
     }
 
     /// Bytes that wait.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.bytes.len() - self.sent + self.behind.len()
+    }
+
+    /// Keeps these until the answer at hand is given.
+    pub(crate) fn put_behind<'p>(&mut self, parts: impl IntoIterator<Item = &'p [u8]>) {
+        parts.into_iter().for_each(|part| self.behind.extend_from_slice(part));
+    }
+
+    /// Takes what was to come behind the answer at hand.
+    pub(crate) fn take_behind(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.behind)
     }
 
     /// Drops what waits.
@@ -52,7 +66,7 @@ impl Output {
     /// Adds a message, of which many may follow.
     pub(crate) fn push(&mut self, message: &[u8]) {
         // Who is always a little behind never takes all. Less is moved than was sent since the last time.
-        if self.sent > self.len() {
+        if self.sent > self.bytes.len() - self.sent {
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }
@@ -62,7 +76,7 @@ impl Output {
     /// Keeps these from `sent` on until the socket takes them. Nothing else waits.
     pub(crate) fn adopt(&mut self, bytes: Vec<u8>, sent: usize) {
         debug_assert!(self.is_empty());
-        *self = Self { bytes, sent };
+        (self.bytes, self.sent) = (bytes, sent);
     }
 
     /// Sends as much as the socket takes.
@@ -76,7 +90,7 @@ impl Output {
                 Err(error) => return Err(error),
             }
         }
-        *self = Self::default();
+        (self.bytes, self.sent) = (Vec::new(), 0);
         Ok(())
     }
 }

@@ -157,6 +157,10 @@ impl<'s> Service<'s> {
                 self.seat.took(&text, &client);
                 self.turn.push(&client, &text, &self.seat.counters);
             }
+            Message::Stale(client) => {
+                let stale = self.seat.take_stale(&client);
+                self.turn.invalidate(&client, stale, &self.seat.counters);
+            }
             Message::Overrun(client) => self.turn.overrun(&client, &self.seat.counters),
             Message::Kill(client) => {
                 if let Some(key) = self.turn.find(&client) {

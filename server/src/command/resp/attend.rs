@@ -214,6 +214,10 @@ pub(crate) fn end_answer(start: Option<usize>, connection: &mut Connection, pass
         // It was work all the same.
         pass.executor.note_work(unwanted);
     }
+    if connection.task.is_none() {
+        // Messages are told to clients that want no answers, too.
+        connection.tell_what_waits(pass.direct());
+    }
     if connection.replies == Replies::SkipThis && connection.task.is_none() {
         connection.replies = Replies::On;
         connection.attend();

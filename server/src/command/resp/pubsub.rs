@@ -1,10 +1,13 @@
 //! Commands about channels. Who receives what is told in `crate::pubsub`.
 
+use std::sync::Arc;
+
 use crabcache_protocol::resp::{Args, Version, write};
 
 use super::connection::ECHOED_MAX;
 use super::{glob, two};
-use crate::connection::Connection;
+use crate::connection::{Connection, Replies};
+use crate::mail::WAITING_MAX;
 use crate::pubsub::{self, Kind, PATTERNS_MAX, Subscriptions};
 use crate::reactor::batch::Pass;
 
@@ -102,22 +105,34 @@ fn end(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pass
 }
 
 /// `PUBLISH channel message`
-pub(super) fn publish<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    send(Kind::Channel, args, pass);
+pub(super) fn publish<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    send(Kind::Channel, args, connection, pass);
 }
 
 /// `SPUBLISH shardchannel message`
-pub(super) fn spublish<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    send(Kind::Shard, args, pass);
+pub(super) fn spublish<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    send(Kind::Shard, args, connection, pass);
 }
 
-fn send(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
+fn send(kind: Kind, args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     // What was asked before is done before the message is seen.
     pass.run();
     let (channel, message) = two(&args);
-    let (receivers, work) = pubsub::publish(pass.shared(), kind, channel, message);
+    let version = pass.version;
+    // What it receives itself comes right behind the answer: it may end the subscription with its next request.
+    let Connection { client: author, output, .. } = connection;
+    let (receivers, work) = pubsub::publish(pass.shared(), kind, channel, message, |client, text| {
+        let takes = Arc::ptr_eq(client, author) && output.len() < WAITING_MAX;
+        if takes {
+            output.put_behind(text.parts(version));
+        }
+        takes
+    });
     write::integer(pass.direct(), receivers as i64);
     pass.executor.note_work(work);
+    if connection.replies == Replies::On && !connection.executes {
+        connection.tell_what_waits(pass.direct());
+    }
 }
 
 /// `PUBSUB CHANNELS [pattern]`

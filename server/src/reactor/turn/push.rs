@@ -1,31 +1,70 @@
-//! What other clients cause a client to be sent, once its worker has come to it (`mail.rs`).
+//! What other clients cause a client to be sent, once its worker has come to it (`mail.rs`): in the words of the version of RESP
+//! that it speaks by then, and if it has not unsubscribed meanwhile.
 
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use crabcache_protocol::resp::Version;
+
 use super::Turn;
 use super::scatter::{after, once};
-use crate::connection::Phase;
 use crate::connection::client::Client;
-use crate::mail::{self, Text};
+use crate::connection::{Connection, Phase};
+use crate::mail::{self, Stale, Text, What};
 use crate::reactor::sized;
 use crate::stats::Counters;
 
 /// A text that has so many bytes is sent at once, as far as the socket takes it; others go together.
 const PUSHED_AT_ONCE: usize = sized(16 << 10);
 
+/// Whether the client still wants a text that was meant for it.
+fn wants(connection: &Connection, text: &Text) -> bool {
+    match (text.subscription(), text.what()) {
+        (Some((kind, name)), _) => {
+            connection.subscriptions.as_ref().is_some_and(|subscriptions| subscriptions.has(kind, name))
+        }
+        (None, What::Shown) => connection.monitoring.is_some(),
+        (None, _) => connection.tracked.is_some() && connection.client.version() == Version::Resp3,
+    }
+}
+
 impl Turn<'_> {
-    /// Adds a text to what a client is sent. If too much waits for it already, it goes.
+    /// Adds a text to what a client is sent.
     pub(crate) fn push(&mut self, client: &Arc<Client>, text: &Text, counters: &Counters) {
         let Some(key) = self.find(client) else { return };
+        if wants(&self.connections[key], text) {
+            self.deliver(key, text.parts(client.version()), counters);
+        }
+    }
+
+    /// Tells a client of keys that have changed.
+    pub(crate) fn invalidate(&mut self, client: &Arc<Client>, mut stale: Stale, counters: &Counters) {
+        let Some(key) = self.find(client) else { return };
+        let (connection, version) = (&self.connections[key], client.version());
+        let wants = match version {
+            Version::Resp3 => connection.tracked.is_some() || stale.redirected,
+            Version::Resp2 => connection.subscriptions.is_some() && stale.redirected,
+        };
+        if wants {
+            if connection.output.len() + stale.len() > mail::WAITING_MAX {
+                stale.tell_all();
+            }
+            let (head, keys) = stale.parts(version);
+            self.deliver(key, [&head, keys], counters);
+        }
+    }
+
+    /// Adds a message to what a client is sent. If too much waits for it already, it goes.
+    fn deliver<const N: usize>(&mut self, key: usize, parts: [&[u8]; N], counters: &Counters) {
         let connection = &mut self.connections[key];
         if connection.phase != Phase::Open {
             return;
         }
+        let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
-        if text.len() >= PUSHED_AT_ONCE {
+        if len >= PUSHED_AT_ONCE {
             let sending = connection.flush().and_then(|()| {
-                let parts = text.parts().map(IoSlice::new);
+                let parts = parts.map(IoSlice::new);
                 if connection.output.is_empty() {
                     once(|| connection.stream.send_parts(&parts))
                 } else {
@@ -40,12 +79,13 @@ impl Turn<'_> {
             // It takes what it is sent; from here on it may rest for a while.
             connection.moved = self.now;
         }
-        // One text may be as long as it is: the client has had no time to take it.
-        if !connection.output.is_empty() && connection.output.len() + text.len() > mail::WAITING_MAX {
-            return self.overrun(client, counters);
+        // One message may be as long as it is: the client has had no time to take it.
+        let waiting = connection.output.len();
+        if waiting > 0 && waiting + len > mail::WAITING_MAX {
+            return self.let_overrun(key, counters);
         }
-        if sent < text.len() {
-            after(text.parts().into_iter(), sent).for_each(|part| connection.output.push(part));
+        if sent < len {
+            after(parts.into_iter(), sent).for_each(|part| connection.output.push(part));
         }
         self.budget.charge(connection);
         self.enqueue(key);
@@ -55,10 +95,215 @@ impl Turn<'_> {
     /// Lets a client go for which too much waits.
     #[cold]
     pub(crate) fn overrun(&mut self, client: &Arc<Client>, counters: &Counters) {
-        let Some(key) = self.find(client) else { return };
+        if let Some(key) = self.find(client) {
+            self.let_overrun(key, counters);
+        }
+    }
+
+    #[cold]
+    fn let_overrun(&mut self, key: usize, counters: &Counters) {
         if self.connections[key].phase == Phase::Open {
             counters.memory_closes.add(1);
             self.abandon(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::mail::WAITING_MAX;
+    use crate::config::{Config, Pin};
+    use crate::pubsub::{self, Kind};
+    use crate::reactor::service::Service;
+    use crate::shared::Shared;
+    use crate::simulation::random::Random;
+    use crate::simulation::setup::{moment, newcomer, read_mail, with_server};
+    use crate::simulation::wire::{self, Peer};
+
+    /// A worker, a client that listens and one that causes messages.
+    struct Scene<'s> {
+        shared: &'s Shared<'s>,
+        service: Service<'s>,
+        clients: [(usize, Peer); 2],
+    }
+
+    const LISTENS: usize = 0;
+    const CAUSES: usize = 1;
+
+    /// Every key has changed.
+    const ALL: &str = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
+
+    fn with_scene(work: impl FnOnce(&mut Scene<'_>)) {
+        with_server(4 << 20, Config::default(), |shared| {
+            let handle = shared.cache.handle().expect("the first");
+            let mut service = Service::new(shared, 0, handle, moment(0));
+            let clients = [1, 2].map(|number| {
+                let (socket, peer) = wire::connect(Random::new(number), 64 << 10, usize::MAX);
+                let key = service.next_key();
+                service.admit(newcomer(shared, socket, Pin::Resp), moment(0));
+                (key, peer)
+            });
+            let mut scene = Scene { shared, service, clients };
+            work(&mut scene);
+            scene.service.leave();
+        });
+    }
+
+    impl Scene<'_> {
+        /// Sends requests, and gives what comes of them and of what came before, but for what the inbox holds.
+        fn ask(&mut self, client: usize, requests: &str) -> String {
+            let (key, peer) = &self.clients[client];
+            peer.deliver(requests.as_bytes());
+            peer.settle();
+            self.service.note(*key, peer.poll().expect("something arrived"));
+            self.turn(client)
+        }
+
+        fn turn(&mut self, client: usize) -> String {
+            self.service.turn(moment(0), false);
+            self.service.turn.verify();
+            String::from_utf8(self.clients[client].1.take(usize::MAX)).expect("text")
+        }
+
+        /// What it is sent of what the inbox holds.
+        fn read_mail(&mut self, client: usize) -> String {
+            read_mail(self.shared, &mut self.service);
+            let sent = self.turn(client);
+            assert_eq!(self.shared.seats[0].mail.load(Ordering::Relaxed), 0);
+            sent
+        }
+    }
+
+    #[test]
+    fn nothing_comes_behind_the_end_of_what_it_was_for() {
+        for (begin, cause, end) in [
+            ("SUBSCRIBE c", "PUBLISH c m", "UNSUBSCRIBE c"),
+            ("SUBSCRIBE c d", "PUBLISH c m", "UNSUBSCRIBE c"),
+            ("PSUBSCRIBE c*", "PUBLISH c m", "PUNSUBSCRIBE"),
+            ("PSUBSCRIBE c", "PUBLISH c m", "PUNSUBSCRIBE c\r\nSUBSCRIBE c"),
+            ("SSUBSCRIBE c", "SPUBLISH c m", "SUNSUBSCRIBE c"),
+            ("SSUBSCRIBE c", "SPUBLISH c m", "SUNSUBSCRIBE c\r\nSUBSCRIBE c"),
+            ("SUBSCRIBE c", "PUBLISH c m", "RESET"),
+            ("MONITOR", "SET k v", "RESET"),
+            ("HELLO 3\r\nCLIENT TRACKING ON BCAST", "SET k v", "CLIENT TRACKING OFF"),
+            ("HELLO 3\r\nCLIENT TRACKING ON BCAST", "SET k v", "HELLO 2"),
+            ("HELLO 3\r\nCLIENT TRACKING ON BCAST", "FLUSHALL", "RESET"),
+        ] {
+            with_scene(|scene| {
+                scene.ask(LISTENS, &format!("{begin}\r\n"));
+                scene.ask(CAUSES, &format!("{cause}\r\n"));
+                assert_ne!(scene.ask(LISTENS, &format!("{end}\r\n")), "", "{end}");
+                assert_eq!(scene.read_mail(LISTENS), "", "{cause:?} behind {end:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_still_wanted_comes_in_the_version_that_is_spoken_by_then() {
+        with_scene(|scene| {
+            scene.ask(LISTENS, "HELLO 3\r\nSUBSCRIBE c d\r\nPSUBSCRIBE c*\r\nSSUBSCRIBE s\r\n");
+            scene.ask(CAUSES, "PUBLISH c m\r\nSPUBLISH s m\r\n");
+            scene.ask(LISTENS, "UNSUBSCRIBE d\r\nHELLO 2\r\n");
+            let sent = scene.read_mail(LISTENS);
+            assert_eq!(
+                sent,
+                "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n\
+                 *4\r\n$8\r\npmessage\r\n$2\r\nc*\r\n$1\r\nc\r\n$1\r\nm\r\n\
+                 *3\r\n$8\r\nsmessage\r\n$1\r\ns\r\n$1\r\nm\r\n"
+            );
+        });
+        // What another client has it told.
+        with_scene(|scene| {
+            let id = scene.ask(LISTENS, "CLIENT ID\r\nSUBSCRIBE c\r\n");
+            let id = id[1..].split_once("\r\n").expect("a number").0.to_owned();
+            scene.ask(CAUSES, &format!("CLIENT TRACKING ON REDIRECT {id} BCAST\r\nSET k v\r\n"));
+            scene.ask(LISTENS, "UNSUBSCRIBE\r\nHELLO 3\r\n");
+            assert_eq!(scene.read_mail(LISTENS), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n");
+            scene.ask(CAUSES, "SET k v\r\n");
+            scene.ask(LISTENS, "HELLO 2\r\n");
+            assert_eq!(scene.read_mail(LISTENS), "");
+        });
+    }
+
+    #[test]
+    fn what_a_client_publishes_to_itself_comes_right_behind_the_answer() {
+        const MESSAGE: &str = ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
+        const END: &str = ">3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n";
+        const BEGIN: &str = ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+        for (requests, answers) in [
+            ("PUBLISH c m\r\nUNSUBSCRIBE c\r\nPING\r\n", format!(":1\r\n{MESSAGE}{END}+PONG\r\n")),
+            (
+                "MULTI\r\nPUBLISH c m\r\nUNSUBSCRIBE c\r\nEXEC\r\nPING\r\n",
+                format!("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n{END}{MESSAGE}+PONG\r\n"),
+            ),
+            // Messages are no answers.
+            (
+                "CLIENT REPLY OFF\r\nPUBLISH c m\r\nCLIENT REPLY ON\r\nUNSUBSCRIBE c\r\n",
+                format!("{MESSAGE}+OK\r\n{END}"),
+            ),
+            (
+                "CLIENT REPLY OFF\r\nMULTI\r\nPUBLISH c m\r\nEXEC\r\nUNSUBSCRIBE c\r\nCLIENT REPLY ON\r\n",
+                format!("{MESSAGE}{END}+OK\r\n"),
+            ),
+        ] {
+            with_scene(|scene| {
+                assert!(scene.ask(LISTENS, "HELLO 3\r\nSUBSCRIBE c\r\n").ends_with(BEGIN));
+                let mut sent = scene.ask(LISTENS, requests);
+                while scene.service.has_work() {
+                    sent += &scene.turn(LISTENS);
+                }
+                assert_eq!(sent, answers, "{requests:?}");
+                assert_eq!(scene.read_mail(LISTENS), "");
+            });
+        }
+    }
+
+    #[test]
+    fn keys_that_change_together_are_told_of_together() {
+        with_scene(|scene| {
+            scene.ask(LISTENS, "HELLO 3\r\nCLIENT TRACKING ON BCAST\r\n");
+            scene.ask(CAUSES, "MSET a 1 bb 2\r\nDEL a\r\n");
+            assert_eq!(
+                scene.read_mail(LISTENS),
+                ">2\r\n$10\r\ninvalidate\r\n*3\r\n$1\r\na\r\n$2\r\nbb\r\n$1\r\na\r\n"
+            );
+            scene.ask(CAUSES, "SET a 1\r\nFLUSHALL\r\nSET a 1\r\n");
+            while scene.service.has_work() {
+                scene.turn(CAUSES);
+            }
+            assert_eq!(scene.read_mail(LISTENS), ALL);
+        });
+    }
+
+    #[test]
+    fn of_more_keys_than_may_wait_all_are_told_of() {
+        with_scene(|scene| {
+            scene.ask(LISTENS, "HELLO 3\r\nCLIENT TRACKING ON BCAST\r\n");
+            let client = scene.shared.clients.all().remove(LISTENS);
+            let key = [b'k'; 1000];
+            for _ in 0..2 * WAITING_MAX / key.len() {
+                scene.shared.invalidate(&client, Some(&key), false);
+                let waiting = client.mail.load(Ordering::Relaxed);
+                assert!(waiting <= WAITING_MAX, "{waiting}");
+            }
+            assert_eq!(scene.read_mail(LISTENS), ALL);
+            // Also where something else waits.
+            scene.ask(LISTENS, "SUBSCRIBE c\r\n");
+            let message = vec![b'm'; 3 << 20];
+            pubsub::publish(scene.shared, Kind::Channel, b"c", &message, |_, _| false);
+            for _ in 0..1500 {
+                scene.shared.invalidate(&client, Some(&key), false);
+            }
+            let mut sent = scene.read_mail(LISTENS);
+            while let Some(readiness) = scene.clients[LISTENS].1.poll() {
+                scene.service.note(scene.clients[LISTENS].0, readiness);
+                sent += &scene.turn(LISTENS);
+            }
+            assert!(sent.ends_with(ALL), "{}", &sent[sent.len() - 100..]);
+            scene.ask(CAUSES, "SET a 1\r\n");
+            assert_eq!(scene.read_mail(LISTENS), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n");
+        });
     }
 }
