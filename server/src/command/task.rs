@@ -89,6 +89,15 @@ impl Task {
         }
     }
 
+    /// Whether it has read what it will answer: messages then come behind that, since they may tell of changes to it.
+    pub(crate) fn has_read(&self) -> bool {
+        match self {
+            Self::Exec(exec) => exec.has_begun(),
+            Self::Lcs(_) | Self::Summing(_) => true,
+            _ => false,
+        }
+    }
+
     /// Goes on for a slice; true when it is done and answered.
     pub(crate) fn step(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
         let now = pass.now();

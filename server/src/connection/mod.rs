@@ -22,8 +22,8 @@ use crabcache_protocol::resp::Version;
 
 use crate::clock::Moment;
 use crate::command::resp;
-use crate::command::resp::Transaction;
 use crate::command::resp::calls::Lasting;
+use crate::command::resp::{Exec, Transaction};
 use crate::command::task::Task;
 use crate::config::Pin;
 use crate::monitor::Monitoring;
@@ -307,6 +307,19 @@ impl Connection<'_> {
             + self.transaction.as_ref().map_or(0, |transaction| transaction.held())
             + self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.held())
             + self.tracked.as_ref().map_or(0, |tracked| tracked.held())
+    }
+
+    /// Whether messages have to wait for the answer at hand.
+    pub(crate) fn holds_messages(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| task.has_read())
+    }
+
+    /// The transaction that it is in the middle of.
+    pub(crate) fn executing(&mut self) -> Option<&mut Exec> {
+        match self.task.as_deref_mut() {
+            Some(Task::Exec(exec)) if exec.has_begun() => Some(exec),
+            _ => None,
+        }
     }
 
     /// Adds to the answers what was to come behind the one that has just been given.

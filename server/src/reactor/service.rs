@@ -162,11 +162,7 @@ impl<'s> Service<'s> {
                 self.turn.invalidate(&client, stale, &self.seat.counters);
             }
             Message::Overrun(client) => self.turn.overrun(&client, &self.seat.counters),
-            Message::Kill(client) => {
-                if let Some(key) = self.turn.find(&client) {
-                    self.turn.drop_client(key);
-                }
-            }
+            Message::Kill(client) => self.turn.kill(&client),
             Message::Survey(number) => self.survey(number),
             Message::Look => {}
         }

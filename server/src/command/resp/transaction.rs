@@ -6,7 +6,8 @@
 //! ```
 //! Who is alone is told in `reactor/access.rs`, who watches what in `watch.rs`. A request that walks through all keys
 //! (KEYS, FLUSHDB) goes on in slices within a transaction, too, and lets others in between: a transaction that holds one
-//! is isolated before it and behind it only. Its answer is sent when it is whole.
+//! is isolated before it and behind it only. Its answer is sent when it is whole. It is carried out wholly, too, where its client
+//! is closed meanwhile, by itself or by another one: that goes behind it.
 
 use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, write};
@@ -182,6 +183,8 @@ pub(super) fn exec<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
         name: args.name().into(),
         answer: Vec::new(),
         too_long: false,
+        closes: false,
+        last: false,
     })));
 }
 
@@ -204,6 +207,10 @@ pub(crate) struct Exec {
     answer: Vec<u8>,
     /// What it answers is dropped.
     too_long: bool,
+    /// The client takes no further request.
+    closes: bool,
+    /// The client is let go behind it.
+    last: bool,
 }
 
 impl Exec {
@@ -218,6 +225,16 @@ impl Exec {
     /// Whether its next step takes long.
     pub(crate) fn is_long(&self) -> bool {
         self.task.as_ref().is_some_and(|task| task.is_long())
+    }
+
+    /// Whether something of it is carried out.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.at > 0
+    }
+
+    /// Lets the client go once it is done; false if that is known.
+    pub(crate) fn lets_go(&mut self) -> bool {
+        !std::mem::replace(&mut self.last, true)
     }
 
     /// Goes on; true when all is done and answered.
@@ -257,6 +274,12 @@ impl Exec {
         } else if !self.answer.is_empty() {
             pass.settled().splice(start..start, std::mem::take(&mut self.answer));
         }
+        if self.closes || self.last {
+            connection.close();
+        }
+        if self.last {
+            pass.shared().kill(&connection.client);
+        }
         true
     }
 
@@ -287,7 +310,11 @@ impl Exec {
                 self.task = connection.task.take();
                 // How long it takes is part of how long EXEC does.
                 connection.lasting = None;
-                if self.task.is_some() || connection.phase != Phase::Open {
+                if connection.phase != Phase::Open {
+                    // It has killed itself. What comes behind that is carried out all the same.
+                    (connection.phase, self.closes) = (Phase::Open, true);
+                }
+                if self.task.is_some() {
                     break;
                 }
             }

@@ -61,8 +61,9 @@ impl Turn<'_> {
             return;
         }
         let len: usize = parts.iter().map(|part| part.len()).sum();
+        let holds = connection.holds_messages();
         let mut sent = 0;
-        if len >= PUSHED_AT_ONCE {
+        if len >= PUSHED_AT_ONCE && !holds {
             let sending = connection.flush().and_then(|()| {
                 let parts = parts.map(IoSlice::new);
                 if connection.output.is_empty() {
@@ -84,7 +85,9 @@ impl Turn<'_> {
         if waiting > 0 && waiting + len > mail::WAITING_MAX {
             return self.let_overrun(key, counters);
         }
-        if sent < len {
+        if holds {
+            connection.output.put_behind(parts);
+        } else if sent < len {
             after(parts.into_iter(), sent).for_each(|part| connection.output.push(part));
         }
         self.budget.charge(connection);
@@ -102,9 +105,25 @@ impl Turn<'_> {
 
     #[cold]
     fn let_overrun(&mut self, key: usize, counters: &Counters) {
-        if self.connections[key].phase == Phase::Open {
-            counters.memory_closes.add(1);
+        let connection = &mut self.connections[key];
+        if connection.phase != Phase::Open {
+            return;
+        }
+        let goes = if let Some(exec) = connection.executing() {
+            exec.lets_go()
+        } else {
             self.abandon(key);
+            true
+        };
+        counters.memory_closes.add(u64::from(goes));
+    }
+
+    /// Lets a client go, but not in the middle of a transaction.
+    pub(crate) fn kill(&mut self, client: &Arc<Client>) {
+        let Some(key) = self.find(client) else { return };
+        match self.connections[key].executing() {
+            Some(exec) => _ = exec.lets_go(),
+            None => self.drop_client(key),
         }
     }
 }
@@ -305,5 +324,97 @@ mod tests {
             scene.ask(CAUSES, "SET a 1\r\n");
             assert_eq!(scene.read_mail(LISTENS), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n");
         });
+    }
+
+    /// Begins what takes several turns; gives what is sent meanwhile and then, while `work` is done after the first of them.
+    fn ask_long(scene: &mut Scene<'_>, requests: &str, work: impl FnOnce(&mut Scene<'_>)) -> String {
+        let value = "ab".repeat(700);
+        scene.ask(CAUSES, &format!("SET a {value}\r\nSET b {value}\r\n"));
+        let mut sent = scene.ask(LISTENS, requests);
+        assert!(scene.service.has_work(), "it was to take several turns");
+        work(scene);
+        sent += &scene.read_mail(LISTENS);
+        while scene.service.has_work() {
+            sent += &scene.turn(LISTENS);
+            sent += &scene.read_mail(LISTENS);
+        }
+        sent
+    }
+
+    const STALE: &str = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n";
+
+    #[test]
+    fn who_was_told_of_a_change_is_not_answered_what_was_before() {
+        let message = ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
+        for (requests, answer) in [
+            ("LCS a b LEN\r\n", ":1400\r\n"),
+            (
+                "MULTI\r\nSTRLEN a\r\nLCS a b LEN\r\nEXEC\r\n",
+                "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1400\r\n:1400\r\n",
+            ),
+        ] {
+            with_scene(|scene| {
+                scene.ask(LISTENS, "HELLO 3\r\nCLIENT TRACKING ON\r\nSUBSCRIBE c\r\n");
+                let sent = ask_long(scene, requests, |scene| {
+                    scene.ask(CAUSES, "SET a v\r\nPUBLISH c m\r\n");
+                });
+                assert_eq!(sent, format!("{answer}{STALE}{message}"));
+            });
+        }
+    }
+
+    #[test]
+    fn a_transaction_is_carried_out_wholly_though_its_client_is_closed() {
+        let requests = "MULTI\r\nSET x 1\r\nLCS a b LEN\r\nSET y 1\r\nEXEC\r\nSET z 1\r\n";
+        let closes = |scene: &Scene<'_>| scene.shared.seats[0].counters.memory_closes.get();
+        let kill = |scene: &mut Scene<'_>| drop(scene.ask(CAUSES, "CLIENT KILL TYPE normal\r\n"));
+        let flood = |scene: &mut Scene<'_>| {
+            for _ in 0..10 {
+                let message = vec![b'm'; 500 << 10];
+                pubsub::publish(scene.shared, Kind::Channel, b"c", &message, |_, _| false);
+                scene.read_mail(LISTENS);
+            }
+        };
+        for (work, subscribes, of_memory) in
+            [(&kill as &dyn Fn(&mut Scene<'_>), "", 0), (&flood, "SUBSCRIBE c\r\n", 1)]
+        {
+            with_scene(|scene| {
+                scene.ask(LISTENS, &format!("HELLO 3\r\n{subscribes}"));
+                ask_long(scene, requests, work);
+                assert!(scene.clients[LISTENS].1.server_end().is_some(), "it is gone");
+                assert_eq!(closes(scene), of_memory);
+                assert_eq!(scene.ask(CAUSES, "EXISTS x y\r\nEXISTS z\r\n"), ":2\r\n:0\r\n");
+            });
+        }
+        // One that has not begun is not.
+        with_scene(|scene| {
+            scene.ask(CAUSES, "CLIENT PAUSE 1000000 WRITE\r\n");
+            scene.ask(LISTENS, requests);
+            kill(scene);
+            scene.read_mail(LISTENS);
+            assert!(scene.clients[LISTENS].1.server_end().is_some(), "it is gone");
+            assert_eq!(scene.ask(CAUSES, "CLIENT UNPAUSE\r\nEXISTS x\r\n"), "+OK\r\n:0\r\n");
+        });
+    }
+
+    #[test]
+    fn what_comes_behind_a_clients_own_end_in_a_transaction_is_carried_out() {
+        for (request, len) in [("STRLEN a", 1400), ("LCS a b LEN", 1400)] {
+            with_scene(|scene| {
+                let id = scene.ask(LISTENS, "CLIENT ID\r\n");
+                let kill = format!("CLIENT KILL ID {} SKIPME no", id[1..].trim_end());
+                let value = "ab".repeat(700);
+                scene.ask(CAUSES, &format!("SET a {value}\r\nSET b {value}\r\n"));
+                let requests =
+                    format!("MULTI\r\nSET x 1\r\n{kill}\r\n{request}\r\nSET y 1\r\nEXEC\r\nSET z 1\r\n");
+                let mut sent = scene.ask(LISTENS, &requests);
+                while scene.service.has_work() {
+                    sent += &scene.turn(LISTENS);
+                }
+                assert!(sent.ends_with(&format!("*4\r\n+OK\r\n:1\r\n:{len}\r\n+OK\r\n")), "{sent}");
+                assert!(scene.clients[LISTENS].1.server_end().is_some(), "it is gone");
+                assert_eq!(scene.ask(CAUSES, "EXISTS x y\r\nEXISTS z\r\n"), ":2\r\n:0\r\n");
+            });
+        }
     }
 }
