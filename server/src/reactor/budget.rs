@@ -53,6 +53,8 @@ pub(crate) struct Budget {
     /// Clients that wait, those first who hold a good part of a large request already: they are nearest to giving that back.
     waiting_with_part: VecDeque<usize>,
     waiting: VecDeque<usize>,
+    /// Clients that rested and had to go, since nobody waited last.
+    rested: u32,
     /// Since when the one in front waits.
     since: Millis,
     looked: Millis,
@@ -60,8 +62,10 @@ pub(crate) struct Budget {
 
 /// The least limit of a worker: its clients wait from three quarters of it on.
 const LIMIT_MIN: usize = sized(4 << 20);
-/// While others wait, a client that holds memory may rest for so long.
+/// While others wait, a client that holds memory may rest for so long; a half of it with each that had to go, but so many times at
+/// most.
 const REST_MS: u64 = 5_000;
+const RESTED_MAX: u32 = 3;
 /// Clients may wait for so long until the one that holds most is closed, however busy.
 const PATIENCE_MS: u64 = 30_000;
 /// How often those who hold memory are looked at.
@@ -86,6 +90,7 @@ impl Budget {
             let_through: false,
             waiting_with_part: VecDeque::new(),
             waiting: VecDeque::new(),
+            rested: 0,
             since: Millis::default(),
             looked: Millis::default(),
         }
@@ -197,7 +202,7 @@ impl Budget {
     pub(crate) fn wait(&mut self, key: usize, connection: &mut Connection, now: Millis) {
         connection.waits = true;
         if !self.has_waiting() {
-            self.since = now;
+            (self.since, self.rested) = (now, 0);
         }
         // Of every large request something is here: it was read to learn how large it is.
         let has_part = connection.input.is_large() && connection.charge.bytes > PART_MIN;
@@ -278,6 +283,17 @@ impl Budget {
         looks
     }
 
+    /// For how long a client that holds memory may rest. Each that had to go since somebody last did not have to wait has left less
+    /// time to the next one: otherwise as many as rest one after the other would hold up the others for as many times as long.
+    pub(crate) fn rest_ms(&self) -> u64 {
+        REST_MS >> self.rested.min(RESTED_MAX)
+    }
+
+    /// One that rested had to go.
+    pub(crate) fn note_rested(&mut self) {
+        self.rested = self.rested.saturating_add(1);
+    }
+
     /// Whether clients have waited for too long; then the next may wait as long again.
     pub(crate) fn is_stuck(&mut self, now: Millis) -> bool {
         let stuck = self.has_waiting() && now.0.saturating_sub(self.since.0) > PATIENCE_MS;
@@ -288,8 +304,8 @@ impl Budget {
     }
 }
 
-/// Whether a client holds memory that others need, and does nothing about it.
-pub(crate) fn rests(connection: &Connection, now: Millis) -> bool {
+/// Whether a client holds memory that others need, and has done nothing about it for so long.
+pub(crate) fn rests(connection: &Connection, now: Millis, rest_ms: u64) -> bool {
     (connection.charge.reserved || !connection.output.is_empty())
-        && now.0.saturating_sub(connection.moved.0) > REST_MS
+        && now.0.saturating_sub(connection.moved.0) > rest_ms
 }

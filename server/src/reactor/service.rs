@@ -471,7 +471,7 @@ mod tests {
             read_mail(shared, service);
             let connection = &service.turn.connections[other.0];
             assert!(!connection.output.is_empty(), "its socket takes all of it");
-            assert!(!budget::rests(connection, Millis(60_002)));
+            assert!(!budget::rests(connection, Millis(60_002), 600));
         });
     }
 

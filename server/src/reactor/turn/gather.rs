@@ -251,7 +251,21 @@ mod tests {
     }
 
     fn with_shared(count: usize, work: impl FnOnce(&Shared<'_>, &mut Service<'_>, &[(usize, Peer)])) {
-        with_server(2 << 20, Config::default(), |shared| {
+        with_config(count, Config::default(), work);
+    }
+
+    /// The same where they may hold little memory.
+    fn with_little_memory(count: usize, work: impl FnOnce(&mut Service<'_>, &[(usize, Peer)])) {
+        let config = Config { client_memory_bytes: 0, ..Config::default() };
+        with_config(count, config, |_, service, clients| work(service, clients));
+    }
+
+    fn with_config(
+        count: usize,
+        config: Config,
+        work: impl FnOnce(&Shared<'_>, &mut Service<'_>, &[(usize, Peer)]),
+    ) {
+        with_server(2 << 20, config, |shared| {
             let mut service = Service::new(shared, 0, shared.cache.handle().expect("the first"), moment(0));
             let clients: Vec<(usize, Peer)> = (0..count as u64)
                 .map(|number| {
@@ -386,7 +400,7 @@ mod tests {
     #[test]
     fn those_who_wait_for_memory_have_it_in_turn() {
         const TURNS: u64 = 4000;
-        with_clients(GREEDY, |service, clients| {
+        with_little_memory(GREEDY, |service, clients| {
             let value = "v".repeat(100_000);
             let request = format!("*3\r\n$4\r\nMSET\r\n$1\r\nk\r\n$100000\r\n{value}\r\n");
             let mut answered = [0; GREEDY];
@@ -402,6 +416,30 @@ mod tests {
             }
             let (least, most) = (answered.iter().min().expect("some"), answered.iter().max().expect("some"));
             assert!(*least > 5 && least * 2 > *most, "{answered:?}");
+        });
+    }
+
+    #[test]
+    fn many_who_take_nothing_do_not_hold_up_the_others_for_as_many_times_as_long() {
+        const STALLED: usize = 10;
+        with_little_memory(STALLED + 1, |service, clients| {
+            let (other, stalled) = clients.split_last().expect("some");
+            // More than all clients together may hold: one at a time is let through.
+            ask(service, other, b"SETRANGE huge 349999 v\r\n");
+            service.turn(moment(0), false);
+            assert_eq!(other.1.take(usize::MAX), b":350000\r\n");
+            for client in stalled {
+                ask(service, client, "GET huge\r\n".repeat(4).as_bytes());
+            }
+            service.turn(moment(0), false);
+            let mut ms = 0;
+            ask(service, other, b"GET large\r\n");
+            while other.1.take(usize::MAX).is_empty() {
+                service.turn(moment(ms), false);
+                ms += 100;
+                assert!(ms < 20_000, "it waits");
+            }
+            assert!(ms > 1000, "nobody held it up");
         });
     }
 

@@ -14,10 +14,12 @@ impl Turn<'_> {
         self.wake_waiting();
         if self.budget.looks(self.now) {
             // The largest first: its memory may be enough.
+            let rest_ms = self.budget.rest_ms();
             while self.budget.has_waiting()
-                && let Some(key) = self.largest(budget::rests)
+                && let Some(key) = self.largest(|connection, now| budget::rests(connection, now, rest_ms))
             {
                 self.close_for_memory(key, counters);
+                self.budget.note_rested();
                 self.wake_waiting();
             }
         }
