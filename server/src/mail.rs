@@ -155,7 +155,7 @@ impl Stale {
             write::bulk(&mut head, CHANNEL);
         }
         if self.all {
-            write::nil_array(&mut head, version);
+            write::nil(&mut head, version);
         } else {
             write::array(&mut head, self.count);
         }

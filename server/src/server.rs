@@ -77,8 +77,10 @@ pub enum ServerError {
     Panicked,
 }
 
-/// File descriptors that are not clients: polls, wakers, listeners, what the process had open.
-const SPARE_FILES: usize = 64;
+/// File descriptors that are not clients: a poll and a waker for each worker, listeners, and what else the process has open.
+const fn spare_files(workers: usize, listeners: usize) -> usize {
+    16 + 2 * workers + listeners
+}
 
 impl Server {
     /// Starts a server; it accepts clients when this returns.
@@ -88,8 +90,9 @@ impl Server {
             config.workers = cores::usable().min(Config::WORKERS_MAX);
         }
         memory::return_large_buffers();
-        let files = limits::raise_open_files(config.connections_max.saturating_add(SPARE_FILES));
-        let clients_possible = files.saturating_sub(SPARE_FILES).max(1);
+        let spare = spare_files(config.workers, config.listen.len());
+        let files = limits::raise_open_files(config.connections_max.saturating_add(spare));
+        let clients_possible = files.saturating_sub(spare).max(1);
         let warnings = config.warnings(memory::usable(), clients_possible);
         config.connections_max = config.connections_max.min(clients_possible);
 

@@ -194,7 +194,7 @@ fn another_client_receives_for_one_that_speaks_resp2() {
     writer.resp("SET a 1", "+OK\r\n");
     receiver.expect("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$1\r\na\r\n");
     writer.resp("FLUSHALL", "+OK\r\n");
-    receiver.expect("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*-1\r\n");
+    receiver.expect("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n");
     // One that speaks RESP3 is told when its receiver is gone.
     let mut other = third(&server);
     other.resp(&format!("CLIENT TRACKING ON REDIRECT {id}"), "+OK\r\n");
