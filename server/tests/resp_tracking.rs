@@ -181,6 +181,19 @@ fn a_transaction_is_one_command_to_client_caching() {
 }
 
 #[test]
+fn what_a_script_reads_is_noted() {
+    // The one of rate-limit-redis that looks at a counter and the time that it has left.
+    const LOOK: &str = "EVALSHA 6aeb97ed6086dcdeafdc6fda3999a0d0e38ec96a 1";
+    let server = start();
+    let (mut reader, mut writer) = (third(&server), Client::new(&server));
+    writer.resp("SET counter 5", "+OK\r\n");
+    reader.resp("CLIENT TRACKING ON", "+OK\r\n");
+    reader.resp(&format!("{LOOK} counter"), "*2\r\n$1\r\n5\r\n:-1\r\n");
+    writer.resp("SET counter 6", "+OK\r\n");
+    reader.expect(invalidation("counter"));
+}
+
+#[test]
 fn another_client_receives_for_one_that_speaks_resp2() {
     let server = start();
     let (mut reader, mut receiver, mut writer) =

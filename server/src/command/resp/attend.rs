@@ -107,7 +107,9 @@ fn look<'w>(
     }
     let in_transaction = connection.executes || connection.queues();
     if let Some(tracked) = &mut connection.tracked {
-        if found.command.is(READ) && tracked.notes_keys() {
+        // Scripts read what they are given, too.
+        let reads = found.command.is(READ) || matches!(found.command.name, "eval" | "evalsha");
+        if reads && tracked.notes_keys() {
             let shared = pass.shared();
             // What was asked before may change when they expire.
             pass.run();
