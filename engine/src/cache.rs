@@ -95,7 +95,7 @@ impl<'r> Cache<'r> {
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
         let counters = (0..shared.geometry.handles)
-            .map(|record| Counters::load(shared, record))
+            .map(|record| Counters::load(shared.record(record)))
             .fold(Counters::default(), Counters::plus);
         let mut stats = Stats {
             items: counters.inserted.saturating_sub(counters.removed),

@@ -71,6 +71,11 @@ impl Shared {
         self.region.part(from)
     }
 
+    /// A handle's record.
+    pub(crate) fn record(&self, number: u32) -> Part<'_> {
+        self.part(self.geometry.record_at(number))
+    }
+
     #[inline(always)]
     pub(crate) fn epoch(&self) -> &AtomicU64 {
         self.root().word64(ROOT_EPOCH)

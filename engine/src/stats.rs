@@ -1,7 +1,7 @@
 //! Figures of a cache: each handle counts for itself, without sharing a line; `Cache::stats` adds them up.
 
 use crate::config::RECORD_COUNTERS;
-use crate::shared::Shared;
+use crate::region::Part;
 use crate::sync::Relaxed;
 
 /// Figures of a cache, summed over its shards and handles. Counters are since the cache was made.
@@ -98,29 +98,31 @@ impl Counters {
     }
 
     /// The counters as the record has them.
-    pub(crate) fn load(shared: &Shared, record: u32) -> Self {
-        let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
+    pub(crate) fn load(record: Part<'_>) -> Self {
         let mut counters = Self::default();
         for (i, word) in counters.words().into_iter().enumerate() {
-            *word = shared.root().word64(at + i * 8).load(Relaxed);
+            *word = record.word64(RECORD_COUNTERS + i * 8).load(Relaxed);
         }
         counters
     }
 
     /// Shows them to everybody else.
-    pub(crate) fn save(mut self, shared: &Shared, record: u32) {
-        let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
+    pub(crate) fn save(mut self, record: Part<'_>) {
         for (i, word) in self.words().into_iter().enumerate() {
-            shared.root().word64(at + i * 8).store(*word, Relaxed);
+            record.word64(RECORD_COUNTERS + i * 8).store(*word, Relaxed);
         }
     }
 
-    /// Shows `hits` and `misses` to everybody else: the first two words.
-    #[inline]
-    pub(crate) fn save_reads(&self, shared: &Shared, record: u32) {
-        let at = shared.geometry.record_at(record) + RECORD_COUNTERS;
-        shared.root().word64(at).store(self.hits, Relaxed);
-        shared.root().word64(at + 8).store(self.misses, Relaxed);
+    /// Shows `hits` to everybody else: the first word.
+    #[inline(always)]
+    pub(crate) fn save_hits(&self, record: Part<'_>) {
+        record.word64(RECORD_COUNTERS).store(self.hits, Relaxed);
+    }
+
+    /// Shows `misses`: the second one.
+    #[inline(always)]
+    pub(crate) fn save_misses(&self, record: Part<'_>) {
+        record.word64(RECORD_COUNTERS + 8).store(self.misses, Relaxed);
     }
 
     /// Sums two handles' counters.

@@ -86,14 +86,19 @@ fn whoever_has_read_a_key_is_told_once() {
     expect_nothing(&mut reader);
 }
 
+/// Begins a transaction that reads `a` and `b`.
+fn queue_gets(reader: &mut Client) {
+    reader.resp("MULTI", "+OK\r\n");
+    reader.resp("GET a", "+QUEUED\r\n");
+    reader.resp("GET b", "+QUEUED\r\n");
+}
+
 #[test]
 fn transactions_and_pipelines_are_told_of() {
     let server = start();
     let (mut reader, mut writer) = (third(&server), Client::new(&server));
     reader.resp("CLIENT TRACKING ON NOLOOP", "+OK\r\n");
-    reader.resp("MULTI", "+OK\r\n");
-    reader.resp("GET a", "+QUEUED\r\n");
-    reader.resp("GET b", "+QUEUED\r\n");
+    queue_gets(&mut reader);
     reader.resp("EXEC", "*2\r\n_\r\n_\r\n");
     reader.resp("SET b 1", "+OK\r\n");
     // What is read, and then written.
@@ -155,14 +160,9 @@ fn options_choose_the_keys() {
 fn a_transaction_is_one_command_to_client_caching() {
     let server = start();
     let (mut reader, mut writer) = (third(&server), Client::new(&server));
-    let queue = |reader: &mut Client| {
-        reader.resp("MULTI", "+OK\r\n");
-        reader.resp("GET a", "+QUEUED\r\n");
-        reader.resp("GET b", "+QUEUED\r\n");
-    };
     reader.resp("CLIENT TRACKING ON OPTIN", "+OK\r\n");
     reader.resp("CLIENT CACHING YES", "+OK\r\n");
-    queue(&mut reader);
+    queue_gets(&mut reader);
     reader.resp("EXEC", "*2\r\n_\r\n_\r\n");
     reader.resp("GET c", "_\r\n");
     for key in ["a", "b"] {
@@ -174,7 +174,7 @@ fn a_transaction_is_one_command_to_client_caching() {
     reader.resp("CLIENT TRACKING OFF", "+OK\r\n");
     reader.resp("CLIENT TRACKING ON OPTOUT", "+OK\r\n");
     reader.resp("CLIENT CACHING NO", "+OK\r\n");
-    queue(&mut reader);
+    queue_gets(&mut reader);
     reader.resp("EXEC", "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
     writer.resp("MSET a 2 b 2", "+OK\r\n");
     expect_nothing(&mut reader);

@@ -156,9 +156,7 @@ impl Level {
             Kind::Avx512 => unsafe { avx512::enter(work) },
         }
     }
-}
 
-impl Level {
     /// The same for work that is made of three things which go to it in registers, where all of it would go through memory.
     #[inline]
     pub(crate) fn dispatch_in_registers<A, B, C, W: Work + From<(A, B, C)>>(

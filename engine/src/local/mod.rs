@@ -9,18 +9,13 @@ pub(crate) use room::Next;
 
 use crate::arch::Work;
 use crate::arena::spare::{ImageSpares, ItemSpares, SHARDS_APART};
-use crate::config::{Config, RECORD_COUNTERS};
+use crate::config::Config;
 use crate::observer::Observer;
 use crate::reclaim::Participant;
 use crate::region::Part;
 use crate::shared::Shared;
 use crate::stats::Counters;
-use crate::sync::Relaxed;
 use room::BUSY_TRIES;
-
-/// Where a record shows reads: the first two of its counters.
-const RECORD_HITS: usize = RECORD_COUNTERS;
-const RECORD_MISSES: usize = RECORD_COUNTERS + 8;
 
 #[derive(Debug)]
 pub(crate) struct Local<'c> {
@@ -53,10 +48,10 @@ pub(crate) struct Local<'c> {
 impl<'c> Local<'c> {
     pub(crate) fn join(shared: &'c Shared) -> Option<Self> {
         let participant = Participant::join(shared)?;
-        let counters = Counters::load(shared, participant.number());
         let reserve = shared.geometry.reserve;
         let shards_apart = shared.geometry.shards.min(SHARDS_APART);
-        let record = shared.part(shared.geometry.record_at(participant.number()));
+        let record = shared.record(participant.number());
+        let counters = Counters::load(record);
         let mut local = Self {
             shared,
             participant,
@@ -99,27 +94,28 @@ impl<'c> Local<'c> {
     }
 
     pub(crate) fn save_counters(&self) {
-        self.counters.save(self.shared, self.participant.number());
+        self.counters.save(self.record);
     }
 
     /// Counts a read that found its key, and shows it to everybody else.
     #[inline(always)]
     pub(crate) fn count_hit(&mut self) {
         self.counters.hits += 1;
-        self.record.word64(RECORD_HITS).store(self.counters.hits, Relaxed);
+        self.counters.save_hits(self.record);
     }
 
     /// The same of one that did not.
     #[inline(always)]
     pub(crate) fn count_miss(&mut self) {
         self.counters.misses += 1;
-        self.record.word64(RECORD_MISSES).store(self.counters.misses, Relaxed);
+        self.counters.save_misses(self.record);
     }
 
     /// The same after what can only have counted reads.
     #[inline]
     pub(crate) fn save_reads(&self) {
-        self.counters.save_reads(self.shared, self.participant.number());
+        self.counters.save_hits(self.record);
+        self.counters.save_misses(self.record);
     }
 
     /// Runs work over the index at the SIMD level of this cache, from a place that is not compiled for it.

@@ -7,11 +7,12 @@
 //! The upper half is the same in a row of overwrites of one size: what is done with blocks that are due is found out once for
 //! all that follow each other so.
 //!
-//! Oldest first: announcements never fall along the ring, but for what is due already, whose order does not matter. Only their low 16 bits are kept. That is safe: an entry's age
-//! modulo 2^16 is at least the grace only if its age is, so at worst a block waits three epochs longer than it must.
+//! Oldest first: announcements never fall along the ring, but for what is due already, whose order does not matter. Only their low
+//! 16 bits are kept. That is safe: an entry's age modulo 2^16 is at least the grace only if its age is, so at worst a block waits
+//! three epochs longer than it must.
 
 use super::{GRACE, fault};
-use crate::config::{RECORD_HEAD, RECORD_RING, RECORD_TAIL};
+use crate::config::{Config, RECORD_HEAD, RECORD_RING, RECORD_TAIL};
 use crate::region::Part;
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, AtomicU64, Relaxed};
@@ -27,6 +28,7 @@ pub(crate) struct Block {
     pub(crate) granules: u32,
 }
 
+const _: () = assert!(Config::SHARDS_MAX <= 1 << u8::BITS, "an entry has a byte for the shard's number");
 const SHARD_SHIFT: u32 = 40;
 const GRANULES_SHIFT: u32 = 32;
 /// The largest size that fits into an entry.

@@ -417,7 +417,7 @@ mod tests {
     use crate::config::{Config, Pin};
     use crate::reactor::budget;
     use crate::simulation::random::Random;
-    use crate::simulation::setup::{moment, newcomer, read_mail, with_server};
+    use crate::simulation::setup::{connect, moment, newcomer, read_mail, send, with_server};
     use crate::simulation::wire::{self, End, Peer};
 
     /// The bytes that a client's socket takes.
@@ -426,21 +426,14 @@ mod tests {
     fn with_clients(work: impl FnOnce(&Shared<'_>, &mut Service<'_>, &[(usize, Peer); 2])) {
         with_server(2 << 20, Config::default(), |shared| {
             let mut service = Service::new(shared, 0, shared.cache.handle().expect("the first"), moment(0));
-            let clients = [1, 2].map(|number| {
-                let (socket, peer) = wire::connect(Random::new(number), ROOM, usize::MAX);
-                let key = service.next_key();
-                service.admit(newcomer(shared, socket, Pin::Any), moment(0));
-                (key, peer)
-            });
+            let clients = [1, 2].map(|number| connect(shared, &mut service, number, ROOM));
             work(shared, &mut service, &clients);
             service.leave();
         });
     }
 
-    fn say(service: &mut Service<'_>, (key, peer): &(usize, Peer), request: &[u8], ms: u64) {
-        peer.deliver(request);
-        peer.settle();
-        service.note(*key, peer.poll().expect("something arrived"));
+    fn say(service: &mut Service<'_>, client: &(usize, Peer), request: &[u8], ms: u64) {
+        send(service, client, request);
         service.turn(moment(ms), false);
     }
 

@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use crabcache_engine::{Cache, Millis};
 use mio::{Poll, Token, Waker};
 
+#[cfg(test)]
+use super::random::Random;
 use super::wire;
 use crate::bounds::Bounds;
 use crate::clock::Moment;
@@ -40,6 +42,29 @@ pub(crate) fn newcomer(shared: &Shared<'_>, socket: wire::Socket, pin: Pin) -> N
     shared.seats[0].load.fetch_add(1, Ordering::Relaxed);
     let client = shared.clients.add("simulated:0".to_owned(), "simulated:0".to_owned(), 0, 0);
     Newcomer { stream: Stream::Simulated(socket), client, pin }
+}
+
+/// Lets a client come to `service`, on a wire that takes so many bytes at a time: the key that it has there, and its end. `number`
+/// decides what the wire does.
+#[cfg(test)]
+pub(crate) fn connect(
+    shared: &Shared<'_>,
+    service: &mut Service<'_>,
+    number: u64,
+    room: usize,
+) -> (usize, wire::Peer) {
+    let (socket, peer) = wire::connect(Random::new(number), room, usize::MAX);
+    let key = service.next_key();
+    service.admit(newcomer(shared, socket, Pin::Any), moment(0));
+    (key, peer)
+}
+
+/// Lets it send something, all of which arrives at once.
+#[cfg(test)]
+pub(crate) fn send(service: &mut Service<'_>, (key, peer): &(usize, wire::Peer), request: &[u8]) {
+    peer.deliver(request);
+    peer.settle();
+    service.note(*key, peer.poll().expect("something arrived"));
 }
 
 /// Lets `service` read its messages, as its worker does.

@@ -4,7 +4,7 @@
 use crabcache_protocol::Usual;
 use crabcache_protocol::resp::{Args, Request, Version};
 
-use super::table::flags::{ADMIN, READ, WRITE};
+use super::table::flags::{ADMIN, NO_MANDATORY_KEYS, READ, WRITE};
 use super::table::{self, Found};
 use super::{calls, is, transaction};
 use crate::connection::{Connection, Replies};
@@ -107,9 +107,8 @@ fn look<'w>(
     }
     let in_transaction = connection.executes || connection.queues();
     if let Some(tracked) = &mut connection.tracked {
-        // Scripts read what they are given, too.
-        let reads = found.command.is(READ) || matches!(found.command.name, "eval" | "evalsha");
-        if reads && tracked.notes_keys() {
+        // Scripts, the commands that need not have keys, read those that they have.
+        if found.command.is(READ | NO_MANDATORY_KEYS) && tracked.notes_keys() {
             let shared = pass.shared();
             // What was asked before may change when they expire.
             pass.run();

@@ -276,11 +276,9 @@ pub(super) fn kill<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Pin};
+    use crate::config::Config;
     use crate::reactor::service::Service;
-    use crate::simulation::random::Random;
-    use crate::simulation::setup::{moment, newcomer, read_mail, with_server};
-    use crate::simulation::wire;
+    use crate::simulation::setup::{connect, moment, read_mail, send, with_server};
 
     const CLIENTS: usize = 20 * SLICE;
 
@@ -290,19 +288,15 @@ mod tests {
         with_server(1 << 20, Config::default(), |shared| {
             let handle = shared.cache.handle().expect("the first");
             let mut service = Service::new(shared, 0, handle, moment(0));
-            let (socket, peer) = wire::connect(Random::new(1), 64 << 20, usize::MAX);
-            let key = service.next_key();
-            service.admit(newcomer(shared, socket, Pin::Resp), moment(0));
+            let client = connect(shared, &mut service, 1, 64 << 20);
             for _ in 1..CLIENTS {
                 shared.clients.add("elsewhere:0".to_owned(), "here:0".to_owned(), 0, 0);
             }
-            peer.deliver(request.as_bytes());
-            peer.settle();
-            service.note(key, peer.poll().expect("something arrived"));
+            send(&mut service, &client, request.as_bytes());
             while !answered.0.ends_with("\r\n") {
                 service.turn(moment(0), false);
                 read_mail(shared, &mut service);
-                answered.0 += &String::from_utf8(peer.take(usize::MAX)).expect("text");
+                answered.0 += &String::from_utf8(client.1.take(usize::MAX)).expect("text");
                 answered.1 += 1;
                 assert!(answered.1 < 1000, "no end: {}", answered.0);
             }

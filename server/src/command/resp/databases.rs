@@ -113,11 +113,9 @@ pub(super) fn dbsize<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pa
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Pin};
+    use crate::config::Config;
     use crate::reactor::service::Service;
-    use crate::simulation::random::Random;
-    use crate::simulation::setup::{moment, newcomer, with_server};
-    use crate::simulation::wire;
+    use crate::simulation::setup::{connect, moment, send, with_server};
 
     /// So many that FLUSHDB takes several turns.
     const KEYS: u32 = 20_000;
@@ -130,19 +128,11 @@ mod tests {
                 handle.put(moment(0).wall, &key.to_le_bytes(), b"v").expect("there is room");
             }
             let mut service = Service::new(shared, 0, handle, moment(0));
-            let clients = [1, 2].map(|number| {
-                let (socket, peer) = wire::connect(Random::new(number), 64 << 10, usize::MAX);
-                let key = service.next_key();
-                service.admit(newcomer(shared, socket, Pin::Any), moment(0));
-                (key, peer)
-            });
+            let clients = [1, 2].map(|number| connect(shared, &mut service, number, 64 << 10));
             let ask = |service: &mut Service<'_>, at: usize, request: &[u8]| {
-                let (key, peer): &(usize, wire::Peer) = &clients[at];
-                peer.deliver(request);
-                peer.settle();
-                service.note(*key, peer.poll().expect("something arrived"));
+                send(service, &clients[at], request);
                 service.turn(moment(0), false);
-                peer.take(usize::MAX)
+                clients[at].1.take(usize::MAX)
             };
             assert_eq!(ask(&mut service, 0, b"FLUSHDB\r\n"), b"");
             let sets = (0..100).map(|at| format!("SET k{at} v\r\n")).collect::<Vec<_>>().concat();

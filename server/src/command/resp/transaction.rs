@@ -395,11 +395,9 @@ fn requests<'q>(
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Pin};
+    use crate::config::Config;
     use crate::reactor::service::Service;
-    use crate::simulation::random::Random;
-    use crate::simulation::setup::{moment, newcomer, read_mail, with_server};
-    use crate::simulation::wire::{self, Peer};
+    use crate::simulation::setup::{connect, moment, read_mail, send as ask, with_server};
 
     /// Keys, so many that a walk over them takes several turns.
     const KEYS: u32 = 20_000;
@@ -412,18 +410,8 @@ mod tests {
                 handle.put(moment(0).wall, &key.to_le_bytes(), b"v").expect("there is room");
             }
             let mut service = Service::new(shared, 0, handle, moment(0));
-            let mut clients = [1, 2].map(|number| {
-                let (socket, peer) = wire::connect(Random::new(number), 64 << 10, usize::MAX);
-                let key = service.next_key();
-                service.admit(newcomer(shared, socket, Pin::Any), moment(0));
-                (key, peer)
-            });
+            let mut clients = [1, 2].map(|number| connect(shared, &mut service, number, 64 << 10));
             let [listens, publishes] = &mut clients;
-            let ask = |service: &mut Service<'_>, (key, peer): &(usize, Peer), request: &[u8]| {
-                peer.deliver(request);
-                peer.settle();
-                service.note(*key, peer.poll().expect("something arrived"));
-            };
             ask(&mut service, listens, b"HELLO 3\r\nSUBSCRIBE c\r\n");
             service.turn(moment(0), false);
             listens.1.take(usize::MAX);

@@ -222,13 +222,12 @@ impl Turn<'_> {
 #[cfg(test)]
 mod tests {
     use super::READ_MAX;
-    use crate::config::{Config, Pin};
+    use crate::config::Config;
     use crate::reactor::service::Service;
     use crate::shared::Shared;
     use crate::shutdown::Level;
-    use crate::simulation::random::Random;
-    use crate::simulation::setup::{moment, newcomer, with_server};
-    use crate::simulation::wire::{self, Peer};
+    use crate::simulation::setup::{connect, moment, send as ask, with_server};
+    use crate::simulation::wire::Peer;
 
     /// A large value, and clients enough to ask for more of it than a turn answers.
     const LARGE: usize = 30_000;
@@ -238,12 +237,6 @@ mod tests {
     const MODEST: usize = 60;
     /// Turns after which it is known who is answered much.
     const LEARNT: u64 = 20;
-
-    fn ask(service: &mut Service<'_>, (key, peer): &(usize, Peer), request: &[u8]) {
-        peer.deliver(request);
-        peer.settle();
-        service.note(*key, peer.poll().expect("something arrived"));
-    }
 
     /// Lets so many clients come to a server that has a large value, a middling and a small one.
     fn with_clients(count: usize, work: impl FnOnce(&mut Service<'_>, &[(usize, Peer)])) {
@@ -267,14 +260,8 @@ mod tests {
     ) {
         with_server(2 << 20, config, |shared| {
             let mut service = Service::new(shared, 0, shared.cache.handle().expect("the first"), moment(0));
-            let clients: Vec<(usize, Peer)> = (0..count as u64)
-                .map(|number| {
-                    let (socket, peer) = wire::connect(Random::new(number), 64 << 10, usize::MAX);
-                    let key = service.next_key();
-                    service.admit(newcomer(shared, socket, Pin::Any), moment(0));
-                    (key, peer)
-                })
-                .collect();
+            let clients: Vec<(usize, Peer)> =
+                (0..count as u64).map(|number| connect(shared, &mut service, number, 64 << 10)).collect();
             let set = |key, len| format!("SETRANGE {key} {} v\r\n", len - 1);
             let sets = [set("large", LARGE), set("middling", MIDDLING), set("small", 1)].concat();
             ask(&mut service, &clients[0], sets.as_bytes());

@@ -133,13 +133,12 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::mail::WAITING_MAX;
-    use crate::config::{Config, Pin};
+    use crate::config::Config;
     use crate::pubsub::{self, Kind};
     use crate::reactor::service::Service;
     use crate::shared::Shared;
-    use crate::simulation::random::Random;
-    use crate::simulation::setup::{moment, newcomer, read_mail, with_server};
-    use crate::simulation::wire::{self, Peer};
+    use crate::simulation::setup::{connect, moment, read_mail, send, with_server};
+    use crate::simulation::wire::Peer;
 
     /// A worker, a client that listens and one that causes messages.
     struct Scene<'s> {
@@ -158,12 +157,7 @@ mod tests {
         with_server(4 << 20, Config::default(), |shared| {
             let handle = shared.cache.handle().expect("the first");
             let mut service = Service::new(shared, 0, handle, moment(0));
-            let clients = [1, 2].map(|number| {
-                let (socket, peer) = wire::connect(Random::new(number), 64 << 10, usize::MAX);
-                let key = service.next_key();
-                service.admit(newcomer(shared, socket, Pin::Resp), moment(0));
-                (key, peer)
-            });
+            let clients = [1, 2].map(|number| connect(shared, &mut service, number, 64 << 10));
             let mut scene = Scene { shared, service, clients };
             work(&mut scene);
             scene.service.leave();
@@ -173,10 +167,7 @@ mod tests {
     impl Scene<'_> {
         /// Sends requests, and gives what comes of them and of what came before, but for what the inbox holds.
         fn ask(&mut self, client: usize, requests: &str) -> String {
-            let (key, peer) = &self.clients[client];
-            peer.deliver(requests.as_bytes());
-            peer.settle();
-            self.service.note(*key, peer.poll().expect("something arrived"));
+            send(&mut self.service, &self.clients[client], requests.as_bytes());
             self.turn(client)
         }
 
