@@ -17,7 +17,9 @@ use crate::mark::{Mark, State};
 use crate::op::Put;
 use crate::region::Part;
 use crate::shared::{Shard, Shared};
-use crate::sync::{Acquire, Relaxed, Release, fault, replace_second_byte_if};
+use crate::sync::{
+    Acquire, Relaxed, Release, clear_in_first_byte, fault, replace_behind_first_byte, replace_second_byte_if,
+};
 use crate::time::{Expiry, Millis};
 
 /// The most that an item needs beyond key and value: header, all optional fields, padding.
@@ -262,9 +264,16 @@ impl<'a> Item<'a> {
     /// Turns a raw block whose bytes have been written into an item.
     #[inline(always)]
     pub(crate) fn finish(shard: Shard<'_>, at: u32, raw: Header, header: Header) {
-        // The neighbour bit may change at any moment; all other bits are known. Release: the hand may meet this
-        // header from now on (`meet`) and read the key.
-        shard.part.word32(offset_of(at)).fetch_xor(raw.0 ^ header.0, Release);
+        // Release: the hand may meet this header from now on (`meet`) and read the key.
+        let (word, changed) = (shard.part.word32(offset_of(at)), raw.0 ^ header.0);
+        if changed as u8 == 0 {
+            replace_behind_first_byte(word, raw.0, header.0);
+        } else if shard.in_nursery(at) {
+            word.store(header.0, Release);
+        } else {
+            // The neighbour bit may change at any moment; all other bits are known.
+            word.fetch_xor(changed, Release);
+        }
     }
 
     /// The writer of a block of the nursery is done: the block is in the index now, or never will be.
@@ -273,7 +282,7 @@ impl<'a> Item<'a> {
     /// block be used again while the writer puts it in.
     pub(crate) fn settle(shard: Shard<'_>, at: u32) {
         // Release: the change of the index. Pairs with the Acquire in `meet`.
-        shard.part.word32(offset_of(at)).fetch_and(!SLACK, Release);
+        clear_in_first_byte(shard.part.word32(offset_of(at)), SLACK);
     }
 
     pub(crate) fn is_unsettled(&self) -> bool {
@@ -478,7 +487,8 @@ mod tests {
         // The first items go to main.
         let (at, granules) = (0..100_000)
             .find_map(|_| {
-                let got = local.allocate_newcomer(shard, needed, cache.shared.hash(new.key)).expect("room");
+                let got =
+                    local.allocate_newcomer(shard, needed, cache.shared.hash(new.key)).expect("room");
                 shard.in_nursery(got.0).then_some(got)
             })
             .expect("at last");

@@ -64,6 +64,45 @@ pub(crate) fn replace_second_byte_if(wanted: bool, word: &AtomicU32, old: u32, n
     }
 }
 
+/// Replaces all bytes of a word but the first: they are those of `old`, which is like `new` in its first byte, and nobody else
+/// changes them now. The first stays what it is at this moment. Release.
+#[inline(always)]
+pub(crate) fn replace_behind_first_byte(word: &AtomicU32, old: u32, new: u32) {
+    debug_assert_eq!(old as u8, new as u8);
+    #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
+    crate::arch::store_behind_first_byte(word, new);
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom))))))]
+    if fault("finish_store") {
+        word.store(new, Release);
+    } else {
+        word.fetch_xor(old ^ new, unless("finish_relaxed", Release));
+    }
+}
+
+/// Clears bits of the first byte of a word, which nobody else changes now; the others stay what they are at this moment. Release.
+#[inline(always)]
+pub(crate) fn clear_in_first_byte(word: &AtomicU32, bits: u32) {
+    debug_assert!(bits <= 0xff);
+    #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
+    crate::arch::store_first_byte(word, (word.load(Relaxed) & !bits) as u8);
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom))))))]
+    word.fetch_and(!bits, unless("settle_relaxed", Release));
+}
+
+/// Sets bits in each of some words that lie side by side, and passes on what they are then; nobody changes a word in which these
+/// are set. It is an acquire and a release of each.
+#[cfg(not(all(test, loom)))]
+#[inline(always)]
+pub(crate) fn set_in_each(words: &[AtomicU32], bits: u32, each: impl FnMut(u32)) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan))))]
+    {
+        crate::arch::set_in_each(words, bits);
+        words.iter().map(|word| word.load(Acquire)).for_each(each);
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, crabcache_tsan)))))]
+    words.iter().map(|word| word.fetch_or(bits, AcqRel) | bits).for_each(each);
+}
+
 /// Tells the processor that this is a spin loop.
 #[inline]
 pub(crate) fn spin() {

@@ -24,6 +24,8 @@
 
 mod aes_hash;
 mod detect;
+#[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
+mod mixed;
 mod scalar;
 
 // The bare-metal target is built without SSE; there the scalar level is the only one.
@@ -38,10 +40,10 @@ mod sse2;
 mod tests;
 
 pub(crate) use aes_hash::Seed;
+#[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
+pub(crate) use mixed::{set_in_each, store_behind_first_byte, store_first_byte, store_second_byte_if};
 
 use core::mem::MaybeUninit;
-#[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
-use core::sync::atomic::AtomicU32;
 
 use scalar::Scalar;
 
@@ -195,26 +197,4 @@ pub(crate) fn prefetch_read(p: *const u8) {
         core::arch::asm!("prfm pldl1keep, [{}]", in(reg) p.addr(), options(nomem, nostack, preserves_flags));
     }
     let _ = p;
-}
-
-/// Stores the second byte of a word, whatever the other three are at that moment; if not `wanted`, stores it aside.
-///
-/// No branch: nobody can foretell which items have been used often, and what is known of the next reads would be thrown away
-/// each time. No `lock`, behind which their loads would wait (benches/README.md tells what both cost).
-#[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
-#[inline(always)]
-pub(crate) fn store_second_byte_if(wanted: bool, word: &AtomicU32, byte: u8) {
-    let mut aside = MaybeUninit::<u32>::uninit();
-    let word = core::hint::select_unpredictable(wanted, word.as_ptr(), aside.as_mut_ptr());
-    // SAFETY: the byte is part of a word that is borrowed, or of one of our own. The processor stores it in one step and leaves
-    // all other bytes of the line alone (Intel SDM 3A, 9.1.1; Linux' queued spinlocks rest on it, too), so to everybody else this
-    // is a relaxed read-modify-write of the word; and that is what the compiler has to take it for, since it cannot look into it.
-    unsafe {
-        core::arch::asm!(
-            "mov byte ptr [{} + 1], {}",
-            in(reg) word,
-            in(reg_byte) byte,
-            options(nostack, preserves_flags)
-        );
-    }
 }

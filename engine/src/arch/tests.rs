@@ -358,37 +358,46 @@ fn copies_stay_inside() {
     }
 }
 
-/// If it wrote more than its byte, it would now and then undo what another thread does to the others.
+/// If they wrote more than their bytes, they would now and then undo what another thread does to the others.
 #[test]
 #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, loom))))]
-fn a_byte_is_stored_and_nothing_else() {
+fn bytes_are_stored_and_nothing_else() {
     use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
     const ROUNDS: u32 = 1_000_000;
-    let (word, done) = (AtomicU32::new(0xffff_ffff), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let stores = scope.spawn(|| {
-            let mut byte = 0_u8;
-            while !done.load(Relaxed) {
-                byte = byte.wrapping_add(1);
-                super::store_second_byte_if(true, &word, byte);
-                super::store_second_byte_if(false, &word, !byte);
-            }
-            byte
+    type Store = fn(&AtomicU32, u32);
+    let stores: [(u32, Store); 3] = [
+        (0xff, |word, new| super::store_first_byte(word, new as u8)),
+        (0xff00, |word, new| {
+            super::store_second_byte_if(true, word, (new >> 8) as u8);
+            super::store_second_byte_if(false, word, !(new >> 8) as u8);
+        }),
+        (0xffff_ff00, super::store_behind_first_byte),
+    ];
+    for (part, store) in stores {
+        let (word, done) = (AtomicU32::new(!0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let stored = scope.spawn(|| {
+                let mut new = 0_u32;
+                while !done.load(Relaxed) {
+                    new = new.wrapping_add(0x0102_0301);
+                    store(&word, new);
+                }
+                new
+            });
+            let mut others = !part;
+            let same = (0..ROUNDS).all(|round| {
+                let bits = round.wrapping_mul(0x0101_0101) & !part;
+                let same = word.fetch_xor(bits, Relaxed) & !part == others;
+                others ^= bits;
+                same
+            });
+            done.store(true, Relaxed);
+            let new = stored.join().unwrap();
+            assert!(same, "a store into {part:x} has undone what the other thread did");
+            assert_eq!(word.load(Relaxed), others | new & part);
         });
-        let mut others = 0xffff_00ff;
-        let same = (0..ROUNDS).all(|round| {
-            let bits = round << 16 | round & 0xff;
-            let before = word.fetch_xor(bits, Relaxed) & 0xffff_00ff;
-            let same = before == others;
-            others ^= bits;
-            same
-        });
-        done.store(true, Relaxed);
-        let byte = stores.join().unwrap();
-        assert!(same, "a store has undone what the other thread did");
-        assert_eq!(word.load(Relaxed), others | u32::from(byte) << 8);
-    });
+    }
 }
 
 /// Whoever sees that a copy is done sees the copy, also where it went past the caches.

@@ -3,6 +3,7 @@
 //! ```text
 //! free   | size in granules                  31..2 |            1 0 | 0 FREE = 1
 //! raw    | size in granules             31..3 | RAW 1 | PREV_FREE   | 0
+//! raw    | all ones 31..25 | size 24..17 | without meaning 16..8 | 0  | PREV_FREE | 0          of at most 255 granules
 //! item   | value len 31..17 | key len 16..10 | uses 9..8 | EXPIRY 7 | FLAGS 6 | LONG 5 | slack 4..3 | 0 | PREV_FREE | 0
 //! ```
 //! Blocks lie one behind the other; the size of each leads to the next. A free block also carries links to its
@@ -11,10 +12,10 @@
 //! lengths, so it is not stored either; `slack` is what the allocator gave beyond that, 0 to 3 granules.
 //!
 //! Who changes a header: the allocator, under the shard's lock (all of it once nobody can find the block, `PREV_FREE`
-//! at any time, by read-modify-write); the writer that turns its raw block into an item, and in the nursery says that it is done
-//! (`Item::settle`); and the use count, readers, writers and the hand. That
-//! has its byte to itself, but for bits that never change, so that it can be stored without a lock on the whole word
-//! (`sync::replace_second_byte_if`).
+//! at any time, by read-modify-write; but no neighbour of a block of the nursery is ever free in this sense); the writer that turns
+//! its raw block into an item, and in the nursery says that it is done (`Item::settle`); and the use count, readers, writers and
+//! the hand. All of these can be stored without a lock on the whole word (`sync`): the use count has its byte to itself, but for bits
+//! that never change; and the byte of `PREV_FREE` is the same in a small raw block and the plain item without slack that it becomes.
 
 use crate::config::GRANULE;
 use crate::mark::Mark;
@@ -33,7 +34,10 @@ pub(crate) const SLACK: u32 = 3 << SLACK_SHIFT;
 const KEY_SHIFT: u32 = 10;
 const KEY_LEN_SHORT: u32 = (1 << 7) - 1;
 const VALUE_SHIFT: u32 = 17;
-const VALUE_LEN_SHORT: u32 = (1 << 15) - 1;
+/// The highest values of the field say that the block is raw and small.
+const VALUE_LEN_SHORT: u32 = RAW_SMALL - 1;
+const RAW_SMALL: u32 = 0x7f00;
+const RAW_SMALL_MAX: u32 = 0xff;
 
 /// The smallest block: a free one needs its header, two links and its size at the end.
 pub(crate) const BLOCK_GRANULES_MIN: u32 = 4;
@@ -72,7 +76,11 @@ impl Header {
     /// A block in use that is not an item (yet).
     pub(crate) fn raw(granules: u32) -> Self {
         debug_assert!(granules < 1 << 29);
-        Self(granules << 3 | RAW)
+        Self(if granules <= RAW_SMALL_MAX {
+            (RAW_SMALL | granules) << VALUE_SHIFT
+        } else {
+            granules << 3 | RAW
+        })
     }
 
     /// An item of this shape in a block of this many granules.
@@ -104,7 +112,7 @@ impl Header {
     pub(crate) fn kind(self) -> Kind {
         if self.0 & FREE != 0 {
             Kind::Free
-        } else if self.0 & RAW != 0 {
+        } else if self.0 & RAW != 0 || self.value_len() >= RAW_SMALL as usize {
             Kind::Raw
         } else {
             Kind::Item
@@ -118,7 +126,13 @@ impl Header {
     /// The size of a free or raw block, in granules.
     pub(crate) fn granules(self) -> u32 {
         debug_assert!(self.kind() != Kind::Item);
-        if self.0 & FREE != 0 { self.0 >> 2 } else { self.0 >> 3 }
+        if self.0 & FREE != 0 {
+            self.0 >> 2
+        } else if self.0 & RAW != 0 {
+            self.0 >> 3
+        } else {
+            self.0 >> VALUE_SHIFT & RAW_SMALL_MAX
+        }
     }
 
     /// An item in short form without optional fields: what most reads meet.
@@ -255,7 +269,7 @@ mod tests {
     #[test]
     fn item_header_round_trip() {
         for key_len in [0, 1, 2, 11, 127, 128, 65_535] {
-            for value_len in [0, 1, 32, 32_767, 32_768, 1 << 20] {
+            for value_len in [0, 1, 32, 0x7eff, 0x7f00, 0x7fff, 0x8000, 1 << 20] {
                 for (flags, expiry) in [(false, false), (true, false), (false, true), (true, true)] {
                     let shape = Shape { key_len, value_len, flags, expiry, mark: false };
                     for slack in 0..4 {
@@ -263,7 +277,7 @@ mod tests {
                         assert_eq!(header.kind(), Kind::Item);
                         assert_eq!((header.slack(), header.uses(), header.is_prev_free()), (slack, 0, false));
                         assert_eq!((header.has_flags(), header.has_expiry()), (flags, expiry));
-                        assert_eq!(header.is_long(), key_len > 127 || value_len > 32_767);
+                        assert_eq!(header.is_long(), key_len > 127 || value_len > 0x7eff);
                         if !header.is_long() {
                             assert_eq!(
                                 (header.key_len(), header.value_len()),
@@ -281,7 +295,7 @@ mod tests {
 
     #[test]
     fn free_and_raw_headers_round_trip() {
-        for granules in [4, 5, 1000, (1 << 29) - 1] {
+        for granules in [4, 5, 255, 256, 1000, (1 << 29) - 1] {
             assert_eq!(
                 (Header::free(granules).kind(), Header::free(granules).granules()),
                 (Kind::Free, granules)

@@ -71,6 +71,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("publish_relaxed", "map::scan_insert"),
     ("scan_trusts_born", "map::scan_split"),
     ("settled_at_once", "map::newcomer_tail"),
+    ("settle_relaxed", "map::newcomer_tail"),
     ("no_freeze", "map::empty_upsert"),
     ("store_instead_of_cas", "map::empty_upsert"),
     ("free_at_once", "reclaim::reclaim_get"),
@@ -104,6 +105,8 @@ const FAULTS: &[(&str, &str)] = &[
     ("release_abandoned_store", "lock::abandon_release"),
     ("release_abandoned_relaxed", "lock::abandon_release"),
     ("mark_store", "lock::mark_keeps_the_neighbour_bit"),
+    ("finish_store", "lock::finish_keeps_the_neighbour_bit"),
+    ("finish_relaxed", "lock::finish_keeps_the_neighbour_bit"),
 ];
 
 /// As many at a time as there are cores.

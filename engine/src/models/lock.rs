@@ -58,6 +58,39 @@ fn mark_keeps_the_neighbour_bit() {
     });
 }
 
+/// A writer turns its block into an item while the allocator changes the neighbour bit of the same header, and the hand comes by.
+#[test]
+fn finish_keeps_the_neighbour_bit() {
+    explore("finish || neighbour bit, hand", None, || {
+        let geometry = geometry(1);
+        let mut region = Region::empty(geometry.len);
+        let (raw, shape) = (
+            Header::raw(ITEM_STRIDE),
+            Shape { key_len: 1, value_len: 9, flags: false, expiry: false, mark: false },
+        );
+        let at = SHARD + offset_of(item_at(4));
+        region.add32(at, raw.0);
+        region.add_bytes(at + GRANULE);
+        let (seed, level) = (Seed::new([1, 2, 3, 4]), Level::detect());
+        let shared =
+            Arc::new(Shared { number: 0, region, geometry, seed, level, fences: FenceOrder::default() });
+        let other = Arc::clone(&shared);
+        let join = thread::spawn(move || {
+            let shard = other.shard(0);
+            shard.part.write(offset_of(item_at(4)) + GRANULE, b"k");
+            Item::finish(shard, item_at(4), raw, Header::fitting(shape));
+        });
+        shared.root().word32(at).fetch_or(PREV_FREE, Ordering::Relaxed);
+        match Item::meet(shared.shard(0), item_at(4)) {
+            Ok(item) => assert_eq!(item.key(), b"k"),
+            Err(header) => assert_eq!(header.granules(), ITEM_STRIDE),
+        }
+        join.join().unwrap();
+        let header = shared.root().word32(at).load(Ordering::Relaxed);
+        assert_eq!(header, Header::fitting(shape).0 | PREV_FREE, "the neighbour bit was lost");
+    });
+}
+
 /// An arena with two blocks in it, side by side, each reserved for an item that is still to come.
 fn two_reserved() -> Shared {
     let mut geometry = geometry(1);

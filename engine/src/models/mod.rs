@@ -4,8 +4,8 @@
 //! item), and images come from a list that each teller owns, so that a story is about one protocol at a time.
 //! - `map`: some sequential order of the operations must explain every answer and the end; the structure must hold.
 //! - `reclaim`: nobody reads a block that is used again.
-//! - `lock`: the allocator's lock excludes; what was left to its holder is given back, once; a use mark and a neighbour bit do
-//!   not lose each other.
+//! - `lock`: the allocator's lock excludes; what was left to its holder is given back, once; neither a use mark nor an item that
+//!   is done loses the neighbour bit, nor is it seen before it is done.
 //! - `faults`: each story must fail when its protocol is broken.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p crabcache-engine --lib --release models -- --test-threads=1 --nocapture`.
