@@ -71,8 +71,9 @@ fn work(cache: &Cache<'_>, inbox: &Receiver<Request>, started: Instant) -> Work 
         let first = match inbox.try_recv() {
             Ok(request) => request,
             Err(TryRecvError::Empty) => {
-                // Asleep, a handle that is online would keep everybody from reusing memory.
-                handle.offline();
+                // Asleep, a handle that is online would keep everybody from reusing memory; and what it has removed itself, which may
+                // be much, comes back through itself alone.
+                handle.rest();
                 work.sleeps += 1;
                 let Ok(request) = inbox.recv() else { return work };
                 request

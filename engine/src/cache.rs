@@ -2,8 +2,8 @@
 
 use crate::arch::{Level, Seed};
 use crate::config::{
-    Config, GRANULE, Geometry, RECORD_STATE, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_LOCK, SHARD_NUMBER,
-    SHARD_TABLE,
+    Config, GRANULE, Geometry, RECORD_STATE, ROOT_EPOCH, ROOT_HANDLES_USED, ROOT_SPARES_CALLED, SHARD_LOCK,
+    SHARD_NUMBER, SHARD_TABLE,
 };
 use crate::error::{NoHandle, OpenError};
 use crate::handle::Handle;
@@ -53,6 +53,7 @@ impl<'r> Cache<'r> {
             Shared { number: next_number(), region, geometry, seed, level, fences: FenceOrder::default() };
         shared.root().word64(ROOT_EPOCH).store(1, Relaxed);
         shared.root().word32(ROOT_HANDLES_USED).store(0, Relaxed);
+        shared.root().word32(ROOT_SPARES_CALLED).store(0, Relaxed);
         for record in 0..geometry.handles {
             // Announcement offline, record vacant, ring empty, counters zero.
             shared.root().zero(geometry.record_at(record), crate::config::RECORD_RING);
@@ -67,11 +68,15 @@ impl<'r> Cache<'r> {
 
     /// A handle, which a thread works through. Also refused for the moment in which another handle takes over what one that
     /// is gone has left: where handles come and go all the time, allow for some more of them than are used at once.
+    ///
+    /// It is a value of about 20 KiB, most of it places for the blocks that it keeps: where stacks are small, make it where it stays.
     pub fn handle(&self) -> Result<Handle<'_>, NoHandle> {
         Local::join(&self.shared).map(Handle::new).ok_or(NoHandle { max: self.shared.geometry.handles })
     }
 
-    /// The most bytes that key and value of one item may have together.
+    /// The most bytes that key and value of one item may have together. Where the index has grown in a full cache, its pieces may
+    /// leave no place for one so large, which is then refused with [`Pressure`](crate::StoreError::Pressure); for what takes up to a
+    /// tenth of a shard there always is one.
     #[must_use]
     pub fn item_len_max(&self) -> usize {
         self.shared.geometry.item_len_max()

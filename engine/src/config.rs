@@ -51,6 +51,8 @@ const SHARD_BYTES_MIN: usize = 16 << 10;
 /// Root: words that belong to the whole cache, one cache line pair each.
 pub(crate) const ROOT_EPOCH: usize = 0;
 pub(crate) const ROOT_HANDLES_USED: usize = 128;
+/// Changes when handles are to give back what they keep.
+pub(crate) const ROOT_SPARES_CALLED: usize = 132;
 const ROOT_BYTES: usize = 256;
 
 /// Offsets in a handle's record. The announcement has a pair of cache lines to itself: every advance reads it.

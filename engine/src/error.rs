@@ -52,7 +52,9 @@ pub enum StoreError {
     },
     /// No room can be made at this moment: what could be given up is still held by another handle, or another thread
     /// is inside the allocator. Send what is waiting, be quiescent, give up the processor, try again: who spins instead may keep
-    /// the other thread from what it is waited for. If it lasts, a handle is online somewhere that is never quiescent.
+    /// the other thread from what it is waited for. If it lasts, a handle is online somewhere that is never quiescent; or one sleeps
+    /// that has not come to [`rest`](crate::Handle::rest) before; or the item is large, and the index leaves no place for it
+    /// ([`Cache::item_len_max`](crate::Cache::item_len_max)).
     Pressure,
     /// A counter operation met a value that is not a decimal number of the expected kind.
     NotANumber,

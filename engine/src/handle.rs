@@ -296,11 +296,24 @@ impl<'c> Handle<'c> {
         self.local.pinned = true;
     }
 
-    /// Before sleeping: a handle that is offline holds up nobody. Any operation brings it online again.
+    /// Before sleeping: a handle that is offline keeps nobody from reusing what others have removed. What it has removed itself, and
+    /// the few blocks that it keeps for its next writes, come back through itself alone: [`rest`](Self::rest) before a long sleep. Any
+    /// operation brings it online again.
     pub fn offline(&mut self) {
         self.local.pinned = false;
         self.local.grip = self.local.grip.wrapping_add(1);
         self.local.participant.offline();
+    }
+
+    /// Before a long sleep, instead of [`offline`](Self::offline): gives back the blocks that this handle keeps for its next writes,
+    /// and what it has removed, as far as the other handles allow; then it is offline. False: some of it has to wait until they have
+    /// been quiescent. It stays out of everybody's reach until this is tried again, or the handle is dropped, which leaves it to others.
+    pub fn rest(&mut self) -> bool {
+        self.online();
+        let all = self.local.rest();
+        self.local.save_counters();
+        self.offline();
+        all
     }
 
     /// After sleeping.
@@ -331,7 +344,7 @@ impl<'c> Handle<'c> {
         let removed = (0..shared.geometry.shards)
             .map(|shard| {
                 let shard = shared.shard(shard);
-                u64::from(MakeRoom::expired(&mut self.local, shard, blocks, now).run())
+                u64::from(MakeRoom::expired(&mut self.local, shard, blocks, now).run().evicted)
             })
             .sum();
         self.quiescent(now);

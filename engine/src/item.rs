@@ -488,7 +488,7 @@ mod tests {
         let (at, granules) = (0..100_000)
             .find_map(|_| {
                 let got =
-                    local.allocate_newcomer(shard, needed, cache.shared.hash(new.key)).expect("room");
+                    local.allocate_newcomer(shard, needed, Some(cache.shared.hash(new.key))).expect("room");
                 shard.in_nursery(got.0).then_some(got)
             })
             .expect("at last");

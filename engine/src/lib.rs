@@ -15,6 +15,9 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+#[cfg(not(all(target_pointer_width = "64", target_has_atomic = "64")))]
+compile_error!("crabcache-engine needs a target with 64-bit pointers and atomics");
+
 #[cfg(test)]
 extern crate std;
 

@@ -299,5 +299,4 @@ impl Expiry {
 }
 
 /// Each operation of a batch is copied: nothing that is rare may make them larger.
-#[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Op<'_>>() <= 96);

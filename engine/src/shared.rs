@@ -2,7 +2,8 @@
 
 use crate::arch::{Kernels, Level, Seed, Work};
 use crate::config::{
-    Geometry, ROOT_EPOCH, ROOT_HANDLES_USED, SHARD_BORN, SHARD_FREE, SHARD_INDEX_FREE, SHARD_NUMBER,
+    Geometry, ROOT_EPOCH, ROOT_HANDLES_USED, ROOT_SPARES_CALLED, SHARD_BORN, SHARD_FREE, SHARD_INDEX_FREE,
+    SHARD_NUMBER,
 };
 use crate::region::{Part, Region};
 use crate::sync::{AtomicU32, AtomicU64, FenceOrder, Relaxed};
@@ -85,6 +86,18 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn handles_used(&self) -> &AtomicU32 {
         self.root().word32(ROOT_HANDLES_USED)
+    }
+
+    /// Changes when somebody wants the blocks that handles keep for their next writes.
+    #[inline(always)]
+    pub(crate) fn spares_called(&self) -> u32 {
+        self.root().word32(ROOT_SPARES_CALLED).load(Relaxed)
+    }
+
+    /// Asks all handles to give them back when they are next quiescent.
+    pub(crate) fn call_spares_back(&self) {
+        // Two who ask at a time may count as one.
+        self.root().word32(ROOT_SPARES_CALLED).store(self.spares_called().wrapping_add(1), Relaxed);
     }
 
     #[inline(always)]

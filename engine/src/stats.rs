@@ -11,11 +11,13 @@ pub struct Stats {
     pub items: u64,
     /// Bytes of the region.
     pub region_bytes: u64,
-    /// Bytes in blocks of items, headers and padding included; items that wait in limbo are not in it.
+    /// Bytes in blocks of items, headers and padding included; items that wait in limbo are not in it, but what is dead in the
+    /// nursery is, until its tail comes by.
     pub used_bytes: u64,
     /// Bytes free for items.
     pub free_bytes: u64,
-    /// Largest free block, in bytes; where many are about as large, perhaps one that is up to a 32nd smaller.
+    /// Largest free block, in bytes; where many are about as large, perhaps one that is up to a 32nd smaller. Those of a shard whose
+    /// lock is busy at that moment are left out.
     pub largest_free_bytes: u64,
     /// Bytes of removed blocks, items and images, that wait for their readers, or that a handle keeps for its next writes.
     pub limbo_bytes: u64,

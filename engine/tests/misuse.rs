@@ -58,7 +58,7 @@ fn a_stale_or_foreign_reference_is_refused() {
 }
 
 /// Zeros that take no memory, since nobody looks at them.
-#[cfg(all(unix, target_pointer_width = "64"))]
+#[cfg(unix)]
 #[allow(unsafe_code)] // nothing safe gives address space without memory
 fn untouched(len: usize) -> &'static [u8] {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -72,7 +72,7 @@ fn untouched(len: usize) -> &'static [u8] {
 
 /// Lengths in the arena have 32 bits.
 #[test]
-#[cfg(all(unix, target_pointer_width = "64"))]
+#[cfg(unix)]
 fn a_value_of_more_than_4_gib_is_refused_where_a_short_one_is_replaced() {
     let mut memory = region(1 << 20);
     let cache = Cache::new(&mut memory, Config { shards: 1, ..Config::default() }).expect("a region");

@@ -4,8 +4,9 @@
 //! allocator makes others answer `Pressure`, never wait. Lookups do not come here, and changes of the index only
 //! where they need an image and the handle has none to spare.
 //!
-//! The index takes its memory from the same arena, chunk by chunk from the high end, and divides the chunks by free
-//! lists of its own. So images, which cannot be moved, do not lie scattered among items.
+//! The index takes its memory from the same arena, chunk by chunk, and divides the chunks by free lists of its own. So images, which
+//! cannot be moved, do not lie scattered among items: chunks do, at the high end while main fills, and in a full cache wherever one
+//! has become free. There they stay, and no item can lie across one (`evict/hand.rs` looks for that before it evicts for a large one).
 
 pub(crate) mod arena_ref;
 pub(crate) mod block;
@@ -167,14 +168,20 @@ impl<'a> Locked<'a> {
         Some(got)
     }
 
-    /// A raw block for a newcomer: in the nursery, or in main if it is remembered or too large.
-    pub(crate) fn allocate_newcomer(&self, granules: u32, hash: KeyHash) -> Result<(u32, u32), NoBlock> {
+    /// A raw block for a newcomer: in the nursery, or in main if it is too large, or remembered by its hash.
+    pub(crate) fn allocate_newcomer(
+        &self,
+        granules: u32,
+        hash: Option<KeyHash>,
+    ) -> Result<(u32, u32), NoBlock> {
         let nursery = Nursery::of(self.shard);
         if granules > nursery.len() {
             return self.allocate(granules).ok_or(NoBlock::Full);
         }
         let ghost = Ghost::of(self.shard);
-        if ghost.take(hash) {
+        if let Some(hash) = hash
+            && ghost.take(hash)
+        {
             return self.allocate(granules).ok_or_else(|| {
                 // It is remembered until there is room for it.
                 ghost.put(hash);

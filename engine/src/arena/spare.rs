@@ -2,7 +2,8 @@
 //! earlier one gave up, and a new key the image, without the shard's lock and without taking the free lists apart.
 //!
 //! Their grace period is over, and items' blocks are raw, so the hand passes them by. What a handle keeps is bounded, and given back
-//! before it is ever told that there is no room, unless it is pinned. Where they are is noted in the handle, so that their own memory, which may
+//! before it is ever told that there is no room, unless it is pinned; other handles give back what they keep when they are next
+//! quiescent (`Shared::call_spares_back`). Where they are is noted in the handle, so that their own memory, which may
 //! be cold, is not touched before it is filled.
 
 use super::Locked;
@@ -69,19 +70,24 @@ impl<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> Spares<SLOTS, 
         (granules as usize).wrapping_add(shard * STRIDE) % SLOTS
     }
 
-    pub(crate) fn new(granules_max: u32) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             slots: [Slot { kind: Kind(0), count: 0 }; SLOTS],
             blocks: [[0; COUNT]; SLOTS],
             granules: 0,
-            granules_max,
+            granules_max: 0,
         }
+    }
+
+    /// So many granules are kept from now on.
+    pub(crate) fn keep_at_most(&mut self, granules: u32) {
+        self.granules_max = granules;
     }
 
     /// Where raw blocks of this size can be noted: [`keep`](Self::keep) counts those that were.
     #[inline(always)]
     pub(crate) fn places(&mut self, shard: Shard<'_>, granules: u32) -> &mut [u32] {
-        let left = self.granules_max - self.granules;
+        let left = self.granules_max.saturating_sub(self.granules);
         if granules > GRANULES_MAX || granules > left {
             return &mut [];
         }

@@ -1,6 +1,6 @@
 //! The hand goes over the blocks of main: the unused go, the used stay, those in the middle of what goes step aside.
 
-use super::Evictor;
+use super::{Evictor, Made};
 use crate::arena::block::{BLOCK_GRANULES_MIN, Kind};
 use crate::config::SHARD_HAND;
 use crate::index::Change;
@@ -16,6 +16,9 @@ const STEPS_MAX: u32 = 4096;
 /// Blocks that the hand looks at when it makes room ahead of need.
 const STEPS_AHEAD: u32 = 96;
 
+/// From so many granules on nobody goes for a run before it is known that nothing stands in its way that has to stay: 4 KiB.
+const FORESEEN_MIN: u32 = 1 << 10;
+
 /// Granules of survivors that are moved in one call at most: 256 KiB.
 const MOVED_MAX: u32 = 64 << 10;
 
@@ -23,6 +26,9 @@ const MOVED_MAX: u32 = 64 << 10;
 #[derive(Clone, Copy, Debug, Default)]
 struct Walk {
     steps: u32,
+    /// Blocks looked at ahead of the hand that it has not passed (yet), and up to where nothing that has to stay was found.
+    looks: u32,
+    clear: u32,
     laps: u32,
     /// Granules in a row, up to where the hand is, that are free or on their way there.
     run: u32,
@@ -35,37 +41,92 @@ struct Walk {
 }
 
 impl<'c> Evictor<'_, 'c> {
-    /// Evicts until blocks that are free or on their way there make up a run of `granules`.
-    pub(super) fn make_run(&mut self, granules: u32) -> u32 {
+    /// Evicts until blocks that are free or on their way there make up a run of `granules`. If there is no room for such a run
+    /// between blocks that have to stay (of the index, being filled, or kept by another handle), it evicts nobody for it.
+    pub(super) fn make_run(&mut self, granules: u32) -> Made {
+        if granules < FORESEEN_MIN {
+            return self.evict_run(granules);
+        }
+        let made = self.walk(SPARING, STEPS_MAX + granules, granules, |walk| walk.run >= granules);
+        if made.nowhere {
+            // Blocks that other handles keep may be all that stands in the way.
+            self.shard().shared.call_spares_back();
+        }
+        made
+    }
+
+    /// The same without looking ahead.
+    pub(super) fn evict_run(&mut self, granules: u32) -> Made {
         // What cannot be spared adds to the run, so the steps are bounded by the size asked for.
-        self.walk(SPARING, STEPS_MAX + granules, |walk| walk.run >= granules)
+        self.walk(SPARING, STEPS_MAX + granules, 0, |walk| walk.run >= granules)
     }
 
     /// Evicts until the reserve is there, counting what is on its way. Where enough is free, but in crumbs, the reserve is made in
     /// one piece: those who stay can step aside to it, and the crumbs between them come together.
-    pub(super) fn refill_reserve(&mut self) -> u32 {
+    pub(super) fn refill_reserve(&mut self) -> Made {
         let (coming, reserve) = (self.local.expected[self.shard().number()], self.local.reserve());
         let wanted = reserve.saturating_sub(self.shard().free_word().load(Relaxed) + coming);
         let crumbled = coming < reserve && self.locked.is_crumbled(reserve);
-        self.walk(STEPS_AHEAD, STEPS_AHEAD, |walk| walk.freed >= wanted && (!crumbled || walk.run >= reserve))
+        let done = |walk: &Walk| walk.freed >= wanted && (!crumbled || walk.run >= reserve);
+        self.walk(STEPS_AHEAD, STEPS_AHEAD, 0, done)
     }
 
-    /// Moves the hand on until it is done; after `sparing` steps it spares nobody. Answers how many items it evicted.
-    fn walk(&mut self, sparing: u32, steps_max: u32, done: impl Fn(&Walk) -> bool) -> u32 {
+    /// Moves the hand on until it is done, where a run of `wanted` granules can be (0: anywhere); after `sparing` steps it spares
+    /// nobody.
+    fn walk(&mut self, sparing: u32, steps_max: u32, wanted: u32, done: impl Fn(&Walk) -> bool) -> Made {
         let mut walk = Walk::default();
         let mut at = self.cursor(SHARD_HAND);
-        while walk.steps < steps_max && walk.laps <= 2 && !done(&walk) && !self.local.limbo_is_tight() {
+        let foresees = wanted > 0;
+        if foresees && let Some((_, size)) = self.locked.hole_before(at) {
+            // What an earlier call has begun.
+            walk.run = size;
+        }
+        let start = at;
+        let been_round = |walk: &Walk, at| walk.steps == 0 && walk.laps > 0 && at >= start;
+        while walk.steps + walk.looks / 2 < steps_max
+            && walk.laps <= 2
+            && !done(&walk)
+            && !self.local.limbo_is_tight()
+            && !been_round(&walk, at)
+        {
             if at == self.shard().shared.geometry.arena_end {
                 at = self.shard().first_block();
-                (walk.run, walk.laps) = (0, walk.laps + 1);
+                (walk.run, walk.clear, walk.laps) = (0, at, walk.laps + 1);
                 continue;
             }
+            if foresees && let Some(behind) = self.obstacle(at, wanted, &mut walk) {
+                (at, walk.run) = (behind, 0);
+                continue;
+            }
+            // One that was looked at before counts once.
+            walk.looks = walk.looks.saturating_sub(u32::from(at < walk.clear));
             at += self.pass(at, walk.steps < sparing, &mut walk);
             walk.steps += 1;
         }
         self.shard().word(SHARD_HAND).store(at, Relaxed);
-        self.local.counters.walked += u64::from(walk.steps);
-        walk.evicted
+        self.local.counters.walked += u64::from(walk.steps + walk.looks);
+        Made { evicted: walk.evicted, nowhere: been_round(&walk, at) && !done(&walk) }
+    }
+
+    /// Where the hand may go on if something that has to stay is too near for the run to become `wanted` granules long. Each block
+    /// is looked at once.
+    fn obstacle(&self, at: u32, wanted: u32, walk: &mut Walk) -> Option<u32> {
+        walk.clear = walk.clear.max(at);
+        while walk.run + (walk.clear - at) < wanted {
+            if walk.clear == self.shard().shared.geometry.arena_end {
+                return Some(walk.clear);
+            }
+            walk.looks += 1;
+            let (size, stays) = match Item::meet(self.shard(), walk.clear) {
+                Ok(item) => (item.granules(), false),
+                Err(header) => (header.granules(), header.kind() != Kind::Free),
+            };
+            walk.clear += size;
+            if stays {
+                return Some(walk.clear);
+            }
+        }
+        None
     }
 
     /// Lets the hand pass one block. Answers its size.
@@ -166,7 +227,7 @@ mod tests {
         drop(rooms);
         let mut evictor = Evictor { local: &mut local, locked: &locked, now };
         // Nobody is spared. It begins behind them.
-        evictor.walk(0, 400, |walk| walk.laps == 2);
+        evictor.walk(0, 400, 0, |walk| walk.laps == 2);
         drop(locked);
         // Three are not in the index, and a fourth of the same key is.
         assert_eq!(local.counters.evictions, 51);

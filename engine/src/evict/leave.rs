@@ -43,10 +43,17 @@ impl<'c> Evictor<'_, 'c> {
                 Oldest::Item(item) => item,
             };
             let hash = foreseen.take(at).unwrap_or_else(|| self.hash(&item));
-            let Ok(gone) = self.leave(at, &item, hash, &ghost) else {
+            let mut left = self.leave(at, &item, hash, &ghost);
+            if left.is_err() {
                 // Main has no place for one that deserves it.
-                return evicted + self.make_run(item.granules());
-            };
+                let made = self.make_run(item.granules());
+                if !made.nowhere {
+                    return evicted + made.evicted;
+                }
+                // And cannot have one: it must not stop the ring.
+                left = self.remove(at, &item, hash);
+            }
+            let Ok(gone) = left else { return evicted };
             evicted += u32::from(gone);
             self.locked.leave_nursery(item.granules(), true);
         }

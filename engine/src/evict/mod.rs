@@ -58,6 +58,8 @@ fn a_row(shard: Shard<'_>, nursery: &Nursery<'_>) -> u32 {
 pub(crate) enum Room {
     Main(u32),
     Nursery(u32),
+    /// For the index: of main, or of what those who go leave behind in it.
+    Index(u32),
 }
 
 /// Moves the hand, and the tail of the nursery, until there is room.
@@ -73,6 +75,8 @@ pub(crate) struct MakeRoom<'l, 'c> {
 enum Goal {
     /// So many granules in a row in main.
     Block(u32),
+    /// The same, or as much less in the index.
+    Index(u32),
     /// So many granules of the nursery.
     Nursery(u32),
     /// The reserve, as far as some steps lead.
@@ -86,6 +90,7 @@ impl<'l, 'c> MakeRoom<'l, 'c> {
         let goal = match room {
             Room::Main(granules) => Goal::Block(granules),
             Room::Nursery(granules) => Goal::Nursery(granules),
+            Room::Index(granules) => Goal::Index(granules),
         };
         Self { local, shard, goal, now }
     }
@@ -99,14 +104,24 @@ impl<'l, 'c> MakeRoom<'l, 'c> {
     }
 }
 
+/// What came of making room.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Made {
+    /// Items evicted.
+    pub(crate) evicted: u32,
+    /// There is no place where such a block could be, whoever goes.
+    pub(crate) nowhere: bool,
+}
+
 impl MakeRoom<'_, '_> {
-    /// Answers how many items were evicted.
-    pub(crate) fn run(self) -> u32 {
-        let Some(locked) = self.shard.try_lock() else { return 0 };
+    /// Nothing comes of it if somebody else has the shard's lock.
+    pub(crate) fn run(self) -> Made {
+        let Some(locked) = self.shard.try_lock() else { return Made::default() };
         locked.release_abandoned();
         let mut evictor = Evictor { local: self.local, locked: &locked, now: self.now };
-        match self.goal {
-            Goal::Block(granules) => evictor.make_run(granules),
+        let evicted = match self.goal {
+            Goal::Block(granules) => return evictor.make_run(granules),
+            Goal::Index(granules) => evictor.evict_run(granules).evicted,
             Goal::Nursery(granules) => {
                 let nursery = Nursery::of(self.shard);
                 let goal = evictor.local.nursery_goal(&nursery).max(nursery.needed(granules));
@@ -115,10 +130,11 @@ impl MakeRoom<'_, '_> {
             Goal::Reserve => {
                 let nursery = Nursery::of(self.shard);
                 let goal = evictor.local.nursery_goal(&nursery) + a_row(self.shard, &nursery);
-                evictor.refill_reserve() + evictor.clear_nursery(goal, 0)
+                evictor.refill_reserve().evicted + evictor.clear_nursery(goal, 0)
             }
             Goal::Expired(blocks) => evictor.sweep(blocks),
-        }
+        };
+        Made { evicted, nowhere: false }
     }
 }
 

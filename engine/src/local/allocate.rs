@@ -28,15 +28,15 @@ impl<'c> Local<'c> {
         self.allocate_from_arena(shard, granules)
     }
 
-    /// The same for a newcomer, which usually has to prove itself in the nursery.
+    /// The same for a newcomer, which usually has to prove itself in the nursery; without a hash there is no place for it elsewhere.
     #[inline(always)]
     pub(crate) fn allocate_newcomer(
         &mut self,
         shard: Shard<'c>,
         granules: u32,
-        hash: KeyHash,
+        hash: Option<KeyHash>,
     ) -> Result<(u32, u32), NoBlock> {
-        if is_exempt(shard, granules) {
+        if hash.is_some() && is_exempt(shard, granules) {
             match self.allocate(shard, granules) {
                 Err(NoBlock::Full) => {}
                 done => return done,
@@ -49,7 +49,7 @@ impl<'c> Local<'c> {
         &mut self,
         shard: Shard<'c>,
         granules: u32,
-        hash: KeyHash,
+        hash: Option<KeyHash>,
     ) -> Result<(u32, u32), NoBlock> {
         let locked = shard.try_lock().ok_or(NoBlock::Busy)?;
         let nursery = Nursery::of(shard);
@@ -73,7 +73,7 @@ impl<'c> Local<'c> {
     pub(super) fn ahead(&self, most: u32) -> u32 {
         let shards = self.shared.geometry.shards;
         // Of several shards one may be asked for twice its share.
-        let turn = self.demand.max(self.taken) / shards * shards.min(2);
+        let turn = self.demand.max(self.taken) >> shards.trailing_zeros() << u32::from(shards > 1);
         let turns = if self.online == 1 { 1 } else { TURNS_AHEAD * self.online };
         turn.saturating_mul(turns).clamp(AHEAD_MIN, most.max(AHEAD_MIN))
     }

@@ -9,7 +9,7 @@ pub(crate) use room::Next;
 
 use crate::arch::Work;
 use crate::arena::spare::{ImageSpares, ItemSpares, SHARDS_APART};
-use crate::config::Config;
+use crate::config::{Config, Geometry};
 use crate::observer::Observer;
 use crate::reclaim::Participant;
 use crate::region::Part;
@@ -41,6 +41,9 @@ pub(crate) struct Local<'c> {
     /// Handles that were online at the last quiescent state, as far as it is known. Alone, what is retired can be used again in
     /// the next turn.
     online: u32,
+    /// What [`Shared::spares_called`] said when this handle last gave its spare blocks back, and the turns for which it keeps none.
+    spares_called: u32,
+    lean: u32,
     /// Is told of what this handle finds expired or evicts.
     pub(crate) observer: Option<&'c dyn Observer>,
 }
@@ -48,8 +51,6 @@ pub(crate) struct Local<'c> {
 impl<'c> Local<'c> {
     pub(crate) fn join(shared: &'c Shared) -> Option<Self> {
         let participant = Participant::join(shared)?;
-        let reserve = shared.geometry.reserve;
-        let shards_apart = shared.geometry.shards.min(SHARDS_APART);
         let record = shared.record(participant.number());
         let counters = Counters::load(record);
         let mut local = Self {
@@ -57,8 +58,8 @@ impl<'c> Local<'c> {
             participant,
             counters,
             record,
-            spares: ItemSpares::new(reserve / 4 * shards_apart),
-            spare_images: ImageSpares::new(reserve / 4 * shards_apart),
+            spares: ItemSpares::new(),
+            spare_images: ImageSpares::new(),
             wants_room: [0; Config::SHARDS_MAX as usize / 64],
             expected: [0; Config::SHARDS_MAX as usize],
             grip: 0,
@@ -66,10 +67,21 @@ impl<'c> Local<'c> {
             taken: 0,
             demand: 0,
             online: 2,
+            spares_called: shared.spares_called(),
+            lean: 0,
             observer: None,
         };
+        local.keep_spares(true);
         local.participant.online();
         Some(local)
+    }
+
+    /// Whether it keeps blocks for its next writes. Those that it has it keeps.
+    fn keep_spares(&mut self, keep: bool) {
+        let Geometry { reserve, shards, .. } = self.shared.geometry;
+        let most = if keep { reserve / 4 * shards.min(SHARDS_APART) } else { 0 };
+        self.spares.keep_at_most(most);
+        self.spare_images.keep_at_most(most);
     }
 
     /// Tells the observer that the item of `key` has gone.

@@ -18,6 +18,9 @@ use crate::time::Millis;
 /// index.
 pub(super) const LIMBO_ROOM: u32 = 16;
 
+/// Turns for which a handle keeps no blocks after somebody has asked for them.
+const LEAN_TURNS: u32 = 64;
+
 impl<'c> Local<'c> {
     /// Gives back a block that was never published.
     pub(crate) fn discard_item(&mut self, shard: Shard<'c>, at: u32) {
@@ -192,6 +195,31 @@ impl<'c> Local<'c> {
             }
             self.drain();
         }
+        self.answer_calls();
+    }
+
+    /// Gives back what it keeps if somebody has asked for that, and keeps nothing for some turns.
+    #[inline(always)]
+    fn answer_calls(&mut self) {
+        let called = self.shared.spares_called();
+        if called != self.spares_called {
+            (self.spares_called, self.lean) = (called, LEAN_TURNS);
+            self.keep_spares(false);
+            self.give_spares_back(LIMBO_ROOM);
+        } else if self.lean > 0 {
+            self.lean -= 1;
+            self.keep_spares(self.lean == 0);
+        }
+    }
+
+    /// Gives back all that the handle keeps, and what it retired, as far as the other handles allow. True: nothing is left.
+    pub(crate) fn rest(&mut self) -> bool {
+        self.pinned = false;
+        self.give_spares_back(0);
+        self.settle();
+        // Draining has kept what it could.
+        self.give_spares_back(0);
+        self.participant.limbo.is_empty() && self.spares.is_empty() && self.spare_images.is_empty()
     }
 
     /// Takes back what handles that are gone left in their limbo.

@@ -23,6 +23,12 @@ pub(crate) enum Next {
     GiveUp,
 }
 
+/// Somebody else has the shard's lock. Counted apart, in the upper half: waiting is no try at making room.
+fn wait_for_lock(tries: &mut u32) -> Next {
+    *tries += 1 << 16;
+    if *tries >> 16 > BUSY_TRIES { Next::GiveUp } else { Next::Again }
+}
+
 impl<'c> Local<'c> {
     /// Makes room in the shards that ran low, before anybody needs it.
     #[cold]
@@ -44,8 +50,9 @@ impl<'c> Local<'c> {
             // Of each race that was lost blocks may be left in limbo, and nobody may let go of them.
             Failed::Conflict if self.prepare_write() => Next::Again,
             Failed::Conflict => Next::GiveUp,
-            Failed::NoMemory(why) => {
-                self.without_block(why, shard, self.shared.geometry.chunk_granules(), now, tries)
+            Failed::NoMemory(NoBlock::Busy) => wait_for_lock(tries),
+            Failed::NoMemory(_) => {
+                self.make_room(shard, Room::Index(self.shared.geometry.chunk_granules()), now, tries)
             }
         }
     }
@@ -65,19 +72,14 @@ impl<'c> Local<'c> {
             NoBlock::NurseryFull => return self.make_room(shard, Room::Nursery(granules), now, tries),
             NoBlock::Busy => {}
         }
-        // Counted apart, in the upper half: waiting for a lock is no try at making room.
-        *tries += 1 << 16;
-        if *tries >> 16 > BUSY_TRIES {
-            return Next::GiveUp;
-        }
-        Next::Again
+        wait_for_lock(tries)
     }
 
     /// Makes room for a block of this size, and lets a grace period pass.
     #[cold]
     pub(super) fn make_room(&mut self, shard: Shard<'c>, room: Room, now: Millis, tries: &mut u32) -> Next {
         // A large block may take more blocks than limbo holds: then it is made room for in several steps.
-        let (Room::Main(granules) | Room::Nursery(granules)) = room;
+        let (Room::Main(granules) | Room::Nursery(granules) | Room::Index(granules)) = room;
         let steps = ROOM_TRIES + granules / self.shared.geometry.limbo_len;
         if *tries & 0xffff >= steps.min(0xffff) || self.pinned {
             return Next::GiveUp;
@@ -86,7 +88,10 @@ impl<'c> Local<'c> {
         self.settle();
         self.drain_orphan();
         self.give_spares_back(LIMBO_ROOM);
-        MakeRoom::for_block(self, shard, room, now).run();
+        if MakeRoom::for_block(self, shard, room, now).run().nowhere {
+            // What limbo gives back now has to do.
+            *tries |= steps.min(0xffff);
+        }
         self.settle();
         // Draining may have kept what was just freed.
         self.give_spares_back(LIMBO_ROOM);

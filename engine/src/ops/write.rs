@@ -56,7 +56,7 @@ pub(super) fn write<'c, K: Kernels>(
         return Err(local.refuse());
     }
     let mut hint = if grip == local.grip { target.hint } else { None };
-    let (mut tries, mut ring_stuck) = (0, false);
+    let (mut tries, mut ring_stuck, mut main_stuck) = (0, false, false);
     loop {
         let lookup = match verified::<K>(target, hint.take()) {
             Some(lookup) => lookup,
@@ -86,20 +86,23 @@ pub(super) fn write<'c, K: Kernels>(
                 let granules = new.shape().granules();
                 // An item of main that is written again stays in main.
                 let stays = there.is_some_and(|item| !item.in_nursery());
-                // A thread that does not run while it fills a block of the ring stops the ring: then main has to do.
-                let block = if stays || ring_stuck {
+                // A thread that does not run while it fills a block of the ring stops the ring: then main has to do. And where the
+                // index divides main so that nothing of this size can be there, the ring.
+                let block = if (stays || ring_stuck) && !main_stuck {
                     local.allocate(shard, granules)
                 } else {
-                    local.allocate_newcomer(shard, granules, target.hash)
+                    local.allocate_newcomer(shard, granules, (!main_stuck).then_some(target.hash))
                 };
                 let (at, got) = match block {
                     Ok(block) => block,
                     Err(why) => {
                         if local.without_block(why, shard, granules, target.now, &mut tries) == Next::GiveUp {
-                            if why != NoBlock::NurseryFull {
-                                return Err(local.refuse());
+                            match why {
+                                NoBlock::NurseryFull if !main_stuck => ring_stuck = true,
+                                NoBlock::Full if !ring_stuck && !main_stuck => main_stuck = true,
+                                _ => return Err(local.refuse()),
                             }
-                            (ring_stuck, tries) = (true, 0);
+                            tries = 0;
                         }
                         continue;
                     }

@@ -250,6 +250,11 @@ impl<'s> Service<'s> {
         self.stirred.take_if(|at| self.moment.steady.0.saturating_sub(at.0) >= REST_MS).is_some()
     }
 
+    /// Before a long sleep. What cannot be given back now, since others still may be looking at it, is in a later upkeep.
+    pub(crate) fn rest(&mut self) {
+        self.executor.handle().rest();
+    }
+
     /// Whether the next turn has something to do that is already known.
     pub(crate) fn has_work(&self) -> bool {
         self.turn.has_work() || self.flushing.is_some()

@@ -64,8 +64,10 @@ impl<'s> Worker<'s> {
                 break;
             }
             if self.service.has_come_to_rest() {
-                // What clients have left may lie scattered in the allocator's heaps. Nobody waits for this now.
+                // What clients have left may lie scattered in the allocator's heaps, and what the handle keeps in the cache. Nobody
+                // waits for this now.
                 memory::return_small_buffers();
+                self.service.rest();
             }
         }
         for message in self.seat.receive() {

@@ -1,0 +1,124 @@
+//! What large items cost the others, and what stands in their way.
+
+use std::mem::MaybeUninit;
+
+use crabcache_engine::{Cache, Config, Handle, Millis};
+
+const NOW: Millis = Millis(1);
+
+/// From a fixed seed (Marsaglia, "Xorshift RNGs", 2003).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+/// Turns it takes until the put succeeds, if it does.
+fn insist(handle: &mut Handle<'_>, key: &[u8], value: &[u8], turns: u32) -> Option<u32> {
+    (0..turns).find(|_| {
+        let stored = handle.put(NOW, key, value).is_ok();
+        handle.quiescent(NOW);
+        stored
+    })
+}
+
+/// Three times as many bytes as fit.
+fn fill(handle: &mut Handle<'_>, random: &mut Random, region: usize, value_max: usize) {
+    let value = vec![7; value_max];
+    let puts = (3 * region / (value_max / 2 + 20)) as u64;
+    for _ in 0..puts {
+        let (key, len) = (random.below(puts / 2).to_le_bytes(), random.below(value_max as u64 + 1) as usize);
+        assert!(insist(handle, &key, &value[..len], 50).is_some(), "{len} bytes are refused");
+    }
+}
+
+/// The index has grown while the cache was full, piece by piece wherever there was room, and these pieces stay.
+#[test]
+fn a_large_item_costs_the_others_its_room_and_no_more() {
+    const REGION: usize = 8 << 20;
+    let mut region = vec![MaybeUninit::uninit(); REGION];
+    let config = Config { shards: 1, handles_max: 1, seed: [1, 2, 3, 4], ..Config::default() };
+    let cache = Cache::new(&mut region, config).expect("large enough");
+    let (mut handle, mut random) = (cache.handle().expect("the first"), Random(88_172_645_463_325_252));
+    fill(&mut handle, &mut random, REGION, 2000);
+    fill(&mut handle, &mut random, REGION, 100);
+    let (max, mut refused) = (cache.item_len_max(), 0);
+    let big = vec![1; max];
+    for part in [64, 32, 16, 8, 4, 2, 1] {
+        let (len, before) = (max / part - 8, cache.stats());
+        let stored = insist(&mut handle, b"big", &big[..len], 20).is_some();
+        let lost = before.items - cache.stats().items;
+        // As many of the others as lie in its place, and what makes room ahead in twenty turns.
+        let its_room = len as u64 * before.items / before.used_bytes;
+        assert!(lost <= 3 * its_room + 4000, "{len} bytes, stored: {stored}, cost {lost} items");
+        assert!(stored || part < 4, "{len} bytes of {max} are refused");
+        refused += u32::from(!stored);
+    }
+    assert!(refused < 3);
+}
+
+/// Blocks that a handle keeps for its next writes lie scattered among the items.
+#[test]
+fn what_another_handle_keeps_is_given_back_when_it_is_quiescent_or_rests() {
+    const REGION: usize = 8 << 20;
+    for rests in [false, true] {
+        let mut region = vec![MaybeUninit::uninit(); REGION];
+        let config = Config { shards: 1, handles_max: 2, seed: [1, 2, 3, 4], ..Config::default() };
+        let cache = Cache::new(&mut region, config).expect("large enough");
+        let [mut keeper, mut other] = [0, 1].map(|_| cache.handle().expect("one of two"));
+        other.offline();
+        let mut random = Random(88_172_645_463_325_252);
+        for key in 0..70_000_u32 {
+            assert!(insist(&mut keeper, &key.to_le_bytes(), &[7; 90], 50).is_some());
+        }
+        for _ in 0..10_000 {
+            let (key, len) = (random.below(70_000) as u32, 60 + random.below(60) as usize);
+            assert!(insist(&mut keeper, &key.to_le_bytes(), &[7; 120][..len], 50).is_some());
+        }
+        let big = vec![1; cache.item_len_max() - 8];
+        let stored = if rests {
+            assert!(keeper.rest(), "nobody else is online");
+            insist(&mut other, b"big", &big, 20)
+        } else {
+            keeper.offline();
+            assert_eq!(insist(&mut other, b"big", &big, 3), None, "nothing stood in its way");
+            // In turn, as two threads at work would.
+            (0..200).find(|_| {
+                keeper.online();
+                keeper.quiescent(NOW);
+                insist(&mut other, b"big", &big, 1).is_some()
+            })
+        };
+        assert!(stored.is_some(), "it is refused, whether the keeper rests ({rests}) or not");
+        assert_eq!(other.get(NOW, b"big").map(|value| value.bytes().len()), Some(big.len()));
+    }
+}
+
+/// What a handle has removed comes back through itself alone.
+#[test]
+fn a_handle_that_rests_leaves_nothing_in_limbo() {
+    let mut region = vec![MaybeUninit::uninit(); 1 << 20];
+    let config = Config { shards: 1, handles_max: 2, seed: [1, 2, 3, 4], ..Config::default() };
+    let cache = Cache::new(&mut region, config).expect("large enough");
+    let [mut sleeper, mut other] = [0, 1].map(|_| cache.handle().expect("one of two"));
+    for key in 0..4_u8 {
+        sleeper.put(NOW, &[key], &vec![1; 200_000]).expect("room");
+    }
+    for key in 0..4_u8 {
+        assert_eq!(sleeper.delete(NOW, &[key]), Ok(true));
+    }
+    // The other one may still look at them, until it has been quiescent.
+    let mut turns = 0;
+    while !sleeper.rest() {
+        turns += 1;
+        assert!(turns < 10, "it never comes to rest");
+        other.quiescent(NOW);
+    }
+    assert_eq!(cache.stats().limbo_bytes, 0);
+    assert_eq!(other.put(NOW, b"big", &vec![1; 200_000]), Ok(()));
+}
