@@ -66,6 +66,8 @@ fn counters() {
     let server = start();
     let mut client = Client::new(&server);
     client.check("ma n\r\nma n q\r\nma n N0 J5 v\r\n", "NF\r\nNF\r\nVA 1\r\n5\r\n");
+    // That it is new is told in any case.
+    client.check("ma new q N0 v O1\r\nma new q N0 v\r\nmg new v\r\n", "VA 1 O1\r\n0\r\nVA 1\r\n1\r\n");
     client.check("ma n v t D3 k O7\r\nma n MD D100 v\r\n", "VA 1 t-1 kn O7\r\n8\r\nVA 1\r\n0\r\n");
     client.check(
         "ma n q\r\nma n M- v\r\nma n M+ D18446744073709551615 v\r\n",

@@ -69,10 +69,21 @@ fn carry_out<'a>(key: &'a [u8], meta: &Meta<'a>, pass: &mut Pass<'a, '_, '_>) {
         forget(key, pass);
     }
     let note = AnyReply::Memcache(Reply::Meta(note(meta, pass)));
-    match action(meta, pass) {
+    let action = if tells_of_new(key, meta, pass) { None } else { action(meta, pass) };
+    match action {
         Some(action) => pass.push(Op { key, action }, note),
         None => pass.alone(|pass| read_and_write(key, meta, note, pass)),
     }
+}
+
+/// Whether a counter is made of nothing, which is told to those, too, that do not want to hear of what was expected.
+fn tells_of_new(key: &[u8], meta: &Meta<'_>, pass: &mut Pass<'_, '_, '_>) -> bool {
+    let Options { quiet, vivify, .. } = meta.options;
+    if meta.verb != Verb::Arithmetic || !quiet || vivify.is_none() {
+        return false;
+    }
+    pass.run();
+    pass.peek(key, |_| ()).is_none()
 }
 
 fn note(meta: &Meta<'_>, pass: &mut Pass<'_, '_, '_>) -> Note {
@@ -249,6 +260,7 @@ fn read_and_write<'a>(key: &'a [u8], meta: &Meta<'a>, note: AnyReply, pass: &mut
                 return push_aside(key, Recache { condition, ..Recache::default() }, note, pass);
             };
             if arithmetic {
+                condition = Condition::Absent;
                 number::write_u64(&mut value, options.initial);
                 let touched = touch.filter(|_| !options.touch_before_vivify);
                 (0, touched.unwrap_or(expires))
@@ -467,7 +479,8 @@ impl Seen<'_> {
             (_, Outcome::NotStored { found: Some(_) }) => return self.short(out, "EX"),
             _ => return self.short(out, "NF"),
         }
-        if self.note.quiet {
+        let new = matches!(op.action, Action::Recache(Recache { condition: Condition::Absent, .. }));
+        if self.note.quiet && !new {
             return;
         }
         if self.note.value {
