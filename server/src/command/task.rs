@@ -93,8 +93,28 @@ impl Task {
     pub(crate) fn has_read(&self) -> bool {
         match self {
             Self::Exec(exec) => exec.has_begun(),
-            Self::Lcs(_) | Self::Summing(_) => true,
+            Self::Lcs(lcs) => lcs.has_read(),
+            Self::Summing(summing) => summing.has_read(),
             _ => false,
+        }
+    }
+
+    /// Whether it waits for nobody, so that it gives back by itself what it holds.
+    pub(crate) fn goes_on(&self) -> bool {
+        match self {
+            Self::Exec(exec) => exec.goes_on(),
+            Self::Lcs(_) | Self::Summing(_) => self.has_read(),
+            _ => true,
+        }
+    }
+
+    /// Whether it does nothing but find out what to answer.
+    pub(crate) fn only_answers(&self) -> bool {
+        match self {
+            Self::Flush { .. } | Self::Exec(_) => false,
+            Self::Walk(walk) => walk.only_answers(),
+            Self::Summing(summing) => summing.only_answers(),
+            Self::Lcs(_) | Self::Clients(_) | Self::Dump(_) => true,
         }
     }
 
@@ -112,8 +132,8 @@ impl Task {
                 done
             }
             Self::Walk(walk) => walk.step(pass),
-            Self::Lcs(lcs) => lcs.step(pass),
-            Self::Summing(summing) => summing.step(pass),
+            Self::Lcs(lcs) => lcs.step(connection, pass),
+            Self::Summing(summing) => summing.step(connection, pass),
             Self::Flush { only: Some(place), .. } if !pass.shared().databases.only_first() => {
                 // From here on only its keys may go. What has gone so far nobody was told of.
                 let place = *place;

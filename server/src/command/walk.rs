@@ -165,6 +165,11 @@ impl Walk {
         }
     }
 
+    /// Whether it changes nothing.
+    pub(crate) fn only_answers(&self) -> bool {
+        !matches!(self.errand, Errand::Clear { .. })
+    }
+
     /// Goes on for a slice; true when it is done and answered.
     pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
         let Self { cursor, errand } = self;

@@ -322,6 +322,14 @@ impl Connection<'_> {
         }
     }
 
+    /// Whether memory comes back where it is closed.
+    pub(crate) fn gives_way(&self) -> bool {
+        match self.task.as_deref() {
+            Some(Task::Exec(exec)) if exec.has_begun() => !exec.is_bare(),
+            _ => true,
+        }
+    }
+
     /// Adds to the answers what was to come behind the one that has just been given.
     pub(crate) fn tell_what_waits(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.output.take_behind());

@@ -11,13 +11,19 @@
 //! many clients with large values make each other wait, but nobody is refused. One request or answer at a time may be
 //! larger than what is left. Clients with small requests and answers never wait. While some do wait, a client that
 //! holds memory and neither sends nor takes anything for a few seconds is closed.
+//!
+//! What is kept over several turns to make an answer of it (the table of LCS, a large value that DUMP copies) is made for one client at
+//! a time ([`Room`]); the others wait until it is their turn.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crabcache_engine::Millis;
 
 use super::sized;
 use crate::connection::Connection;
+use crate::connection::input::LARGE;
 
 /// What a connection holds, as far as the budget knows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +32,7 @@ pub(crate) struct Charge {
     /// Of these, how many do not count, because it was let through.
     free: usize,
     reserved: bool,
-    /// It gives memory back by itself: it sends a request whose memory is reserved, or takes its answers.
+    /// It gives memory back by itself: it sends a request whose memory is reserved, or takes its answers, or is carried out.
     moves: bool,
 }
 
@@ -36,6 +42,35 @@ impl Charge {
     #[must_use]
     pub(crate) fn counted(self) -> usize {
         self.bytes - self.free
+    }
+}
+
+/// What stands for memory of which few clients may have some at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Room(Arc<AtomicUsize>);
+
+/// A part of it: it is given back where this is dropped.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    room: Arc<AtomicUsize>,
+    len: usize,
+}
+
+impl Room {
+    /// Takes so much of it, if there is no more than `max` taken then or nobody else has any.
+    pub(crate) fn take(&self, len: usize, max: usize) -> Option<Taken> {
+        // Relaxed: it counts what one worker does.
+        let taken = self.0.load(Ordering::Relaxed);
+        (taken == 0 || taken + len <= max).then(|| {
+            self.0.store(taken + len, Ordering::Relaxed);
+            Taken { room: Arc::clone(&self.0), len }
+        })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.fetch_sub(self.len, Ordering::Relaxed);
     }
 }
 
@@ -136,7 +171,8 @@ impl Budget {
         let before = connection.charge;
         let bytes = connection.held();
         let reserved = connection.input.is_reserved();
-        let moves = reserved || !connection.output.is_empty();
+        let goes_on = connection.task.as_ref().is_some_and(|task| task.goes_on());
+        let moves = reserved || !connection.output.is_empty() || goes_on;
         // Once it has given that back, what is left counts again: its next request, say, which must not wait for itself.
         let free = if moves { before.free.min(bytes) } else { 0 };
         let now = Charge { bytes, free, reserved, moves };
@@ -186,7 +222,7 @@ impl Budget {
 
     /// Reserves the memory of a large request, if there is enough of it or nobody else reads one.
     pub(crate) fn admit(&mut self, connection: &mut Connection, now: Millis) -> bool {
-        let more = connection.input.needed().saturating_sub(connection.charge.bytes);
+        let more = connection.input.needed().saturating_sub(connection.input.held());
         if self.held + more > self.soft() && (self.reserved > 0 || self.let_through) {
             return false;
         }
@@ -301,6 +337,14 @@ impl Budget {
             self.since = now;
         }
         stuck
+    }
+}
+
+/// Keeps memory set apart for a large request that is not whole yet, since an argument more is to come.
+pub(crate) fn reserve_again(connection: &mut Connection) {
+    let Charge { bytes, reserved, .. } = connection.charge;
+    if reserved && connection.gathers() && connection.input.needed() <= bytes + LARGE {
+        connection.input.reserve();
     }
 }
 

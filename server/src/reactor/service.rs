@@ -191,7 +191,10 @@ impl<'s> Service<'s> {
         if connection.has_work() || (!connection.output.is_empty() && (readiness.writable || readiness.error))
         {
             self.turn.enqueue(key);
-        } else if (connection.waits || connection.paused) && readiness.error {
+        } else if (connection.waits || connection.paused)
+            && readiness.error
+            && connection.executing().is_none()
+        {
             // Nobody is there to be answered, so nobody has to wait for it.
             self.turn.drop_client(key);
         }

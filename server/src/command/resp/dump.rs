@@ -10,6 +10,7 @@ use crate::command::task::Task;
 use crate::connection::Connection;
 use crate::large_values::LargeValues;
 use crate::reactor::batch::Pass;
+use crate::reactor::budget::Taken;
 
 const BUSY: &str = "BUSYKEY Target key name already exists.";
 const NO_TTL: &str = "ERR Invalid TTL value, must be >= 0";
@@ -28,20 +29,59 @@ pub(crate) struct Summing {
     summed: usize,
     /// What to do with it; None: DUMP answers it.
     restores: Option<Restored>,
+    /// The key of a DUMP that has to wait for memory.
+    waits: Option<Box<[u8]>>,
+    /// For a copy that was made beside the value.
+    _room: Option<Taken>,
+}
+
+/// What DUMP has found.
+enum Found {
+    Nothing,
+    Value(Summing),
+    /// It has to wait for memory.
+    Waits,
 }
 
 impl Summing {
     fn new(payload: Vec<u8>, restores: Option<Restored>) -> Self {
-        Self { payload, sum: 0, summed: 0, restores }
+        Self { payload, sum: 0, summed: 0, restores, waits: None, _room: None }
+    }
+
+    /// Whether it has its payload.
+    pub(crate) fn has_read(&self) -> bool {
+        self.waits.is_none()
+    }
+
+    /// Whether it changes nothing.
+    pub(crate) fn only_answers(&self) -> bool {
+        self.restores.is_none()
     }
 
     /// Bytes of memory that it takes.
     pub(crate) fn held(&self) -> usize {
-        self.payload.capacity() + self.restores.as_ref().map_or(0, |restored| restored.key.capacity())
+        self.payload.capacity()
+            + self.restores.as_ref().map_or(0, |restored| restored.key.capacity())
+            + self.waits.as_ref().map_or(0, |key| key.len())
     }
 
     /// Goes on for a slice; true when it is done and answered.
-    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
+    pub(crate) fn step(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
+        if let Some(key) = &self.waits {
+            match find(key, connection, pass) {
+                Found::Value(summing) => *self = summing,
+                Found::Waits => return false,
+                Found::Nothing => {
+                    let version = pass.version;
+                    write::nil(pass.direct(), version);
+                    return true;
+                }
+            }
+        }
+        self.sum_slice(pass)
+    }
+
+    fn sum_slice(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
         let (len, expected) = match self.restores {
             None => (self.payload.len(), None),
             Some(_) => match rdb::split_sum(&self.payload) {
@@ -77,7 +117,7 @@ impl Summing {
             connection.task = Some(Box::new(Task::Summing(self)));
         } else {
             pass.executor.note_work(self.payload.len() * 2);
-            self.step(pass);
+            self.sum_slice(pass);
         }
     }
 }
@@ -85,7 +125,32 @@ impl Summing {
 /// `DUMP key`
 pub(super) fn dump<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     pass.run();
-    let key = pass.place().stored(one(&args));
+    let key = one(&args);
+    match find(key, connection, pass) {
+        Found::Value(summing) => summing.begin(connection, pass),
+        Found::Waits => {
+            let waits = Some(key.into());
+            let summing = Summing { waits, ..Summing::new(Vec::new(), None) };
+            connection.task = Some(Box::new(Task::Summing(summing)));
+        }
+        Found::Nothing => {
+            let version = pass.version;
+            write::nil(pass.direct(), version);
+        }
+    }
+}
+
+/// Copies the value of `key`, for DUMP.
+fn find(key: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> Found {
+    let len = pass.peek(key, |value| value.bytes().len()).unwrap_or(0);
+    let mut room = None;
+    if len > SLICE {
+        room = pass.take_room(len, connection);
+        if room.is_none() {
+            return Found::Waits;
+        }
+    }
+    let key = pass.place().stored(key);
     let written = pass.executor.apply(&Op::get(&key), |outcome| match outcome {
         Outcome::Hit(value) => {
             let mut written = Vec::with_capacity(value.bytes().len() + rdb::EXTRA_MAX);
@@ -94,15 +159,10 @@ pub(super) fn dump<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
         }
         _ => None,
     });
-    let version = pass.version;
-    match written {
-        Some(written) => {
-            // It was copied, into new memory.
-            pass.executor.note_work(written.len() / 2);
-            Summing::new(written, None).begin(connection, pass);
-        }
-        None => write::nil(pass.direct(), version),
-    }
+    let Some(written) = written else { return Found::Nothing };
+    // It was copied, into new memory.
+    pass.executor.note_work(written.len() / 2);
+    Found::Value(Summing { _room: room, ..Summing::new(written, None) })
 }
 
 /// What RESTORE is told beside key, ttl and value. When a key was used last, and how often, is not taken over: eviction

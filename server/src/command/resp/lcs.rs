@@ -15,6 +15,7 @@ use super::{is, two};
 use crate::command::task::Task;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
+use crate::reactor::budget::Taken;
 
 /// Entries of the table: 16 MiB. The shorter value has fewer bytes than their root, so that 16 bits hold a length.
 const ENTRIES_MAX: usize = 8 << 20;
@@ -33,12 +34,24 @@ struct Asked {
 /// An LCS under way.
 #[derive(Debug)]
 pub(crate) struct Lcs {
+    keys: [Box<[u8]>; 2],
+    asked: Asked,
+    /// None yet while it has to wait for memory.
+    table: Option<Table>,
+}
+
+#[derive(Debug)]
+struct Table {
     a: Vec<u8>,
     b: Vec<u8>,
-    asked: Asked,
     /// Rows that are filled, one after the other.
     lengths: Vec<u16>,
+    /// For one that takes several slices.
+    _room: Option<Taken>,
 }
+
+/// The values are too long.
+struct TooLong;
 
 /// `LCS key key [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]`
 pub(super) fn lcs<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
@@ -64,23 +77,17 @@ pub(super) fn lcs<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pa
         return pass.error("ERR If you want both the length and indexes, please just use IDX.");
     }
     let (a, b) = two(&args);
-    pass.run();
-    let [a_len, b_len] = [a, b].map(|key| pass.peek(key, |value| value.bytes().len()).unwrap_or(0));
-    if too_long(a_len, b_len) {
-        return refuse(pass);
+    let mut lcs = Lcs { keys: [a.into(), b.into()], asked, table: None };
+    match lcs.begin(connection, pass) {
+        Ok(()) => connection.task = Some(Box::new(Task::Lcs(lcs))),
+        Err(TooLong) => refuse(pass),
     }
-    let (a, b) = (read(a, pass), read(b, pass));
-    pass.executor.note_work(a.len() / 2 + b.len() / 2);
-    // Another worker may have changed them in between.
-    if too_long(a.len(), b.len()) {
-        return refuse(pass);
-    }
-    let lengths = Vec::with_capacity((a.len() + 1) * (b.len() + 1));
-    connection.task = Some(Box::new(Task::Lcs(Lcs { a, b, asked, lengths })));
 }
 
-fn too_long(a_len: usize, b_len: usize) -> bool {
-    (a_len + 1).saturating_mul(b_len + 1) > ENTRIES_MAX
+/// Entries of the table for values of these lengths.
+fn entries(a_len: usize, b_len: usize) -> Result<usize, TooLong> {
+    let entries = (a_len + 1).saturating_mul(b_len + 1);
+    if entries > ENTRIES_MAX { Err(TooLong) } else { Ok(entries) }
 }
 
 fn refuse(pass: &mut Pass<'_, '_, '_>) {
@@ -100,47 +107,89 @@ fn read(key: &[u8], pass: &mut Pass<'_, '_, '_>) -> Vec<u8> {
 impl Lcs {
     /// Bytes of memory that it takes.
     pub(crate) fn held(&self) -> usize {
-        self.a.capacity() + self.b.capacity() + self.lengths.capacity() * size_of::<u16>()
+        self.keys.iter().map(|key| key.len()).sum::<usize>() + self.table.as_ref().map_or(0, Table::held)
+    }
+
+    /// Whether it has read the values.
+    pub(crate) fn has_read(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// Reads the values, unless that has to wait for memory.
+    fn begin(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> Result<(), TooLong> {
+        pass.run();
+        let [a, b] = &self.keys;
+        let [a_len, b_len] = [a, b].map(|key| pass.peek(key, |value| value.bytes().len()).unwrap_or(0));
+        let len = entries(a_len, b_len)?;
+        let mut room = None;
+        if len > SLICE {
+            room = pass.take_room(len * size_of::<u16>() + a_len + b_len, connection);
+            if room.is_none() {
+                return Ok(());
+            }
+        }
+        let (a, b) = (read(a, pass), read(b, pass));
+        pass.executor.note_work(a.len() / 2 + b.len() / 2);
+        // Another worker may have changed them in between.
+        let lengths = Vec::with_capacity(entries(a.len(), b.len())?);
+        self.table = Some(Table { a, b, lengths, _room: room });
+        Ok(())
     }
 
     /// Goes on for a slice; true when it is done and answered.
-    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
+    pub(crate) fn step(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
+        if self.table.is_none() && self.begin(connection, pass).is_err() {
+            refuse(pass);
+            return true;
+        }
+        let Some(table) = &mut self.table else { return false };
+        let done = table.fill_slice();
+        if done {
+            table.answer(self.asked, pass);
+        }
+        done
+    }
+}
+
+impl Table {
+    fn held(&self) -> usize {
+        self.a.capacity() + self.b.capacity() + self.lengths.capacity() * size_of::<u16>()
+    }
+
+    /// Fills some rows; true if those were the last.
+    fn fill_slice(&mut self) -> bool {
         let Self { a, b, lengths, .. } = self;
         let width = b.len() + 1;
         let end = (lengths.len() + SLICE).min((a.len() + 1) * width);
         while lengths.len() < end {
             fill_row(lengths, a, b);
         }
-        let done = lengths.len() == (a.len() + 1) * width;
-        if done {
-            self.answer(pass);
-        }
-        done
+        lengths.len() == (a.len() + 1) * width
     }
 
-    fn answer(&self, pass: &mut Pass<'_, '_, '_>) {
+    fn answer(&self, asked: Asked, pass: &mut Pass<'_, '_, '_>) {
         let len = self.lengths.last().copied().map_or(0, usize::from);
         let version = pass.version;
         let out = pass.direct();
-        if self.asked.len {
+        if asked.len {
             return write::integer(out, len as i64);
         }
         let (common, ranges) = self.walk_back(len);
-        if !self.asked.ranges {
+        if !asked.ranges {
             return write::bulk(out, &common);
         }
         write::map(out, 2, version);
         write::bulk(out, b"matches");
-        let long_enough = |range: &&Range| range.len >= self.asked.match_len_min;
+        let long_enough = |range: &&Range| range.len >= asked.match_len_min;
         write::array(out, ranges.iter().filter(long_enough).count());
         for range in ranges.iter().filter(long_enough) {
-            write::array(out, if self.asked.match_lens { 3 } else { 2 });
+            write::array(out, if asked.match_lens { 3 } else { 2 });
             for start in [range.a, range.b] {
                 write::array(out, 2);
                 write::integer(out, start as i64);
                 write::integer(out, (start + range.len - 1) as i64);
             }
-            if self.asked.match_lens {
+            if asked.match_lens {
                 write::integer(out, range.len as i64);
             }
         }

@@ -6,8 +6,9 @@
 //! ```
 //! Who is alone is told in `reactor/access.rs`, who watches what in `watch.rs`. A request that walks through all keys
 //! (KEYS, FLUSHDB) goes on in slices within a transaction, too, and lets others in between: a transaction that holds one
-//! is isolated before it and behind it only. Its answer is sent when it is whole. It is carried out wholly, too, where its client
-//! is closed meanwhile, by itself or by another one: that goes behind it.
+//! is isolated before it and behind it only; so it is where LCS or DUMP has to wait for memory. Its answer is sent when it is whole. It is
+//! carried out wholly, too, where its client is closed meanwhile, by itself or by another one: that goes behind it. Where its memory is
+//! needed, its answer is dropped.
 
 use crabcache_protocol::Parsed;
 use crabcache_protocol::resp::{self, Args, Request, write};
@@ -18,6 +19,8 @@ use crate::connection::{Connection, Phase};
 use crate::large_values::LargeValues;
 use crate::reactor::answers::OUT_LEN_MAX;
 use crate::reactor::batch::Pass;
+use crate::reactor::budget::Taken;
+use crate::reactor::sized;
 use crate::watch::{WATCHED_MAX, Watching};
 
 /// What a client has begun.
@@ -93,6 +96,12 @@ impl Queue {
         }
         self.count += 1;
         Ok(())
+    }
+
+    /// Forgets what is carried out, up to `at`.
+    fn forget(&mut self, at: &mut usize) {
+        self.bytes.drain(..std::mem::take(at));
+        self.bytes.shrink_to_fit();
     }
 }
 
@@ -179,6 +188,8 @@ pub(super) fn exec<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
         watching,
         queue,
         at: 0,
+        begun: false,
+        room: None,
         task: None,
         name: args.name().into(),
         answer: Vec::new(),
@@ -190,6 +201,8 @@ pub(super) fn exec<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
 
 /// The longest answer to EXEC: as many values as are read at a time, and something to each request.
 const ANSWER_LEN_MAX: usize = OUT_LEN_MAX + OUT_LEN_MAX / 4;
+/// Behind a request that holds more than this, what was carried out of the queue is forgotten.
+const QUEUE_KEPT: usize = sized(64 << 10);
 const TOO_LONG: &str = "ERR the transaction was carried out, but its answer is too long to be given";
 
 /// A transaction that is being carried out.
@@ -199,6 +212,10 @@ pub(crate) struct Exec {
     queue: Queue,
     /// Where in the queue it has come to.
     at: usize,
+    /// Something of it is carried out.
+    begun: bool,
+    /// For its requests.
+    room: Option<Taken>,
     /// A request of it that takes more than one turn.
     task: Option<Box<Task>>,
     /// How it was asked for.
@@ -229,7 +246,24 @@ impl Exec {
 
     /// Whether something of it is carried out.
     pub(crate) fn has_begun(&self) -> bool {
-        self.at > 0
+        self.begun
+    }
+
+    /// Whether it has begun, and waits for nobody.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.begun && self.task.as_ref().is_none_or(|task| task.goes_on())
+    }
+
+    /// Whether it holds nothing that it could do without.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.too_long && !self.task.as_ref().is_some_and(|task| task.only_answers())
+    }
+
+    /// Does without the memory of its answer from here on.
+    pub(crate) fn drop_answer(&mut self) {
+        (self.answer, self.too_long) = (Vec::new(), true);
+        self.task.take_if(|task| task.only_answers());
+        self.queue.forget(&mut self.at);
     }
 
     /// Lets the client go once it is done; false if that is known.
@@ -239,9 +273,17 @@ impl Exec {
 
     /// Goes on; true when all is done and answered.
     pub(crate) fn step(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
-        if self.at == 0 && self.asks_too_much(pass) {
-            connection.hold_back();
-            return false;
+        if !self.begun {
+            if self.asks_too_much(pass) {
+                connection.hold_back();
+                return false;
+            }
+            let max = pass.shared().client_memory_each();
+            self.room = pass.executor.transactions.take(self.queue.bytes.capacity(), max);
+            if self.room.is_none() {
+                connection.hold_back();
+                return false;
+            }
         }
         let start = pass.settled().len();
         if let Some(task) = &mut self.task {
@@ -254,22 +296,29 @@ impl Exec {
             self.task = None;
         }
         let paused = pass.alone(|pass| {
-            let paused = self.at == 0 && pass.executor.paused.is_some();
+            let paused = !self.begun && pass.executor.paused.is_some();
             if !paused {
                 self.go_on(start, connection, pass);
             }
             paused
         });
         if paused {
+            self.room = None;
             connection.pause();
             return false;
         }
-        if self.task.is_some() {
+        if let Some(task) = &self.task {
+            if task.held() > QUEUE_KEPT {
+                // It has a copy of its request.
+                self.queue.forget(&mut self.at);
+            }
             self.keep_answer(start, pass);
             return false;
         }
         attend::executed(&self.name, connection, pass);
-        if self.too_long {
+        if self.too_long && self.last {
+            // It may not have taken what came before.
+        } else if self.too_long {
             pass.error(TOO_LONG);
         } else if !self.answer.is_empty() {
             pass.settled().splice(start..start, std::mem::take(&mut self.answer));
@@ -284,7 +333,7 @@ impl Exec {
     }
 
     fn go_on(&mut self, start: usize, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
-        if self.at == 0 {
+        if !self.begun {
             if let Some(watching) = self.watching.take()
                 && watching.has_changed(|key| pass.executor.peek(key, |_| ()).is_some())
             {
@@ -295,6 +344,7 @@ impl Exec {
                 return abort(connection, pass, "the values it takes are too much for one answer.");
             }
             write::array(pass.direct(), self.queue.count);
+            self.begun = true;
         }
         let queue = std::mem::take(&mut self.queue);
         connection.executes = true;

@@ -26,6 +26,7 @@ pub(crate) use pass::Pass;
 
 use super::access::Access;
 use super::answers::Answers;
+use super::budget::Room;
 use super::{SIMULATED, sized};
 use crate::pause::Paused;
 use crate::seat::Seat;
@@ -121,6 +122,10 @@ pub(crate) struct Executor<'s> {
     /// Turns in which nothing is lent, since a write had found no room because of it.
     abstains: u32,
     answers_len_max: usize,
+    /// Memory is short.
+    pub(crate) tight: bool,
+    /// And the client at hand has to wait if it needs much.
+    pub(crate) crowded: bool,
     /// Memory is short and large values are about.
     pub(crate) short: bool,
     /// So the client at hand may have to wait: look at a value's length before it is answered.
@@ -129,6 +134,10 @@ pub(crate) struct Executor<'s> {
     slices_left: u32,
     /// How long those of this turn took.
     slices_time: Duration,
+    /// One client at a time keeps what takes much memory over several turns.
+    pub(crate) tables: Room,
+    /// Requests of the transactions that are being carried out: those are not closed, so they hold little together.
+    pub(crate) transactions: Room,
     /// Requests of this turn.
     pub(crate) commands: u64,
     /// Of these, how many were GETs and SETs of RESP in their usual form.
@@ -172,11 +181,15 @@ impl<'s> Executor<'s> {
             batch_len: BATCH,
             abstains: 0,
             answers_len_max: ANSWERS_LEN_MAX,
+            tight: false,
+            crowded: false,
             short: false,
             cautious: false,
             patience: PATIENCE,
             slices_left: SLICES_MAX,
             slices_time: Duration::ZERO,
+            tables: Room::default(),
+            transactions: Room::default(),
             commands: 0,
             gets: 0,
             sets: 0,
@@ -194,6 +207,7 @@ impl<'s> Executor<'s> {
         self.ends.resize(segments, 0);
         self.answers_len_max = if tight { ANSWERS_LEN_TIGHT } else { ANSWERS_LEN_MAX };
         self.batch_len = self.shared.large.batch_len(now, self.answers_len_max);
+        (self.tight, self.crowded) = (tight, false);
         self.short = tight && self.shared.large.are_about();
         self.cautious = false;
         self.patience = PATIENCE;

@@ -5,8 +5,10 @@ use crabcache_protocol::resp::Version;
 
 use super::{Batch, End, Executor, Form, Plan};
 use crate::command::Reply;
+use crate::connection::Connection;
 use crate::database::Place;
 use crate::large_values::LargeValues;
+use crate::reactor::budget::Taken;
 use crate::reactor::scratch::Scratch;
 use crate::shared::Shared;
 use crate::stats::Counters;
@@ -241,6 +243,19 @@ impl<'a, 'e, 's> Pass<'a, 'e, 's> {
             }
         }
         false
+    }
+
+    /// Lets the client have so much memory for what is kept over several turns, unless others have too much of it now: then it
+    /// comes again as soon as it is worth it.
+    pub(crate) fn take_room(&mut self, len: usize, connection: &mut Connection) -> Option<Taken> {
+        let taken =
+            if self.executor.crowded || self.is_full() { None } else { self.executor.tables.take(1, 0) };
+        connection.heavy = taken.is_none();
+        if taken.is_some() {
+            // No other large answer is to be begun in this turn.
+            self.executor.note_work(len);
+        }
+        taken
     }
 
     /// Looks at one item at once. What was pushed before must have been carried out.

@@ -78,7 +78,7 @@ impl Turn<'_> {
                 moved += taken;
                 counters.bytes_out.add(taken as u64);
                 if flushed.is_err() {
-                    self.gone.push(key);
+                    self.lose(key);
                     continue;
                 }
                 if !connection.output.is_empty() {

@@ -184,8 +184,9 @@ impl<'s> Turn<'s> {
             }
             pass.enter(at);
             let connection = &mut self.connections[segment.key];
-            if pass.executor.short {
-                pass.executor.cautious = self.budget.is_tight_for(connection);
+            if pass.executor.tight {
+                pass.executor.crowded = self.budget.is_tight_for(connection);
+                pass.executor.cautious = pass.executor.short && pass.executor.crowded;
             }
             let before = pass.executor.answers.worked;
             segment.consumed = command::serve(connection, bytes, &mut pass);

@@ -34,7 +34,7 @@ impl Turn<'_> {
         for (key, missed) in missed {
             match missed {
                 // Nothing was asked, so nothing is answered.
-                Missed::Idle => self.gone.push(key),
+                Missed::Idle => self.lose(key),
                 Missed::Request => self.dismiss(key, command::too_slow(self.connections[key].dialect)),
             }
         }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::{Segment, Source, Turn};
 use crate::connection::{Connection, Phase};
 use crate::reactor::batch::Executor;
+use crate::reactor::budget;
 use crate::reactor::sized;
 use crate::stats::Counters;
 
@@ -29,9 +30,7 @@ impl Turn<'_> {
             if !range.is_empty() {
                 let connection = &mut self.connections[key];
                 let Ok(taken) = send(connection, executor, &range) else {
-                    // At once, lest somebody else is closed for want of its memory.
-                    self.budget.release(connection);
-                    self.gone.push(key);
+                    self.lose(key);
                     continue;
                 };
                 sent += taken;
@@ -81,6 +80,9 @@ impl Turn<'_> {
                 if segment.consumed < bytes.len() {
                     connection.input.give_back(bytes, segment.consumed);
                     connection.input.note_progress(!segment.carries || segment.consumed > 0, self.now);
+                    if segment.consumed == 0 {
+                        budget::reserve_again(connection);
+                    }
                 }
             }
         }
