@@ -80,6 +80,15 @@ fn whoever_has_read_a_key_is_told_once() {
     reader.resp("GET n", "$1\r\n3\r\n");
     writer.resp("FLUSHALL", "+OK\r\n");
     reader.expect(">2\r\n$10\r\ninvalidate\r\n_\r\n");
+    // So it is of one of several databases, and not once for each of its keys, to whoever is told of all.
+    let mut broadcast = third(&server);
+    writer.check("SET k 1\r\nSELECT 1\r\nMSET a 1 b 1 c 1\r\n", "+OK\r\n+OK\r\n+OK\r\n");
+    broadcast.resp("CLIENT TRACKING ON BCAST", "+OK\r\n");
+    writer.check("FLUSHDB\r\nSELECT 0\r\n", "+OK\r\n+OK\r\n");
+    for client in [&mut reader, &mut broadcast] {
+        client.expect(">2\r\n$10\r\ninvalidate\r\n_\r\n");
+        expect_nothing(client);
+    }
     reader.resp("CLIENT TRACKING OFF", "+OK\r\n");
     reader.resp("GET n", "_\r\n");
     writer.resp("SET n 1", "+OK\r\n");

@@ -262,11 +262,13 @@ fn clear(cursor: &mut u64, place: Place, pass: &mut Pass<'_, '_, '_>) -> bool {
         }
     });
     pass.executor.handle().quiescent(now);
-    for key in &keys {
-        if pass.executor.apply(&Op::delete(key), |outcome| matches!(outcome, Outcome::Refused(_))) {
-            // From the same place on in the next turn.
-            return false;
-        }
+    let refused = pass.executor.untold(|executor| {
+        let refuses = |outcome: Outcome<'_>| matches!(outcome, Outcome::Refused(_));
+        keys.iter().any(|key| executor.apply(&Op::delete(key), refuses))
+    });
+    if refused {
+        // From the same place on in the next turn.
+        return false;
     }
     pass.executor.handle().quiescent(now);
     if bytes >= SLICE_BYTES {
@@ -275,6 +277,7 @@ fn clear(cursor: &mut u64, place: Place, pass: &mut Pass<'_, '_, '_>) -> bool {
     }
     *cursor = next;
     if next == 0 {
+        pass.shared().tracking.flushed(pass.shared());
         pass.direct().extend_from_slice(write::OK);
     }
     next == 0

@@ -38,6 +38,14 @@ impl Executor<'_> {
         batch.ops.len()
     }
 
+    /// Does something of which those who keep copies are not told key by key: they will be told that everything has changed.
+    pub(crate) fn untold<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let tracked = std::mem::take(&mut self.tracked);
+        let done = work(self);
+        self.tracked = tracked;
+        done
+    }
+
     /// Tells those who watch keys that are there: all are about to be removed.
     pub(crate) fn will_remove_all(&mut self) {
         if self.observed {
