@@ -74,6 +74,12 @@ fn tools_find_what_they_ask_for() {
     let server = start();
     let mut client = Client::new(&server);
     client.resp("CONFIG GET save", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n");
+    for wrong in ["abc", "900", "900 abc", "0 1", "900 -1", "900 1 300", "900  1"] {
+        client.send(resp(&[b"CONFIG", b"SET", b"save", wrong.as_bytes()]));
+        client.expect(
+            "-ERR CONFIG SET failed (possibly related to argument 'save') - Invalid save parameters\r\n",
+        );
+    }
     client.resp("CONFIG GET appendonly", "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n");
     client.resp("CONFIG GET maxmem???", "*2\r\n$9\r\nmaxmemory\r\n$8\r\n16777216\r\n");
     client.resp("CONFIG GET nothing", "*0\r\n");

@@ -95,7 +95,18 @@ const PARAMETERS: &[Parameter] = &[
     fixed("proto-max-bulk-len", |shared| shared.bounds.item_len_max.to_string()),
     fixed("replica-read-only", |_| "yes".to_owned()),
     fixed("requirepass", |_| String::new()),
-    immaterial("save", |_| String::new()),
+    Parameter {
+        name: "save",
+        get: |_| String::new(),
+        set: Set::Text(|_, text| {
+            // Nothing is saved, whatever is asked for; but that is understood.
+            let numbers: Option<Vec<i64>> = text.split(' ').map(|word| parse_i64(word.as_bytes())).collect();
+            let pairs = numbers.filter(|numbers| numbers.len().is_multiple_of(2));
+            let is_fine = |pair: &[i64]| pair[0] >= 1 && pair[1] >= 0;
+            let fine = text.is_empty() || pairs.is_some_and(|numbers| numbers.chunks(2).all(is_fine));
+            fine.then_some(()).ok_or_else(|| "Invalid save parameters".to_owned())
+        }),
+    },
     number(
         "slowlog-log-slower-than",
         |shared| shared.settings.slow_micros().to_string(),

@@ -23,6 +23,9 @@ pub(super) fn psubscribe<'a>(args: Args<'a>, connection: &mut Connection, pass: 
 
 /// `SSUBSCRIBE shardchannel ...`
 pub(super) fn ssubscribe<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if connection.executes {
+        return pass.error("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+    }
     begin(Kind::Shard, "ssubscribe", args, connection, pass);
 }
 
