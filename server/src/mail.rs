@@ -256,6 +256,7 @@ impl Shared<'_> {
     /// Closes a client. From now on nobody finds it among all clients.
     pub(crate) fn kill(&self, client: &Arc<Client>) {
         self.clients.remove(client.id);
+        client.is_killed.store(true, Ordering::Relaxed);
         self.deliver(client, Message::Kill(Arc::clone(client)));
     }
 

@@ -1,5 +1,6 @@
 //! Channels, and who subscribed to them.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::RandomState;
@@ -65,7 +66,7 @@ impl Channels {
 
     /// How many subscribed to `name`.
     pub(crate) fn subscribers(&self, kind: Kind, name: &[u8]) -> usize {
-        self.with(|all| all[kind as usize].get(name).map_or(0, Vec::len))
+        self.with(|all| all[kind as usize].get(name).map_or(0, |clients| living(clients).count()))
     }
 
     /// Those who receive what is published to `channel`, each with the pattern that lets it, if it is one. And how many steps it
@@ -73,14 +74,21 @@ impl Channels {
     fn receivers(&self, kind: Kind, channel: &[u8]) -> (Vec<Receivers>, usize) {
         let (mut left, mut taken) = (STEPS_MAX, 0);
         let receivers = self.with(|all| {
-            let direct = all[kind as usize].get(channel).map(|clients| (None, clients.clone()));
+            let direct =
+                all[kind as usize].get(channel).map(|clients| (None, living(clients).cloned().collect()));
             let patterns = all[Kind::Pattern as usize].iter().filter(|_| kind == Kind::Channel);
             let patterns = patterns.filter(|(pattern, _)| lets(pattern, channel, &mut left, &mut taken));
-            let patterns = patterns.map(|(pattern, clients)| (Some(pattern.clone()), clients.clone()));
+            let patterns = patterns
+                .map(|(pattern, clients)| (Some(pattern.clone()), living(clients).cloned().collect()));
             direct.into_iter().chain(patterns).collect()
         });
         (receivers, taken)
     }
+}
+
+/// Those of them that were not killed: what is left of these goes with their connections.
+fn living(clients: &[Arc<Client>]) -> impl Iterator<Item = &Arc<Client>> {
+    clients.iter().filter(|client| !client.is_killed.load(Ordering::Relaxed))
 }
 
 /// Whether a pattern lets what is published to `channel`. One that takes too long to tell does not: it would hold up those

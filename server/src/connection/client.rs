@@ -34,6 +34,8 @@ pub(crate) struct Client {
     stale: Mutex<Option<Stale>>,
     /// There were too many, so that it is closed.
     pub(crate) is_overrun: AtomicBool,
+    /// It was told to go, and receives nothing more, though its worker may not know yet.
+    pub(crate) is_killed: AtomicBool,
     seat: AtomicUsize,
     place: AtomicUsize,
 }
@@ -93,6 +95,7 @@ impl Client {
             mail: AtomicUsize::new(0),
             stale: Mutex::default(),
             is_overrun: AtomicBool::new(false),
+            is_killed: AtomicBool::new(false),
             seat: AtomicUsize::new(seat),
             place: AtomicUsize::new(usize::MAX),
         }

@@ -187,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn who_was_killed_does_not_count_among_those_who_receive() {
+        with_scene(|scene| {
+            scene.ask(LISTENS, "SUBSCRIBE c\r\nPSUBSCRIBE c*\r\n");
+            assert_eq!(scene.ask(CAUSES, "PUBLISH c m\r\n"), ":2\r\n");
+            let kill = "CLIENT KILL TYPE pubsub\r\nPUBLISH c m\r\nPUBSUB NUMSUB c\r\n";
+            let answer = scene.ask(CAUSES, kill);
+            assert_eq!(answer, ":1\r\n:0\r\n*2\r\n$1\r\nc\r\n:0\r\n");
+        });
+    }
+
+    #[test]
     fn nothing_comes_behind_the_end_of_what_it_was_for() {
         for (begin, cause, end) in [
             ("SUBSCRIBE c", "PUBLISH c m", "UNSUBSCRIBE c"),
