@@ -6,7 +6,7 @@ use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
 use super::memcache::dump::Dumping;
-use super::resp::{ClientList, Exec, Lcs, Summing, end_caching};
+use super::resp::{ClientList, Exec, Lcs, Mget, Summing, end_caching};
 use super::walk::Walk;
 use crate::connection::Connection;
 use crate::database::Place;
@@ -30,6 +30,8 @@ pub(crate) enum Task {
     Lcs(Lcs),
     /// Make the checksum of a payload of DUMP or RESTORE.
     Summing(Summing),
+    /// Read many values.
+    Mget(Mget),
     /// Tell about the clients.
     Clients(ClientList),
     /// Tell a memcached client of all items.
@@ -77,6 +79,7 @@ impl Task {
             Self::Walk(walk) => walk.held(),
             Self::Lcs(lcs) => lcs.held(),
             Self::Summing(summing) => summing.held(),
+            Self::Mget(mget) => mget.held(),
             Self::Exec(exec) => exec.held(),
         }
     }
@@ -95,6 +98,7 @@ impl Task {
             Self::Exec(exec) => exec.has_begun(),
             Self::Lcs(lcs) => lcs.has_read(),
             Self::Summing(summing) => summing.has_read(),
+            Self::Mget(_) => true,
             _ => false,
         }
     }
@@ -114,7 +118,7 @@ impl Task {
             Self::Flush { .. } | Self::Exec(_) => false,
             Self::Walk(walk) => walk.only_answers(),
             Self::Summing(summing) => summing.only_answers(),
-            Self::Lcs(_) | Self::Clients(_) | Self::Dump(_) => true,
+            Self::Lcs(_) | Self::Mget(_) | Self::Clients(_) | Self::Dump(_) => true,
         }
     }
 
@@ -134,6 +138,7 @@ impl Task {
             Self::Walk(walk) => walk.step(pass),
             Self::Lcs(lcs) => lcs.step(connection, pass),
             Self::Summing(summing) => summing.step(connection, pass),
+            Self::Mget(mget) => mget.step(pass),
             Self::Flush { only: Some(place), .. } if !pass.shared().databases.only_first() => {
                 // From here on only its keys may go. What has gone so far nobody was told of.
                 let place = *place;

@@ -17,8 +17,9 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// `bytes` must be `len` whole bulk strings.
-    pub(super) fn new(bytes: &'a [u8], len: usize) -> Self {
+    /// `bytes` must be `len` whole bulk strings, as [`Args::as_bytes`] gives them.
+    #[must_use]
+    pub fn new(bytes: &'a [u8], len: usize) -> Self {
         Self { bytes, len }
     }
 

@@ -46,6 +46,7 @@ pub(crate) use client_tracking::redirection;
 pub(crate) use dump::Summing;
 pub(crate) use lcs::Lcs;
 pub(crate) use reply::{Reply, answer};
+pub(crate) use strings::Mget;
 pub(crate) use table::{ALL as COMMANDS, name_of};
 pub(crate) use transaction::{Exec, Transaction};
 

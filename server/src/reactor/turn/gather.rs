@@ -226,7 +226,7 @@ mod tests {
     use crate::reactor::service::Service;
     use crate::shared::Shared;
     use crate::shutdown::Level;
-    use crate::simulation::setup::{connect, moment, send as ask, with_server};
+    use crate::simulation::setup::{connect, moment, read_mail, send as ask, with_server};
     use crate::simulation::wire::Peer;
 
     /// A large value, and clients enough to ask for more of it than a turn answers.
@@ -488,6 +488,33 @@ mod tests {
                 });
             }
         }
+    }
+
+    #[test]
+    fn who_asks_for_many_keys_holds_up_nobody_and_hears_of_nothing_else_meanwhile() {
+        const KEYS: usize = 5000;
+        with_shared(2, |shared, service, clients| {
+            let [greedy, modest] = clients else { panic!("two") };
+            ask(service, greedy, b"HELLO 3\r\nSUBSCRIBE c\r\n");
+            service.turn(moment(0), false);
+            greedy.1.take(usize::MAX);
+            let keys = "$5\r\nsmall\r\n$4\r\nnone\r\n".repeat(KEYS / 2);
+            ask(service, greedy, format!("*{}\r\n$4\r\nMGET\r\n{keys}INCR n\r\n", KEYS + 1).as_bytes());
+            let answer = format!("*{KEYS}\r\n{}", "$1\r\nv\r\n_\r\n".repeat(KEYS / 2));
+            let (mut turns, mut taken) = (0, Vec::new());
+            while !taken.windows(4).any(|part| part == b":1\r\n") {
+                ask(service, modest, b"PUBLISH c m\r\n");
+                service.turn(moment(0), false);
+                assert_eq!(modest.1.take(usize::MAX), b":1\r\n", "turn {turns}");
+                read_mail(shared, service);
+                taken.extend(greedy.1.take(usize::MAX));
+                turns += 1;
+                assert!(turns < 1000, "no end: {}", taken.len());
+            }
+            assert!(turns > 10, "all in {turns} turns");
+            let text = String::from_utf8(taken).expect("text");
+            assert!(text.contains(&answer), "{}", &text[..200]);
+        });
     }
 
     #[test]
