@@ -386,6 +386,7 @@ impl Drop for Tracked {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::reactor::batch::Executor;
     use crate::simulation::setup::with_server;
 
     /// What most clients do with a key of which they keep a copy.
@@ -428,6 +429,25 @@ mod tests {
                 });
             }
             tracking.with(|table| assert_eq!(table.keys.len(), 1000));
+        });
+    }
+
+    /// It may have read what has gone before this worker has told its handle.
+    #[test]
+    fn who_begins_while_a_worker_makes_room_is_told_of_everything() {
+        with_server(1 << 20, Config::default(), |shared| {
+            let mut executor =
+                Executor::new(shared.cache.handle().expect("the first"), shared, &shared.seats[0]);
+            let client = shared.clients.add(String::new(), String::new(), 0, 0);
+            client.resp.store(3, Ordering::Relaxed);
+            let begin = || Tracked::new(&shared.tracking, &client, Options::default());
+            let tracked = executor.aside_of_turns(|_| begin());
+            assert!(client.stale().is_some());
+            shared.seats[0].take_stale(&client);
+            // Who was there before is told of what goes.
+            executor.aside_of_turns(|_| {});
+            assert!(client.stale().is_none());
+            drop(tracked);
         });
     }
 

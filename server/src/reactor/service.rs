@@ -289,27 +289,33 @@ impl<'s> Service<'s> {
             self.pausing = false;
             self.enqueue_all(|connection| std::mem::take(&mut connection.paused));
         }
-        // What goes from here on is told to those who keep copies.
-        self.executor.look_for_observers();
-        let handle = self.executor.handle();
-        // Once per turn, whatever it was spent on: others wait for this to use their memory again.
-        handle.quiescent(wall);
-        if self.quiet > 0 {
-            // Twice where nothing happens, so that the grace period ends before the long sleep.
-            handle.quiescent(wall);
-        }
-        if self.sweeps && steady.0 - self.swept.0 >= self.sweep_every_ms {
+        let sweeps = self.sweeps && steady.0 - self.swept.0 >= self.sweep_every_ms;
+        if sweeps {
             self.swept = steady;
             self.shared.tracking.expire(self.shared, wall);
             self.shared.rates.measure(wall, || self.shared.totals());
-            let freed = handle.sweep(wall, self.sweep_blocks);
+        }
+        let (quiet, blocks) = (self.quiet > 0, self.sweep_blocks);
+        let freed = self.executor.aside_of_turns(|handle| {
+            // Once per turn, whatever it was spent on: others wait for this to use their memory again.
+            handle.quiescent(wall);
+            if quiet {
+                // Twice where nothing happens, so that the grace period ends before the long sleep.
+                handle.quiescent(wall);
+            }
+            sweeps.then(|| {
+                let freed = handle.sweep(wall, blocks);
+                handle.quiescent(wall);
+                freed
+            })
+        });
+        if let Some(freed) = freed {
             // Many expired items among those looked at: there are more, so come back soon.
             self.sweep_every_ms = match freed {
                 0 => (self.sweep_every_ms * 2).clamp(SWEEP_BUSY_MS, SWEEP_IDLE_MS),
                 _ if freed * 8 > u64::from(SWEEP_BLOCKS) => 2,
                 _ => SWEEP_BUSY_MS,
             };
-            handle.quiescent(wall);
         }
         if self.shared.flush_at.is_due(wall) {
             self.flushing = Some(0);

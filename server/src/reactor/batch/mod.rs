@@ -253,6 +253,18 @@ impl<'s> Executor<'s> {
         self.observed = self.tracked || self.shared.watches.any() || self.seat.sample.is_wanted();
     }
 
+    /// Does something to the items outside of a turn. What goes is told to those who keep copies; who has begun to do that meanwhile
+    /// may have read what has gone, and is told that everything has changed.
+    pub(crate) fn aside_of_turns<T>(&mut self, work: impl FnOnce(&mut Handle<'s>) -> T) -> T {
+        self.look_for_observers();
+        let told = self.tracked;
+        let done = work(self.handle());
+        if !told && self.shared.tracking.any() {
+            self.shared.tracking.flushed(self.shared);
+        }
+        done
+    }
+
     /// Whether somebody has to be told of writes, and who made them.
     pub(crate) fn is_tracked(&self) -> bool {
         self.tracked
