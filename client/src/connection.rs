@@ -171,7 +171,7 @@ impl Connection {
 
     /// Sends as much as the socket takes at once; none if it takes nothing.
     pub(crate) fn send_now(&mut self, parts: &[IoSlice<'_>]) -> Result<Option<usize>, Broken> {
-        let sent = retry(|| match parts {
+        let sent = unless_blocked(match parts {
             [one] => send(&self.socket, one, SEND),
             many => sendmsg(&self.socket, many, &mut SendAncillaryBuffer::default(), SEND),
         })?;
@@ -184,7 +184,7 @@ impl Connection {
         self.receive_with(RecvFlags::DONTWAIT, more)
     }
 
-    /// Waits for bytes; none if the receive timeout passed.
+    /// Waits for bytes; none if the receive timeout passed, or a signal came.
     pub(crate) fn receive(&mut self, more: usize) -> Result<Option<usize>, Broken> {
         self.receive_with(RecvFlags::empty(), more)
     }
@@ -193,7 +193,7 @@ impl Connection {
         self.inbox.make_room(more);
         let socket = &self.socket;
         let bytes = &mut self.inbox.bytes;
-        match retry(|| recv(socket, spare_capacity(bytes), flags).map(|(_, n)| n))? {
+        match unless_blocked(recv(socket, spare_capacity(bytes), flags).map(|(_, n)| n))? {
             Some(0) => Err(Broken::Closed),
             received => {
                 self.bytes_in += received.unwrap_or(0) as u64;
@@ -298,12 +298,16 @@ impl AsFd for Socket {
 fn connect_unix(path: &Path, deadline: Moment) -> io::Result<UnixStream> {
     let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
-    let left = deadline.since(Moment::now()).max(TIMEOUT_MIN);
-    set_socket_timeout(&socket, Timeout::Send, Some(left))?;
-    match connect(&socket, &SocketAddrUnix::new(path)?) {
-        Ok(()) => Ok(socket.into()),
-        Err(Errno::AGAIN) => Err(io::ErrorKind::TimedOut.into()),
-        Err(errno) => Err(errno.into()),
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        let left = deadline.since(Moment::now()).max(TIMEOUT_MIN);
+        set_socket_timeout(&socket, Timeout::Send, Some(left))?;
+        match connect(&socket, &address) {
+            Ok(()) => return Ok(socket.into()),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 
@@ -325,14 +329,11 @@ fn refused_hello(refused: CommandError) -> Error {
     })
 }
 
-/// Calls again after a signal; "would block" becomes none.
-fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<Option<usize>, Broken> {
-    loop {
-        match call() {
-            Ok(n) => return Ok(Some(n)),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
-        }
+/// "Would block" becomes none, and so does a signal: whoever waits looks at the clock then.
+fn unless_blocked(called: Result<usize, Errno>) -> Result<Option<usize>, Broken> {
+    match called {
+        Ok(n) => Ok(Some(n)),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use crabcache_client::{Client, Error};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+use support::FullQueue;
 use support::cache::Cache;
 
 #[test]
@@ -29,21 +29,7 @@ fn names_without_an_address_are_told_from_servers_that_are_away() {
 /// The system lets connecting wait until there is room in the server's queue.
 #[test]
 fn a_unix_socket_that_nobody_accepts_on_has_a_connect_timeout() {
-    let path = std::env::temp_dir().join(format!("crabcache-client-{}-queue.sock", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
-    bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
-    listen(&listener, 0).unwrap();
-    let builder = Client::builder().addr(format!("unix://{}", path.display())).hello(false);
-    let builder = builder.connect_timeout(Duration::from_millis(50));
-    let mut waiting = Vec::new();
-    let error = loop {
-        assert!(waiting.len() < 10, "the queue has no end");
-        match builder.clone().connect() {
-            Ok(client) => waiting.push(client),
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(error, Error::Connect(ErrorKind::TimedOut));
-    std::fs::remove_file(path).unwrap();
+    let queue = FullQueue::new("queue");
+    let builder = Client::builder().addr(queue.addr()).connect_timeout(Duration::from_millis(50));
+    assert_eq!(builder.connect().unwrap_err(), Error::Connect(ErrorKind::TimedOut));
 }

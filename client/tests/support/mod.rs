@@ -8,6 +8,7 @@ pub(crate) mod proxy;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,6 +20,7 @@ use crabcache_client::{Builder, Client, Condition, End, Put, Status, Ttl};
 use crabcache_protocol::native::reply::{self, Hello, ListWriter};
 use crabcache_protocol::native::{Command, Meta, ParseError, Request, request};
 use crabcache_protocol::{Limits, Parsed};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 
 pub(crate) const LIMITS: Limits =
     Limits { key_len_max: 250, value_len_max: 1 << 20, args_max: 200, line_len_max: 100 };
@@ -143,10 +145,45 @@ impl Drop for Server {
 
 /// Serves those who connect to a Unix socket, one after the other; its path, of which the name is a part.
 pub(crate) fn serve_unix(name: &str, mut serve: impl FnMut(&UnixStream) + Send + 'static) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("crabcache-client-{}-{name}.sock", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let path = socket_path(name);
     let listener = UnixListener::bind(&path).unwrap();
     thread::spawn(move || listener.incoming().for_each(|stream| serve(&stream.unwrap())));
+    path
+}
+
+/// A Unix socket on which nobody accepts, and that has no room for more who connect.
+pub(crate) struct FullQueue {
+    path: PathBuf,
+    _sockets: [OwnedFd; 2],
+}
+
+impl FullQueue {
+    /// The name is a part of its path.
+    pub(crate) fn new(name: &str) -> Self {
+        let path = socket_path(name);
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let sockets = [(); 2].map(|()| socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap());
+        bind(&sockets[0], &address).unwrap();
+        listen(&sockets[0], 0).unwrap();
+        connect(&sockets[1], &address).unwrap();
+        Self { path, _sockets: sockets }
+    }
+
+    pub(crate) fn addr(&self) -> String {
+        format!("unix://{}", self.path.display())
+    }
+}
+
+impl Drop for FullQueue {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Where nothing is.
+fn socket_path(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("crabcache-client-{}-{name}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
     path
 }
 

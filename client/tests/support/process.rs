@@ -18,6 +18,10 @@ impl Killable {
         self.0.id()
     }
 
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
     /// By SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
