@@ -190,8 +190,14 @@ impl Cluster {
             indices.iter().copied().zip(answers).collect::<Vec<_>>()
         };
         let mut results: Vec<(usize, Result<R>)> = thread::scope(|scope| {
-            let threads: Vec<_> = asked.into_iter().map(|node| scope.spawn(move || ask(node))).collect();
-            let own = last.map(ask).into_iter().flatten();
+            let (mut threads, mut own) = (Vec::new(), Vec::from_iter(last));
+            for node in asked {
+                match thread::Builder::new().spawn_scoped(scope, move || ask(node)) {
+                    Ok(thread) => threads.push(thread),
+                    Err(_) => own.push(node), // the system gives no more of them
+                }
+            }
+            let own = own.into_iter().flat_map(ask);
             own.chain(threads.into_iter().flat_map(|thread| thread.join().expect("asking does not panic")))
                 .collect()
         });

@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::Read;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crabcache_client::{Client, Cluster, CommandError, Error};
@@ -97,4 +98,29 @@ fn a_failing_node_does_not_slow_the_others() {
         "{:?}: a timeout was waited for each time",
         start.elapsed()
     );
+}
+
+const ADDRS: &str = "CRABCACHE_TEST_NODES";
+
+#[test]
+#[ignore = "it is what the next test starts in a process of its own"]
+fn asker_without_threads() {
+    let Ok(addrs) = std::env::var(ADDRS) else { return };
+    assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "there are threads");
+    let cluster = Cluster::new(&Client::builder(), addrs.split(' ').map(|addr| (addr, 1.0))).unwrap();
+    let pairs: Vec<_> = (0..30).map(|i| (format!("key{i}"), "value")).collect();
+    assert!(cluster.put_many(&pairs, None).iter().all(Result::is_ok));
+    let keys: Vec<_> = pairs.iter().map(|(key, _)| key).collect();
+    assert!(cluster.get_many(&keys).into_iter().all(|found| found.unwrap().unwrap() == b"value"));
+}
+
+#[test]
+fn all_nodes_are_asked_where_no_thread_can_be_had() {
+    let servers: Vec<Server> = (0..3).map(|_| Server::start()).collect();
+    let addrs = servers.iter().map(|server| server.addr.to_string()).collect::<Vec<_>>().join(" ");
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", "asker_without_threads", "--ignored", "--nocapture"]).env(ADDRS, addrs);
+    // No thread can have a stack of this size.
+    let status = process.env("RUST_MIN_STACK", (1_u64 << 60).to_string()).status().unwrap();
+    assert!(status.success());
 }
