@@ -157,6 +157,7 @@ impl Failure {
             | Self::Client(
                 Error::Lookup(_)
                 | Error::Connect(_)
+                | Error::TooManyFiles
                 | Error::NotNative(_)
                 | Error::Handshake(Broken::Closed | Broken::Timeout | Broken::Io(_))
                 | Error::Refused(_)

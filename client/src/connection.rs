@@ -63,7 +63,7 @@ pub(crate) struct Connection {
     /// The number of the next request.
     pub(crate) opaque: u16,
     pub(crate) inbox: Inbox,
-    /// Buffers that exchanges borrow; empty in between.
+    /// Buffers that exchanges borrow; what is in them in between means nothing.
     pub(crate) outbox: Vec<u8>,
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) bytes_out: u64,
@@ -254,7 +254,10 @@ impl Inbox {
 
 impl Socket {
     fn connect(config: &Config, deadline: Moment) -> Result<Self, Error> {
-        let failed = |error: io::Error| Error::Connect(error.kind());
+        let failed = |error: io::Error| match Errno::from_io_error(&error) {
+            Some(Errno::MFILE | Errno::NFILE) => Error::TooManyFiles,
+            _ => Error::Connect(error.kind()),
+        };
         let host_port = match &config.addr {
             Addr::Unix(path) => return connect_unix(path, deadline).map(Self::Unix).map_err(failed),
             Addr::Tcp(host_port) => host_port,

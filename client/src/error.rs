@@ -6,7 +6,7 @@
 //! | [`CommandError`] with a status from 0x80 on | is closed | no |
 //! | [`CommandError::NotSent`] | is closed | no |
 //! | [`CommandError::Unanswered`], and [`Error::Closed`], `Timeout`, `Io`, `Protocol` | is closed | perhaps |
-//! | [`Error::PoolExhausted`], `Down`, `Lookup`, `Connect`, `Handshake`, `Refused`, `NotNative` | there was none | no |
+//! | [`Error::PoolExhausted`], `Down`, `Lookup`, `Connect`, `TooManyFiles`, `Handshake`, `Refused`, `NotNative` | there was none | no |
 //! | [`Error::Leased`] | stays in the pool | no |
 //! | [`Error::Address`], `Cluster` | nothing was tried | no |
 //! | [`Error::Node`] | as the error in it says | as the error in it says |
@@ -42,6 +42,9 @@ pub enum Error {
     /// No connection could be made.
     #[error("cannot connect: {}", unconnected(*.0))]
     Connect(io::ErrorKind),
+    /// No connection could be made, since this process, or the system, has its most files open.
+    #[error("cannot connect: too many files are open (ulimit -n)")]
+    TooManyFiles,
     /// The server took the connection, but HELLO had no answer, or none that makes sense.
     #[error("the server took the connection, but: {0}")]
     Handshake(Broken),
@@ -201,6 +204,7 @@ impl Error {
         match self {
             Self::Lookup(_)
             | Self::Connect(_)
+            | Self::TooManyFiles
             | Self::PoolExhausted { .. }
             | Self::Down { .. }
             | Self::Leased { .. }

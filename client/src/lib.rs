@@ -21,7 +21,8 @@
 //! The way of a call: [`Client`] -> `pool` lends a connection -> `exchange` writes requests and reads answers at the
 //! same time -> the connection goes back, or is closed if it is not in order any more.
 //!
-//! - [`Client`] is `Send`, `Sync` and cheap to clone; all clones share one pool. Use one per server and program.
+//! - [`Client`] is `Send`, `Sync` and cheap to clone; all clones share one pool. Use one per server and program, and after a
+//!   `fork` a new one: on a connection of both, each process would take answers of the other.
 //! - A [`Cluster`] is several servers, each with the keys that hash to it.
 //! - A [`Pipeline`] of any length needs memory for its list of commands and its results, not for its bytes; with
 //!   [`Client::run`] and a callback neither is held.

@@ -29,6 +29,17 @@ fn connections_are_reused() {
     assert!(stats.bytes_out >= 1200 && stats.bytes_in >= 800);
 }
 
+/// Programs write what holds a client into logs.
+#[test]
+fn what_was_stored_is_not_shown() {
+    let server = Server::start();
+    let client = server.client();
+    client.put("key", "secret").unwrap();
+    client.get("key").unwrap();
+    let shown = format!("{client:?}");
+    assert!(shown.contains(&server.addr.to_string()) && shown.len() < 200, "{shown}");
+}
+
 #[test]
 fn exhausted_pool_waits_then_fails() {
     let (tell, told) = mpsc::channel();

@@ -22,9 +22,9 @@ mod maintenance;
 mod stats;
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 pub(crate) use lease::Lease;
 pub use maintenance::Maintenance;
@@ -46,7 +46,6 @@ const LOOK_AFTER: Duration = Duration::from_millis(5);
 const IDLE_RESERVED_MAX: usize = 64;
 
 /// A pool of connections to one server.
-#[derive(Debug)]
 pub(crate) struct Pool {
     config: Config,
     state: Mutex<State>,
@@ -82,11 +81,11 @@ struct Down {
     stalled: bool,
 }
 
-/// What a look at the pool led to.
 fn is_timeout(error: &Error) -> bool {
     matches!(error, Error::Connect(io::ErrorKind::TimedOut) | Error::Handshake(Broken::Timeout))
 }
 
+/// What a look at the pool led to.
 enum Found {
     Idle(Box<Connection>),
     MayOpen,
@@ -225,6 +224,8 @@ impl Pool {
             }
             Err(error) => {
                 match state.down {
+                    // That says nothing about the server.
+                    None if error == Error::TooManyFiles => {}
                     // The time was the call's, and short: that says no more than an answer that came too late for it.
                     None if timeout < self.config.connect_timeout && is_timeout(&error) => {
                         let _ = state.is_one_timeout_too_many(&self.config);
@@ -315,6 +316,13 @@ impl Pool {
     /// No code that holds the lock panics; if it did, the state would still be in order.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pool {
+    /// Without its connections, whose buffers hold what was sent and received last.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("addr", &self.config.addr).finish_non_exhaustive()
     }
 }
 

@@ -36,8 +36,8 @@ pub struct Latency {
 
 /// A look at a client's pool. All but the first two count from the start of the client, and add up: every call, every
 /// retry, and every connection that `connect` opens is one of `hits`, `misses`, `exhausted` and `failed_fast`; of the
-/// connections that were `opened`, those
-/// that are not `active` or `idle` are among `retired`, `broken` and `health_check_failures`.
+/// connections that were `opened`, those that are not `active` or `idle` are among `retired`, `broken` and
+/// `health_check_failures`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
@@ -61,7 +61,7 @@ pub struct PoolStats {
     pub connect_failures: u64,
     /// Connections that were opened after the server had been down.
     pub reconnects: u64,
-    /// Idle connections that did not answer PING.
+    /// Idle connections that were found closed, or did not answer PING.
     pub health_check_failures: u64,
     /// Connections that were closed for idleness or age.
     pub retired: u64,
