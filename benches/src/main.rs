@@ -12,7 +12,7 @@ use cli::Arguments;
 
 fn main() -> ExitCode {
     Arguments::parse().command.run().unwrap_or_else(|failure| {
-        eprintln!("crabcache-bench: {failure}");
+        cli::tell(format_args!("crabcache-bench: {failure}"));
         ExitCode::from(1)
     })
 }

@@ -145,6 +145,15 @@ fn a_server_that_is_full_or_speaks_something_else_is_told_by_what_it_sent() {
 }
 
 #[test]
+fn exit_codes_are_kept_where_nobody_reads_failures() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(PROGRAM);
+    let status = command.args(["load", "--connect", "127.0.0.1:1"]).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
 fn what_cannot_start_is_named_and_leaves_nothing_behind() {
     let address = Floor::start();
     let run = |arguments: &[&str]| {

@@ -1,6 +1,7 @@
 //! Why a command was not done, and the exit code that tells it to a script.
 
-use std::io;
+use std::io::Write;
+use std::{fmt, io};
 
 use crabcache_client::{Broken, CommandError, Error};
 use serde_json::json;
@@ -39,6 +40,11 @@ pub(crate) enum Failure {
     Unreachable(String),
     /// The server refused, or answered nonsense.
     Refused(String),
+}
+
+/// Writes to standard error. If nobody reads that, or its disk is full, the exit code has to do.
+pub(crate) fn complain(text: fmt::Arguments<'_>) {
+    let _ = io::stderr().write_fmt(text);
 }
 
 impl From<Error> for Failure {
@@ -87,15 +93,16 @@ impl Failure {
             return;
         }
         if context.json && self.exit_code() != 0 {
-            return eprintln!("{}", self.as_json(context));
+            return complain(format_args!("{}\n", self.as_json(context)));
         }
         if let Some(line) = context.line.filter(|_| self.exit_code() != 0) {
-            eprint!("line {line}: ");
+            complain(format_args!("line {line}: "));
         }
         let text = match self {
             // There, help is a command, and so is what clap tells about unknown ones.
             Self::Usage(error) if context.session && error.use_stderr() => {
-                return eprint!("{}", error.to_string().replace("try '--help'", "try 'help'"));
+                let text = error.to_string().replace("try '--help'", "try 'help'");
+                return complain(format_args!("{text}"));
             }
             Self::Usage(error) => {
                 let _ = error.print(); // help goes to standard output; if that is gone, nobody wants it
@@ -104,7 +111,7 @@ impl Failure {
             _ if self.is_servers() => format!("{}: {}", context.addr, self.text()),
             _ => self.text(),
         };
-        eprintln!("crabcache-cli: {text}");
+        complain(format_args!("crabcache-cli: {text}\n"));
     }
 
     /// Tells it to a person who knows whom we talk to.
@@ -112,7 +119,7 @@ impl Failure {
         match self {
             Self::Usage(_) => self.report(context),
             _ if context.json => self.report(context),
-            _ => eprintln!("(error) {}", self.text()),
+            _ => complain(format_args!("(error) {}\n", self.text())),
         }
     }
 

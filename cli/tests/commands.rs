@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use support::cache::Cache;
-use support::{cli, outcome};
+use support::{cli, outcome, program};
 
 #[test]
 fn commands_print_and_exit_as_documented() {
@@ -53,6 +53,23 @@ fn commands_print_and_exit_as_documented() {
     assert_eq!(run(&["flush"], b""), (0, vec![]));
     assert_eq!(run(&["get", "k"], b""), (1, vec![]));
     assert_eq!(run(&["--addr", &addr, "del", "k"], b"").0, 1);
+}
+
+/// As behind `2>&1 | head -1`.
+#[test]
+fn exit_codes_are_kept_where_nobody_reads_failures() {
+    let code = |args: &[&str], stdin: &[u8]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = program("127.0.0.1:1", args).stderr(writer).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(stdin).unwrap();
+        child.wait().unwrap().code()
+    };
+    for json in [&[][..], &["--json"]] {
+        assert_eq!(code(&[json, &["get", "k"]].concat(), b""), Some(3));
+        assert_eq!(code(&[json, &["nonsense"]].concat(), b""), Some(2));
+        assert_eq!(code(json, b"get k\nnonsense\nget \"k\n"), Some(3));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, tell};
 
 #[derive(Debug, Args)]
 pub(crate) struct Floor {
@@ -27,7 +27,7 @@ impl Floor {
         let mut floor =
             crabcache_bench::floor::Floor::bind(self.listen, self.key as usize, self.value as usize)
                 .map_err(|error| format!("--listen {}: {error}", self.listen))?;
-        eprintln!("floor ready on {}", floor.address()?);
+        tell(format_args!("floor ready on {}", floor.address()?));
         floor.serve()?;
         Ok(ExitCode::SUCCESS)
     }

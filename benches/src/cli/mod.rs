@@ -152,8 +152,13 @@ fn progress_bar(requests: Option<u64>) -> ProgressBar {
 /// It takes minutes: whoever waits for it may see where it is.
 fn announce(step: &str) {
     if std::io::stderr().is_terminal() {
-        eprintln!("{step} ...");
+        tell(format_args!("{step} ..."));
     }
+}
+
+/// A line on standard error. If that cannot be written to, the exit code has to do.
+pub(crate) fn tell(text: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A closed pipe is the reader's wish.

@@ -14,7 +14,7 @@ use crabcache_bench::peers::report::Report;
 use crabcache_bench::peers::workload::{Shape, Workload};
 use crabcache_bench::peers::{self, Options};
 
-use super::{Failure, announce, print};
+use super::{Failure, announce, print, tell};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -132,16 +132,16 @@ impl Peers {
             limit: self.pinning.limit(LIMIT),
         };
         if !absent.is_empty() {
-            eprintln!("not found: {}", absent.join(", "));
+            tell(format_args!("not found: {}", absent.join(", ")));
         }
         let outcomes = peers::measure(&options, &mut announce)?;
         let report = Report { options, machine, outcomes, absent };
         print(report.tables())?;
         for warning in report.warnings() {
-            eprintln!("{warning}");
+            tell(warning);
         }
         for path in report.write(&self.out)? {
-            eprintln!("wrote {}", path.display());
+            tell(format_args!("wrote {}", path.display()));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -13,6 +13,7 @@ use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Helper};
 
 use super::{Line, Lines, history};
+use crate::failure::complain;
 use crate::known::Known;
 
 /// Lines that are kept.
@@ -38,14 +39,14 @@ impl Editor {
         inner.set_helper(Some(Assistant { known }));
         // A session without its past is better than none.
         let history = history::path().unwrap_or_else(|error| {
-            eprintln!("crabcache-cli: no history: {error}");
+            complain(format_args!("crabcache-cli: no history: {error}\n"));
             None
         });
         if let Some(path) = &history
             && let Err(error) = inner.load_history(path)
             && !matches!(&error, ReadlineError::Io(error) if error.kind() == io::ErrorKind::NotFound)
         {
-            eprintln!("crabcache-cli: {}: {error}", path.display());
+            complain(format_args!("crabcache-cli: {}: {error}\n", path.display()));
         }
         Ok(Self { inner, prompt, history })
     }
@@ -54,7 +55,7 @@ impl Editor {
         let Some(path) = self.history.as_ref().filter(|_| !history::is_secret(line)) else { return };
         let kept = self.inner.add_history_entry(line).and_then(|_| self.inner.append_history(path));
         if let Err(error) = kept {
-            eprintln!("crabcache-cli: {}: {error}", path.display());
+            complain(format_args!("crabcache-cli: {}: {error}\n", path.display()));
             self.history = None;
         }
     }
