@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::counted::counted;
 use crate::draw::{Distribution, Sampler};
 use crate::load::address::Address;
 use crate::load::player::{Part, Player};
@@ -263,9 +264,9 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "SET:GET 1:4, {DISTRIBUTION}, values of {VALUES} bytes, {CONNECTIONS} connections x depth {DEPTH}, \
-             {} s each in {} rounds\n",
+             {} s each in {}\n",
             self.time.as_secs_f64(),
-            self.rounds
+            counted(self.rounds, "round")
         )?;
         write!(f, "{:<28}", "")?;
         for outcome in &self.outcomes {

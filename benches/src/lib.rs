@@ -16,6 +16,7 @@ pub mod capacity;
 pub mod churn;
 #[cfg(feature = "clients")]
 pub mod clients;
+pub mod counted;
 pub mod draw;
 pub mod drive;
 #[cfg(feature = "embed")]

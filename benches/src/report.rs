@@ -6,6 +6,7 @@ use std::time::Duration;
 use crabcache_engine::Stats;
 use serde_json::{Map, Value, json};
 
+use crate::counted::counted;
 use crate::replay::{MakingRoom, Tally, fixed_bytes};
 use crate::trace::Trace;
 
@@ -179,8 +180,9 @@ impl fmt::Display for Report {
         match &self.target {
             TargetReport::Engine { capacity, shards, simd, .. } => writeln!(
                 f,
-                "cache            engine in {capacity} bytes ({:.2} % of the working set), {shards} shard(s), {simd}",
-                *capacity as f64 * 100.0 / (*working_set).max(1) as f64
+                "cache            engine in {capacity} bytes ({:.2} % of the working set), {}, {simd}",
+                *capacity as f64 * 100.0 / (*working_set).max(1) as f64,
+                counted(*shards, "shard")
             )?,
             TargetReport::Cache { name, capacity } => {
                 writeln!(f, "cache            {name} for {capacity} bytes of keys and values")?;

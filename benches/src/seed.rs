@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::counted::counted;
 use crate::load::script::Mix;
 use crate::peers::Outcome;
 use crate::peers::workload::{Round, Workload, median_of, ratio_of};
@@ -28,7 +29,7 @@ const OPERATIONS: [(&str, Mix, u32); 5] = [
 #[must_use]
 pub fn workloads(requests: u64) -> Vec<Workload> {
     let row = |connections, (name, mix, depth): (&str, Mix, u32)| Workload {
-        name: format!("{name}, {connections} connection{}", if connections == 1 { "" } else { "s" }),
+        name: format!("{name}, {}", counted(connections, "connection")),
         mix,
         depth,
         connections,
@@ -97,8 +98,8 @@ impl fmt::Display for Report {
         let requests = self.workloads.first().map_or(0, |workload| workload.requests);
         writeln!(
             f,
-            "requests per second, {requests} requests a row, medians of {} rounds; in brackets part of {last}",
-            self.outcomes[0].rounds.first().map_or(0, Vec::len)
+            "requests per second, {requests} requests a row, medians of {}; in brackets part of {last}",
+            counted(self.outcomes[0].rounds.first().map_or(0, Vec::len), "round")
         )?;
         write!(f, "\n{:<26}", "")?;
         for outcome in &self.outcomes {

@@ -1,6 +1,7 @@
 //! The program as it is run: servers as processes of their own, the load generator against them, exit codes.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -151,6 +152,25 @@ fn exit_codes_are_kept_where_nobody_reads_failures() {
     let mut command = Command::new(PROGRAM);
     let status = command.args(["load", "--connect", "127.0.0.1:1"]).stderr(writer).status().unwrap();
     assert_eq!(status.code(), Some(1));
+}
+
+/// Unread requests make the system reset its connections.
+#[test]
+fn a_server_that_dies_under_load_is_named_with_how_far_it_came() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.read_exact(&mut [0; "*1\r\n$4\r\nPING\r\n".len()]).unwrap();
+            stream.write_all(b"+PONG\r\n").unwrap();
+            stream.peek(&mut [0]).unwrap();
+        }
+    });
+    let output = load(&address, &["--ping", "--requests", "1000"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(&format!("{address}: the server closed a connection after ")), "{text}");
 }
 
 #[test]

@@ -128,10 +128,11 @@ impl Load {
         });
         bar.end();
         let report = report.map_err(|error| match error {
+            LoadError::Connect { .. } | LoadError::NoProcess(_) | LoadError::Ended => Failure::from(error),
             LoadError::Reply(_) => {
                 format!("{}: {error}; --protocol resp, memcache or native chooses", options.address).into()
             }
-            _ => Failure::from(error),
+            _ => format!("{}: {error}", options.address).into(),
         })?;
         print(if json { report.to_json().to_string() } else { report.to_string() })?;
         Ok(ExitCode::from(u8::from(report.is_bad())))

@@ -84,7 +84,8 @@ impl Replay {
         let keys = Keys::new(trace.key_len as usize, u64::from(trace.keys));
         let filler = Filler::new(trace.value_len_max());
         let report = if let Some(addr) = &self.connect {
-            on_server(self, &trace, &name, addr, keys, &filler)?
+            let report = on_server(self, &trace, &name, addr, keys, &filler);
+            report.map_err(|error| format!("{addr}: {error}"))?
         } else if self.engine {
             on_engine(self, &trace, &name, keys, &filler)?
         } else {

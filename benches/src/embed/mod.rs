@@ -19,6 +19,7 @@ use std::str::FromStr;
 use crabcache_engine::OpenError;
 
 use crate::bytes::{Filler, Keys};
+use crate::counted::counted;
 use crate::draw::{Distribution, Random, Sampler, write_keys};
 use crate::process;
 use engine::{Engine, Mode};
@@ -182,7 +183,7 @@ impl<'o> Bench<'o> {
             let sampler = Sampler::new(distribution, *items);
             for &threads in threads {
                 for &question in &questions {
-                    progress(&format!("{}, {distribution}, {}", question.name(), count_threads(threads)));
+                    progress(&format!("{}, {distribution}, {}", question.name(), counted(threads, "thread")));
                     let rows = self.rounds(&contenders, question, threads, |round, thread| {
                         let mut random = Random::new(u64::from(round) << 32 | u64::from(thread));
                         let numbers = (0..self.options.ops).map(|_| u64::from(sampler.draw(&mut random)));
@@ -204,7 +205,7 @@ impl<'o> Bench<'o> {
         let mut next = u64::from(items) * 3 / 2;
         let (contenders, _) = self.build(&mut regions, &peers, items as usize, next, progress)?;
         for &threads in &self.options.threads {
-            progress(&format!("new-key, {}", count_threads(threads)));
+            progress(&format!("new-key, {}", counted(threads, "thread")));
             let rows = self.rounds(&contenders, Question::NewKey, threads, |_, _| {
                 let numbers = 0..ops;
                 let first = next;
@@ -318,10 +319,6 @@ impl<'o> Bench<'o> {
     fn work<'w>(&'w self, operation: Operation, keys: &'w [u8]) -> Work<'w> {
         Work { operation, keys, key_len: self.keys.len(), values: &self.values }
     }
-}
-
-fn count_threads(threads: u32) -> String {
-    if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
 }
 
 #[cfg(test)]

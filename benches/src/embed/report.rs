@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::engine::Engine;
 use super::measure::{Contender, Tally};
-use super::{Options, Question, count_threads};
+use super::{Options, Question};
+use crate::counted::counted;
 use crate::draw::Distribution;
 use crate::median::median;
 
@@ -111,7 +112,7 @@ impl Table {
 
     fn title(&self) -> String {
         let distribution = self.distribution.map(|it| format!(", {it}")).unwrap_or_default();
-        format!("{}{distribution}, {}", self.question.name(), count_threads(self.threads))
+        format!("{}{distribution}, {}", self.question.name(), counted(self.threads, "thread"))
     }
 
     fn to_json(&self) -> Value {
@@ -172,7 +173,8 @@ impl fmt::Display for Report {
         let Options { items, key_len, value_len, rounds, ops, .. } = self.options;
         writeln!(
             f,
-            "{items} items of {key_len} + {value_len} bytes; medians of {rounds} rounds of {ops} operations a thread"
+            "{items} items of {key_len} + {value_len} bytes; medians of {} of {ops} operations a thread",
+            counted(rounds, "round")
         )?;
         if !self.memory.is_empty() {
             writeln!(f, "\n{:<40} {:>9} {:>9} {:>9}", "bytes per item", "items", "by RSS", "own count")?;

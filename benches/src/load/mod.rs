@@ -27,6 +27,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use crate::counted::counted;
 use crate::draw::{Distribution, Sampler};
 use crate::process;
 use address::Address;
@@ -101,7 +102,7 @@ pub enum LoadError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The server hung up.
-    #[error("the server closed a connection after {requests} answers")]
+    #[error("the server closed a connection after {}", counted(*.requests, "answer"))]
     Closed {
         /// Answers so far, of one thread.
         requests: u64,
@@ -122,7 +123,7 @@ pub enum LoadError {
     #[error("ended before anything was measured")]
     Ended,
     /// The server does not answer.
-    #[error("no answer for 10 seconds, after {requests}")]
+    #[error("no answer for 10 seconds, after {}", counted(*.requests, "answer"))]
     Silent {
         /// Answers so far, of one thread.
         requests: u64,

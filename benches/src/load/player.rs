@@ -160,7 +160,7 @@ impl Player {
         let script = run.part.script;
         let mut words =
             self.connections.iter_mut().filter_map(|one| one.last_words(&mut self.buffer, script));
-        words.next().unwrap_or(error)
+        words.next().unwrap_or(LoadError::Closed { requests: run.tally.requests })
     }
 
     /// Sleeps until a socket is ready or the next request is due.

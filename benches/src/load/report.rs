@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::script::Mix;
 use super::tally::Tally;
 use super::{Options, Stop};
+use crate::counted::counted;
 
 /// Quantiles that are printed.
 const QUANTILES: [(&str, f64); 6] =
@@ -110,7 +111,9 @@ impl Report {
         writeln!(f, "server           {address}, {}", protocol.name())?;
         write!(
             f,
-            "load             {mix}, {connections} connections x depth {depth}, {threads} thread(s), "
+            "load             {mix}, {} x depth {depth}, {}, ",
+            counted(*connections, "connection"),
+            counted(*threads, "thread")
         )?;
         match rate {
             Some(rate) => writeln!(f, "open loop of {rate} requests/s")?,

@@ -11,6 +11,7 @@ use super::peer::{FLOOR, OURS};
 use super::plot::{Panel, bars, spans};
 use super::workload::{Round, median_of, ratio_of};
 use super::{Options, Outcome};
+use crate::counted::counted;
 
 /// The outcome of a run.
 #[derive(Clone, Debug)]
@@ -90,17 +91,21 @@ impl Report {
         let Options { items, rounds, distribution, server_cpu, .. } = &self.options;
         let Machine { date, cpu, cores, load, kernel, commit } = &self.machine;
         let mut text = format!(
-            "# Servers side by side, {date}\n\n{cpu}, {cores} cores, Linux {kernel}; load average {load} before it began; commit \
-             {commit}.\n"
+            "# Servers side by side, {date}\n\n{cpu}, {}, Linux {kernel}; load average {load} before it began; commit \
+             {commit}.\n",
+            counted(*cores, "core")
         );
-        let connections = self.connections();
         let pinned =
             server_cpu.map_or("not pinned".to_owned(), |_| "servers on one core, load on another".to_owned());
         let _ = writeln!(
             text,
-            "{} items of {} + {} bytes, {distribution}; {connections} connections; {rounds} interleaved rounds; {pinned}; all \
-             servers alive at once, one thread each, nothing persisted.",
-            items.count, items.key_sizes, items.value_sizes
+            "{} items of {} + {} bytes, {distribution}; {}; {}; {pinned}; all servers alive at once, one thread each, nothing \
+             persisted.",
+            items.count,
+            items.key_sizes,
+            items.value_sizes,
+            counted(self.connections(), "connection"),
+            counted(*rounds, "interleaved round")
         );
         if !self.absent.is_empty() {
             let _ = writeln!(text, "Not there: {}.", self.absent.join(", "));
@@ -207,11 +212,12 @@ impl Report {
         });
         let Options { items, rounds, .. } = &self.options;
         let note = format!(
-            "{} connections, {} items, {rounds} rounds; {}, {} cores, {stem}",
-            self.connections(),
-            items.count,
+            "{}, {}, {}; {}, {}, {stem}",
+            counted(self.connections(), "connection"),
+            counted(items.count, "item"),
+            counted(*rounds, "round"),
             self.machine.cpu,
-            self.machine.cores,
+            counted(self.machine.cores, "core"),
         );
         let files = [
             (format!("{stem}.md"), self.markdown(&stem)),
@@ -334,6 +340,10 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
+        let mut least = report();
+        (least.options.rounds, least.options.workloads[0].connections) = (1, 1);
+        let text = least.markdown("stem");
+        assert!(text.contains("; 1 connection; 1 interleaved round; "), "{text}");
         assert_eq!(report().warnings().len(), 1);
         assert!(report().warnings()[0].starts_with("floor: in 2 of 2 measurements"));
     }
