@@ -187,6 +187,8 @@ fn what_cannot_start_is_named_and_leaves_nothing_behind() {
     let (code, text) = run(&[&["peers", "--out", out.to_str().unwrap()][..], &peers].concat());
     assert!(code == Some(1) && text.contains("crabcache did not start: /nowhere/server: "), "{text}");
     assert!(!out.exists());
+    let (code, text) = run(&[&["peers", "--out", "/dev/null/results"][..], &peers].concat());
+    assert!(code == Some(1) && text.contains("crabcache-bench: /dev/null/results: "), "{text}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `peers`: this server beside others.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -134,7 +135,14 @@ impl Peers {
         if !absent.is_empty() {
             tell(format_args!("not found: {}", absent.join(", ")));
         }
-        let outcomes = peers::measure(&options, &mut announce)?;
+        // Before minutes of measuring, not after them; if nothing is measured, nothing is left behind.
+        let is_new = !self.out.exists();
+        fs::create_dir_all(&self.out).map_err(|error| format!("{}: {error}", self.out.display()))?;
+        let measured = peers::measure(&options, &mut announce);
+        if measured.is_err() && is_new {
+            let _ = fs::remove_dir(&self.out);
+        }
+        let outcomes = measured?;
         let report = Report { options, machine, outcomes, absent };
         print(report.tables())?;
         for warning in report.warnings() {
