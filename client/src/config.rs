@@ -169,7 +169,8 @@ impl Builder {
         self
     }
 
-    /// A connection that was idle for so long has to answer a PING before it is lent. Default 5 s.
+    /// A connection that was idle for so long has to answer a PING before it is lent, within half of what is left of the
+    /// call's time and a second at most. Default 5 s.
     pub fn health_check_after(mut self, idle: Duration) -> Self {
         self.config.health_check_after = idle;
         self

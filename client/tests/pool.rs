@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crabcache_client::{Broken, Client, Error, PoolStats, Reply};
 use crabcache_protocol::native::reply::{self, Hello};
 use support::cache::own_address;
-use support::{Server, read_requests};
+use support::{Server, read_requests, serve_client};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -99,6 +99,24 @@ fn dead_idle_connections_are_found_before_use() {
         let stats = client.pool_stats();
         assert_eq!((stats.health_check_failures, stats.retries, stats.misses), (1, 0, 2));
     }
+}
+
+/// A firewall forgets idle connections without a word: one of them takes a part of the call's time to be found out, and the
+/// others none.
+#[test]
+fn silent_idle_connections_leave_time_for_a_new_one() {
+    let server = Server::script(|mut stream, number| {
+        if number < 4 {
+            let _ = stream.read_to_end(&mut Vec::new());
+        } else {
+            serve_client(&stream, &Mutex::default());
+        }
+    });
+    let builder = server.builder().hello(false).idle_min(4).health_check_after(Duration::ZERO);
+    let client = builder.request_timeout(Some(1000 * MS)).connect().unwrap();
+    client.ping().unwrap();
+    let stats = client.pool_stats();
+    assert_eq!((server.accepted(), stats.health_check_failures, stats.broken), (5, 1, 3));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The connections to one server: lent, taken back, opened, given up.
 //!
 //! ```text
-//! checkout   newest idle one, PING first if it was idle for long
+//! checkout   newest idle one, PING first if it was idle for long; if that is dead, all idle ones are closed
 //!            else open one, if fewer than the maximum are open
 //!            else wait for one to come back
 //! return     in order and young: to the idle ones; the oldest idle ones beyond their limit are closed
@@ -135,7 +135,10 @@ impl Pool {
                     let mut state = self.lock();
                     state.counts.hits -= 1; // it was none
                     state.counts.health_check_failures += 1;
+                    // They were idle for longer. To find that out, too, would take time that a new one needs.
+                    let suspects = state.take_suspects();
                     self.give_up(state, connection);
+                    drop(suspects);
                     call.look();
                 }
             }
@@ -302,7 +305,9 @@ impl Pool {
         let idle = call.now.since(connection.last_seen);
         if idle >= self.config.health_check_after {
             let timeout = self.health_check_timeout();
-            let is_healthy = connection.is_healthy(call.left().map_or(timeout, |left| left.min(timeout)));
+            // Half of the call's time is left for another one.
+            let is_healthy =
+                connection.is_healthy(call.left().map_or(timeout, |left| (left / 2).min(timeout)));
             call.look();
             return is_healthy;
         }

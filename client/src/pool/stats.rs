@@ -65,7 +65,7 @@ pub struct PoolStats {
     pub health_check_failures: u64,
     /// Connections that were closed for idleness or age.
     pub retired: u64,
-    /// Connections that were closed because they were not in order after use.
+    /// Connections that were closed because they were not in order after use, or idle while one was found dead.
     pub broken: u64,
     /// Requests that were sent again because their connection turned out dead.
     pub retries: u64,
