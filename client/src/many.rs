@@ -11,8 +11,8 @@ use crate::reply::{ReplyRef, Value, Values};
 
 /// Keys of one MGET, pairs of one MPUT.
 const LIST_MAX: usize = 128;
-/// Bytes of the pairs of one MPUT: they are copied, and sent as a whole.
-const PAIRS_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of them: they are copied, and sent as a whole.
+const LIST_BYTES_MAX: usize = 32 * 1024;
 
 type Pair<'a> = (&'a [u8], &'a [u8]);
 type Stored = std::result::Result<(), CommandError>;
@@ -23,9 +23,9 @@ impl Client {
         let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
         let mut values = Vec::with_capacity(keys.len());
         let (mut failure, mut left_out) = (None, Vec::new());
-        let commands = keys
-            .chunks(LIST_MAX)
-            .map(|chunk| Command::MultiGet { keys: Keys::from_slice(chunk), meta: false });
+        let chunks = chunks(&keys, |key| key.len());
+        let commands =
+            chunks.iter().map(|chunk| Command::MultiGet { keys: Keys::from_slice(chunk), meta: false });
         self.run(commands, |_, reply| {
             let failed = match reply {
                 Ok(ReplyRef::Values(found)) => {
@@ -59,7 +59,7 @@ impl Client {
     {
         let pairs: Vec<Pair<'_>> = pairs.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
         let ttl = ttl.map_or(Ttl::Never, after);
-        let chunks = chunks(&pairs);
+        let chunks = chunks(&pairs, |(key, value)| key.len() + value.len());
         let mut results = Vec::with_capacity(pairs.len());
         let mut refused = Vec::new();
         self.run(chunks.iter().map(|chunk| store(chunk, ttl)), |index, reply| {
@@ -93,14 +93,14 @@ fn store<'a>(pairs: &'a [Pair<'a>], ttl: Ttl) -> Command<'a> {
     }
 }
 
-/// Cuts the list; a pair that is large by itself is alone.
-fn chunks<'p, 'a>(pairs: &'p [Pair<'a>]) -> Vec<&'p [Pair<'a>]> {
-    let (mut chunks, mut rest) = (Vec::new(), pairs);
+/// Cuts the list; one that is large by itself is alone.
+fn chunks<T>(list: &[T], bytes_of: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let (mut chunks, mut rest) = (Vec::new(), list);
     while !rest.is_empty() {
         let mut bytes = 0;
-        let fits = |(key, value): &&Pair<'_>| {
-            bytes += key.len() + value.len();
-            bytes <= PAIRS_BYTES_MAX
+        let fits = |one: &&T| {
+            bytes += bytes_of(one);
+            bytes <= LIST_BYTES_MAX
         };
         let len = rest.iter().take(LIST_MAX).take_while(fits).count().max(1);
         let (chunk, after) = rest.split_at(len);

@@ -56,3 +56,13 @@ fn scan_finds_every_key_of_its_prefix() {
     assert_eq!(client.scan("").map(Result::unwrap).collect::<HashSet<_>>().len(), 5000);
     assert_eq!(client.scan("neither").count(), 0);
 }
+
+#[test]
+fn long_keys_are_asked_for_in_lists_that_the_server_takes() {
+    let cache = Cache::start();
+    let client = cache.client();
+    let keys: Vec<Vec<u8>> = (0..40).map(|i| vec![b'a' + i; 60_000]).collect();
+    client.put(&keys[39], "v").unwrap();
+    let found = client.get_many(&keys).unwrap();
+    assert_eq!((found.len(), found[38].as_deref(), found[39].as_deref()), (40, None, Some(&b"v"[..])));
+}
