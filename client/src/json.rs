@@ -34,7 +34,8 @@ impl Client {
     /// [`Client::get_or_put_with`] for JSON.
     ///
     /// # Errors
-    /// [`Error::Json`], and those of [`Client::get_or_put_with`].
+    /// [`Error::Json`], also for a stored value that is not JSON of this type: where the type changes, the key has to, too, or
+    /// the value stands in the way until it expires. And those of [`Client::get_or_put_with`].
     pub fn get_or_put_json_with<T: Serialize + DeserializeOwned>(
         &self,
         key: impl AsRef<[u8]>,
