@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 use serde_json::{Value, json};
 use support::cache::Cache;
 use support::{cli, outcome, program};
@@ -32,6 +33,22 @@ fn commands_are_sent_as_they_are() {
     assert_eq!(json(&["stats"])["items"], json!(1));
     let lines = run(&["stats", "--watch", "--interval", "100ms", "--count", "2"]).1;
     assert_eq!(lines.lines().count(), 3, "{lines}");
+}
+
+/// The system lets connecting wait until there is room in the server's queue.
+#[test]
+fn a_unix_socket_that_nobody_accepts_on_is_given_up() {
+    let path = std::env::temp_dir().join(format!("crabcache-cli-{}-queue.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let address = SocketAddrUnix::new(&path).unwrap();
+    let [server, waiting] = [(); 2].map(|()| socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap());
+    bind(&server, &address).unwrap();
+    listen(&server, 0).unwrap();
+    connect(&waiting, &address).unwrap();
+    let addr = format!("redis+unix://{}", path.display());
+    let (code, _, err) = outcome(&addr, &["--timeout", "100ms", "get", "k"], "");
+    assert!(code == 3 && err.ends_with(": cannot connect: timed out\n"), "{code} {err}");
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

@@ -236,7 +236,7 @@ pub(crate) fn write_command<W: AsRef<[u8]>>(request: &mut Vec<u8>, words: &[W]) 
     }
 }
 
-/// The system's look-up of a name has no end of its own: a thread waits for it, and is left behind if that takes too long.
+/// The addresses of `host:port`.
 fn look_up(
     host_port: &str,
     timeout: Duration,
@@ -245,9 +245,19 @@ fn look_up(
     if let Ok(address) = host_port.parse() {
         return Ok(vec![address]);
     }
-    let ((sender, found), host_port) = (channel(), host_port.to_owned());
-    thread::Builder::new().spawn(move || sender.send(resolve(&host_port)))?;
-    found.recv_timeout(timeout).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    let host_port = host_port.to_owned();
+    in_time(timeout, move || resolve(&host_port))
+}
+
+/// What has no end of its own, such as the system's look-up of a name: a thread waits for it, and is left behind if that takes
+/// too long.
+fn in_time<T: Send + 'static>(
+    timeout: Duration,
+    act: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (sender, done) = channel();
+    thread::Builder::new().spawn(move || sender.send(act()))?;
+    done.recv_timeout(timeout).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 impl Stream {
@@ -255,7 +265,8 @@ impl Stream {
         let failed = |error: io::Error| Failure::from(Error::Connect(error.kind()));
         let host_port = match place {
             Place::Unix(path) => {
-                let stream = UnixStream::connect(path).map_err(failed)?;
+                let path = path.clone();
+                let stream = in_time(timeout, || UnixStream::connect(path)).map_err(failed)?;
                 stream.set_write_timeout(Some(timeout)).map_err(failed)?;
                 return Ok(Self::Unix(stream));
             }
