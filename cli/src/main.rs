@@ -29,9 +29,9 @@ use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
-use crate::args::{Action, Arguments, Raw, lower_name};
+use crate::args::{Action, Arguments, Raw, lower_name, without_empty_variables};
 use crate::console::Console;
 use crate::failure::{Context, EXIT_ABSENT, EXIT_INTERRUPTED, Failure};
 use crate::native::Native;
@@ -54,7 +54,8 @@ fn run(context: &mut Context) -> Result<u8, Failure> {
     let mut line: Vec<OsString> = env::args_os().collect();
     // For a line that cannot be understood.
     context.json = line.iter().any(|word| word == "--json");
-    let raw = Raw::try_parse_from(&line);
+    let raw = without_empty_variables(Raw::command()).try_get_matches_from(&line);
+    let raw = raw.and_then(|matches| Raw::from_arg_matches(&matches));
     let mut addr = String::new();
     if let Ok(Raw { options, words }) = &raw {
         if let Some(error) = host_for_help(words) {

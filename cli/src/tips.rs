@@ -7,14 +7,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches};
 use crabcache_client::Addr;
 
-use crate::args::{Arguments, parse_time};
+use crate::args::{Arguments, parse_time, without_empty_variables};
 
 const ADDR: &str = "the server is named by --addr HOST:PORT";
 
 /// Parses it; what talks to a `CrabCache` has this address.
 pub(crate) fn parse(line: Vec<OsString>, addr: &str) -> Result<Arguments, clap::Error> {
     // Not in Arguments, lest a shell completes them.
-    let command = Arguments::command().args(flags_of_others());
+    let command = without_empty_variables(Arguments::command()).args(flags_of_others());
     let matches = command.try_get_matches_from(line).map_err(|error| with_tip(error, addr))?;
     Arguments::from_arg_matches(&matches)
 }

@@ -55,6 +55,15 @@ fn commands_print_and_exit_as_documented() {
     assert_eq!(run(&["--addr", &addr, "del", "k"], b"").0, 1);
 }
 
+#[test]
+fn an_address_without_anything_in_it_is_none() {
+    // Nobody needs to listen there.
+    let (code, _, err) = outcome("", &["ping"], "");
+    assert!(code == 0 || code == 3 && err.starts_with("crabcache-cli: 127.0.0.1:7001: "), "{code} {err}");
+    let (code, _, err) = outcome("127.0.0.1:1", &["--addr", "", "ping"], "");
+    assert!(code == 2 && err.contains("not an address"), "{code} {err}");
+}
+
 /// As behind `2>&1 | head -1`.
 #[test]
 fn exit_codes_are_kept_where_nobody_reads_failures() {
