@@ -94,10 +94,12 @@ impl Shared {
         self.root().word32(ROOT_SPARES_CALLED).load(Relaxed)
     }
 
-    /// Asks all handles to give them back when they are next quiescent.
-    pub(crate) fn call_spares_back(&self) {
+    /// Asks all handles to give them back when they are next quiescent. Answers what [`spares_called`](Self::spares_called) says now.
+    pub(crate) fn call_spares_back(&self) -> u32 {
         // Two who ask at a time may count as one.
-        self.root().word32(ROOT_SPARES_CALLED).store(self.spares_called().wrapping_add(1), Relaxed);
+        let called = self.spares_called().wrapping_add(1);
+        self.root().word32(ROOT_SPARES_CALLED).store(called, Relaxed);
+        called
     }
 
     #[inline(always)]

@@ -50,7 +50,7 @@ impl<'c> Evictor<'_, 'c> {
         let made = self.walk(SPARING, STEPS_MAX + granules, granules, |walk| walk.run >= granules);
         if made.nowhere {
             // Blocks that other handles keep may be all that stands in the way.
-            self.shard().shared.call_spares_back();
+            self.local.call_spares_back();
         }
         made
     }

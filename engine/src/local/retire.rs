@@ -198,6 +198,13 @@ impl<'c> Local<'c> {
         self.answer_calls();
     }
 
+    /// Asks all other handles to give back what they keep.
+    pub(crate) fn call_spares_back(&mut self) {
+        if self.spares_called == self.shared.spares_called() {
+            self.spares_called = self.shared.call_spares_back();
+        }
+    }
+
     /// Gives back what it keeps if somebody has asked for that, and keeps nothing for some turns.
     #[inline(always)]
     fn answer_calls(&mut self) {
