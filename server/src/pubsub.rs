@@ -34,6 +34,17 @@ type Receivers = (Option<Box<[u8]>>, Vec<Arc<Client>>);
 #[derive(Debug, Default)]
 pub(crate) struct Channels(Mutex<[Names; 3]>);
 
+/// Names that were looked for.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// As bulk strings: who subscribes or publishes waits while they are copied.
+    pub(crate) bulks: Vec<u8>,
+    /// How many they are.
+    pub(crate) count: usize,
+    /// How many were looked at.
+    pub(crate) looked: usize,
+}
+
 impl Channels {
     fn with<T>(&self, work: impl FnOnce(&mut [Names; 3]) -> T) -> T {
         // The tables are whole between any two calls.
@@ -54,9 +65,22 @@ impl Channels {
         });
     }
 
-    /// The names that somebody subscribed to.
-    pub(crate) fn names(&self, kind: Kind) -> Vec<Box<[u8]>> {
-        self.with(|all| all[kind as usize].keys().cloned().collect())
+    /// The names that somebody subscribed to and that match `pattern`, as far as is known after so many `steps`.
+    pub(crate) fn names(&self, kind: Kind, pattern: &[u8], steps: &mut usize) -> Found {
+        let mut found = Found::default();
+        self.with(|all| {
+            for name in all[kind as usize].keys() {
+                if *steps == 0 {
+                    break;
+                }
+                found.looked += 1;
+                if glob::matches_within(pattern, name, steps) == Some(true) {
+                    write::bulk(&mut found.bulks, name);
+                    found.count += 1;
+                }
+            }
+        });
+        found
     }
 
     /// How many names there are.
@@ -92,21 +116,44 @@ fn living(clients: &[Arc<Client>]) -> impl Iterator<Item = &Arc<Client>> {
 }
 
 /// Whether a pattern lets what is published to `channel`. One that takes too long to tell does not: it would hold up those
-/// who publish. `left` are the steps that patterns may take beyond those that a simple one takes.
+/// who publish. `left` are the steps that patterns may take beyond those that each of them has.
 fn lets(pattern: &[u8], channel: &[u8], left: &mut usize, taken: &mut usize) -> bool {
-    let simple = 4 * (pattern.len() + channel.len());
-    let most = simple + (*left).min(STEPS_EACH);
+    if pattern.len() <= STEPS_FREE
+        && let Some(lets) = is_between(pattern, channel)
+    {
+        *taken += pattern.len();
+        return lets;
+    }
+    let most = STEPS_FREE + (*left).min(STEPS_EACH + 4 * (pattern.len() + channel.len()));
+    if pattern.len() > most {
+        // Of a class, steps are only counted at its end.
+        return false;
+    }
     let mut steps = most;
     let lets = glob::matches_within(pattern, channel, &mut steps) == Some(true);
-    *left -= (most - steps).saturating_sub(simple);
+    *left -= (most - steps).saturating_sub(STEPS_FREE);
     *taken += most - steps;
     lets
 }
 
-/// Steps that a pattern may take beyond those of a simple one, and that all of them may take for one message: some
-/// milliseconds.
+/// Whether `channel` begins and ends with what is before and behind the only `*` of a pattern, or is the same where there is none:
+/// the length of its name does not matter to those. None for other patterns.
+fn is_between(pattern: &[u8], channel: &[u8]) -> Option<bool> {
+    let special = |part: &[u8]| part.iter().position(|byte| b"*?[\\".contains(byte));
+    let Some(at) = special(pattern) else { return Some(pattern == channel) };
+    let (head, tail) = (&pattern[..at], &pattern[at + 1..]);
+    if pattern[at] != b'*' || special(tail).is_some() {
+        return None;
+    }
+    let rest = channel.strip_prefix(head).filter(|_| !channel.is_empty());
+    Some(rest.is_some_and(|rest| rest.ends_with(tail)))
+}
+
+/// Steps that each pattern has; that it may take beyond those of a simple one; and that all of them may take for one message beyond
+/// what each has: some milliseconds.
+const STEPS_FREE: usize = 256;
 const STEPS_EACH: usize = 16 << 10;
-const STEPS_MAX: usize = 2 << 20;
+const STEPS_MAX: usize = 1 << 20;
 
 /// Patterns that one client may subscribe to: each message is matched with all of them.
 pub(crate) const PATTERNS_MAX: usize = 1024;
@@ -233,15 +280,68 @@ mod tests {
             lets(b"n[a-e]ws.*", b"news.today", &mut left, &mut taken)
                 && !lets(b"n[a-d]ws", b"news", &mut left, &mut taken)
         );
+        assert_eq!(left, STEPS_MAX, "they were usual");
         let long = [vec![b'a'; 100_000], vec![b'b']].concat();
-        assert!(lets(b"a*b", &long, &mut left, &mut taken));
-        assert_eq!(left, STEPS_MAX, "they were simple");
         let pattern = [&b"*"[..], &[b'a'; 1000], b"b*"].concat();
-        for _ in 0..STEPS_MAX / STEPS_EACH {
+        while left > 0 {
             assert!(!lets(&pattern, &long, &mut left, &mut taken), "it would match after 50 million steps");
         }
-        assert_eq!(left, 0);
         assert!(taken > STEPS_MAX);
-        assert!(lets(b"a*b", &long, &mut left, &mut taken), "simple ones are told whatever others take");
+        for (pattern, name) in [(&b"a*b"[..], &long[..]), (b"n*ws.*", b"news.today")] {
+            assert!(lets(pattern, name, &mut left, &mut taken), "simple ones are told whatever others take");
+        }
+        let before = taken;
+        let class = [&b"["[..], &[b'n'; 1000], b"]ews"].concat();
+        assert!(
+            !lets(&class, b"news", &mut left, &mut taken) && taken == before,
+            "nobody looks at all of it"
+        );
+    }
+
+    #[test]
+    fn simple_patterns_are_told_as_others_are() {
+        let texts = |letters: &'static [u8]| {
+            let mut texts = vec![Vec::new()];
+            for at in 0.. {
+                let Some(text) = texts.get(at).filter(|text| text.len() < 4).cloned() else { break };
+                texts.extend(letters.iter().map(|letter| [&text[..], &[*letter]].concat()));
+            }
+            texts
+        };
+        for pattern in texts(b"ab*") {
+            for text in texts(b"ab") {
+                if let Some(lets) = is_between(&pattern, &text) {
+                    assert_eq!(lets, glob::matches(&pattern, &text), "{pattern:?} {text:?}");
+                }
+            }
+        }
+        assert!(
+            [&b"a?"[..], b"*[a]", b"\\a", b"a**"].iter().all(|pattern| is_between(pattern, b"a").is_none())
+        );
+    }
+
+    #[test]
+    fn a_list_of_names_ends_with_its_steps() {
+        let channels = Channels::default();
+        channels.with(|all| {
+            let names = (0..100_u8).map(|number| (Box::from([number; 10]), Vec::new()));
+            all[Kind::Channel as usize].extend(names);
+        });
+        let mut steps = 1000;
+        let Found { bulks, count, looked } = channels.names(Kind::Channel, b"[0-9]*", &mut steps);
+        assert_eq!((bulks.len(), count, looked), (10 * b"$10\r\n0000000000\r\n".len(), 10, 100));
+        let Found { count, looked, .. } = channels.names(Kind::Channel, b"*x", &mut steps);
+        assert_eq!((count, steps), (0, 0));
+        assert!(looked < 100, "{looked}");
+    }
+
+    #[test]
+    fn a_long_name_takes_no_more_steps_however_many_patterns_there_are() {
+        let long = vec![b'a'; 1 << 20];
+        let (mut left, mut taken) = (STEPS_MAX, 0);
+        for _ in 0..PATTERNS_MAX {
+            assert!(!lets(b"*a*a*aab", &long, &mut left, &mut taken));
+        }
+        assert!(taken < 2 * STEPS_MAX, "{taken}");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crabcache_protocol::resp::{Args, Version, write};
 
 use super::connection::ECHOED_MAX;
-use super::{glob, two};
+use super::two;
 use crate::connection::{Connection, Replies};
 use crate::mail::WAITING_MAX;
 use crate::pubsub::{self, Kind, PATTERNS_MAX, Subscriptions};
@@ -156,16 +156,12 @@ fn list(kind: Kind, args: Args<'_>, pass: &mut Pass<'_, '_, '_>) {
         return pass.wrong_subcommand(args);
     }
     let pattern = args.get(2).unwrap_or(b"*");
-    let names: Vec<_> = pass.shared().channels.names(kind);
-    let (all, mut steps) = (names.len(), LIST_STEPS_MAX);
-    let names: Vec<_> =
-        names.iter().filter(|name| glob::matches_within(pattern, name, &mut steps) == Some(true)).collect();
+    let mut steps = LIST_STEPS_MAX;
+    let found = pass.shared().channels.names(kind, pattern, &mut steps);
     let out = pass.direct();
-    write::array(out, names.len());
-    for name in names {
-        write::bulk(out, name);
-    }
-    pass.executor.note_work(LIST_STEPS_MAX - steps + all * 50);
+    write::array(out, found.count);
+    out.extend_from_slice(&found.bulks);
+    pass.executor.note_work(LIST_STEPS_MAX - steps + found.looked * 50);
 }
 
 /// `PUBSUB NUMSUB [channel ...]`
