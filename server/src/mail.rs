@@ -167,6 +167,11 @@ impl Stale {
         self.keys.len()
     }
 
+    /// Whether it tells of every key.
+    pub(crate) fn is_all(&self) -> bool {
+        self.all
+    }
+
     /// Tells of every key instead.
     pub(crate) fn tell_all(&mut self) {
         (self.keys, self.all) = (Vec::new(), true);

@@ -13,6 +13,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,7 +24,7 @@ use hashbrown::HashMap;
 
 use crate::connection::client::Client;
 use crate::database;
-use crate::mail::{Text, What};
+use crate::mail::{Stale, Text, What};
 use crate::shared::Shared;
 
 /// What a client has asked for.
@@ -55,6 +56,8 @@ struct Tracker {
 #[derive(Debug, Default)]
 pub(crate) struct Tracking {
     clients: AtomicUsize,
+    /// What it takes, in nanoseconds or so, to ask those who are told of every change whether one concerns them.
+    asking: AtomicUsize,
     table: Mutex<Table>,
 }
 
@@ -72,6 +75,8 @@ struct Table {
     stale: usize,
     /// Those of `trackers` that broadcast.
     broadcasting: Vec<u64>,
+    /// What it takes to ask all of these.
+    asking: usize,
 }
 
 /// Who has read a key.
@@ -109,7 +114,13 @@ impl Tracking {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let done = work(&mut table);
         self.clients.store(table.trackers.len(), Ordering::Relaxed);
+        self.asking.store(table.asking, Ordering::Relaxed);
         done
+    }
+
+    /// What a change takes at least, in nanoseconds or so.
+    pub(crate) fn asking(&self) -> usize {
+        self.asking.load(Ordering::Relaxed)
     }
 
     /// Notes that a client reads `key`; beyond `max` keys, or the memory of all clients, the oldest counts as changed.
@@ -152,35 +163,46 @@ impl Tracking {
         });
     }
 
-    /// Tells those who keep copies of keys that have expired.
-    pub(crate) fn expire(&self, shared: &Shared<'_>, now: Millis) {
-        if !self.any() {
-            return;
-        }
-        self.with(|table| {
-            while table.deadlines.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-                let Some(Reverse((at, key))) = table.deadlines.pop() else { break };
-                if is_current(&table.keys, &key, at) {
-                    table.forget(shared, &key, None);
+    /// Tells those who keep copies of keys that have expired. True if it was enough for once, and there are more.
+    pub(crate) fn expire(&self, shared: &Shared<'_>, now: Millis) -> bool {
+        self.any()
+            && self.with(|table| {
+                let mut work = 0;
+                while table.deadlines.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+                    if work >= EXPIRE_WORK {
+                        return true;
+                    }
+                    let Some(Reverse((at, key))) = table.deadlines.pop() else { break };
+                    work += EXPIRED;
+                    if is_current(&table.keys, &key, at) {
+                        work += table.forget(shared, &key, None);
+                    }
                 }
-            }
-        });
+                false
+            })
     }
 
-    /// Tells those who keep copies of `key` that `author` has changed it.
-    pub(crate) fn changed(&self, shared: &Shared<'_>, key: &[u8], author: u64) {
+    /// Tells those who keep copies of `key` that `author` has changed it; gives what it took, in nanoseconds or so.
+    pub(crate) fn changed(&self, shared: &Shared<'_>, key: &[u8], author: u64) -> usize {
         self.with(|table| {
-            table.forget(shared, key, Some(author));
+            let mut work = table.forget(shared, key, Some(author));
             let Table { trackers, broadcasting, .. } = table;
             for id in broadcasting {
                 let Some(tracker) = trackers.get_mut(id) else { continue };
+                work += ASKED;
                 let Options { prefixes, no_loop, .. } = &tracker.options;
-                let concerns = prefixes.is_empty() || prefixes.iter().any(|prefix| key.starts_with(prefix));
-                if concerns && !(*no_loop && *id == author) {
+                if *no_loop && *id == author || tracker.knows_all() {
+                    continue;
+                }
+                let asked = prefixes.iter().position(|prefix| key.starts_with(prefix));
+                work += asked.map_or(prefixes.len(), |at| at + 1) * PREFIX_ASKED;
+                if prefixes.is_empty() || asked.is_some() {
                     tracker.tell(shared, Some(key));
+                    work += TOLD;
                 }
             }
-        });
+            work
+        })
     }
 
     /// Tells those who keep copies of `key` that it has gone by itself.
@@ -194,13 +216,16 @@ impl Tracking {
         if !self.any() {
             return;
         }
-        self.with(|table| {
-            (table.keys, table.order, table.deadlines) = Default::default();
-            (table.held, table.stale) = (0, 0);
+        let forgotten = self.with(|table| {
             for tracker in table.trackers.values_mut() {
                 tracker.tell(shared, None);
             }
+            (table.held, table.stale) = (0, 0);
+            let Table { keys, order, deadlines, .. } = table;
+            (mem::take(keys), mem::take(order), mem::take(deadlines))
         });
+        // It may be much, and others wait for the lock.
+        drop(forgotten);
     }
 
     /// Whether the client that this one redirects to is gone.
@@ -222,6 +247,15 @@ impl Tracking {
 /// Bytes of memory for a key beyond its bytes, and for one of its readers.
 const ENTRY: usize = 176;
 const READER: usize = size_of::<u64>();
+
+/// What takes how long, in nanoseconds or so: to ask a client whether a change concerns it, to compare one of its prefixes, to tell
+/// it; and to find a key that has expired.
+const ASKED: usize = 30;
+const PREFIX_ASKED: usize = 10;
+const TOLD: usize = 100;
+const EXPIRED: usize = 500;
+/// How much of that is done at once for keys that have expired.
+const EXPIRE_WORK: usize = 1000 * EXPIRED;
 
 /// Prefixes that one client may ask for: each write looks at all of them.
 pub(crate) const PREFIXES_MAX: usize = 128;
@@ -259,6 +293,11 @@ impl Options {
     fn prefix_count(&self) -> usize {
         if self.broadcast { self.prefixes.len().max(1) } else { 0 }
     }
+
+    /// What it takes to ask this client whether a change concerns it.
+    fn asking(&self) -> usize {
+        if self.broadcast { ASKED + self.prefixes.len() * PREFIX_ASKED } else { 0 }
+    }
 }
 
 impl Table {
@@ -274,11 +313,12 @@ impl Table {
         }
     }
 
-    /// Tells those who have read `key`, and forgets that they have.
-    fn forget(&mut self, shared: &Shared<'_>, key: &[u8], author: Option<u64>) {
-        let Some(Readers { ids, .. }) = self.keys.remove(key) else { return };
+    /// Tells those who have read `key`, and forgets that they have; gives what it took, in nanoseconds or so.
+    fn forget(&mut self, shared: &Shared<'_>, key: &[u8], author: Option<u64>) -> usize {
+        let Some(Readers { ids, .. }) = self.keys.remove(key) else { return 0 };
         self.held -= ENTRY + key.len() + ids.len() * READER;
         self.stale += ENTRY + key.len();
+        let work = ids.len() * TOLD;
         for id in ids {
             if let Some(tracker) = self.trackers.get_mut(&id)
                 && !(tracker.options.no_loop && author == Some(id))
@@ -286,10 +326,16 @@ impl Table {
                 tracker.tell(shared, Some(key));
             }
         }
+        work
     }
 }
 
 impl Tracker {
+    /// Whether it will be told that every key has changed, whatever changes until then.
+    fn knows_all(&self) -> bool {
+        self.options.redirect.is_none() && self.client.stale().as_ref().is_some_and(Stale::is_all)
+    }
+
     /// Tells it of a key, or of all.
     fn tell(&mut self, shared: &Shared<'_>, key: Option<&[u8]>) {
         let Some(redirect) = self.options.redirect else {
@@ -348,7 +394,9 @@ impl Tracked {
         self.tracking.with(|table| {
             table.broadcasting.retain(|id| *id != self.id);
             table.broadcasting.extend(options.broadcast.then_some(self.id));
-            table.trackers.insert(self.id, tracker);
+            table.asking += options.asking();
+            let before = table.trackers.insert(self.id, tracker);
+            table.asking -= before.map_or(0, |before| before.options.asking());
         });
         self.options = options;
     }
@@ -372,13 +420,13 @@ impl Tracked {
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        self.tracking.with(|table| {
-            table.trackers.remove(&self.id);
+        let forgotten = self.tracking.with(|table| {
+            let before = table.trackers.remove(&self.id);
+            table.asking -= before.map_or(0, |before| before.options.asking());
             table.broadcasting.retain(|id| *id != self.id);
-            if table.trackers.is_empty() {
-                *table = Table::default();
-            }
+            table.trackers.is_empty().then(|| mem::take(table))
         });
+        drop(forgotten);
     }
 }
 
@@ -388,6 +436,10 @@ mod tests {
     use crate::config::Config;
     use crate::reactor::batch::Executor;
     use crate::simulation::setup::with_server;
+
+    fn newcomer(shared: &Shared<'_>) -> Arc<Client> {
+        shared.clients.add("simulated:0".to_owned(), "simulated:0".to_owned(), 0, 0)
+    }
 
     /// What most clients do with a key of which they keep a copy.
     #[test]
@@ -448,6 +500,69 @@ mod tests {
             executor.aside_of_turns(|_| {});
             assert!(client.stale().is_none());
             drop(tracked);
+        });
+    }
+
+    #[test]
+    fn keys_that_expire_together_are_told_of_some_at_a_time() {
+        with_server(1 << 20, Config::default(), |shared| {
+            let (tracking, client) = (&shared.tracking, newcomer(shared));
+            let _tracked = Tracked::new(tracking, &client, Options::default());
+            for number in 0..2500_u32 {
+                let key = number.to_le_bytes();
+                tracking.read(shared, client.id, &key, 0);
+                tracking.expires(&key, Millis(1000));
+            }
+            assert!(!tracking.expire(shared, Millis(999)));
+            let mut left = tracking.figures().keys;
+            assert_eq!(left, 2500);
+            while tracking.expire(shared, Millis(1000)) {
+                let now = tracking.figures().keys;
+                assert!((500..=1000).contains(&(left - now)), "{left} {now}");
+                left = now;
+            }
+            assert_eq!(tracking.figures().keys, 0);
+        });
+    }
+
+    /// As many as are asked whether a change concerns them, with as many prefixes, are what it takes.
+    #[test]
+    fn what_it_takes_to_tell_of_a_change_is_known() {
+        with_server(1 << 20, Config::default(), |shared| {
+            let tracking = &shared.tracking;
+            let clients: Vec<_> = (0..3).map(|_| newcomer(shared)).collect();
+            let begin = |prefixes: &[&[u8]]| {
+                let prefixes = prefixes.iter().map(|&prefix| prefix.into()).collect();
+                let options = Options { broadcast: true, prefixes, ..Options::default() };
+                clients
+                    .iter()
+                    .map(|client| Tracked::new(tracking, client, options.clone()))
+                    .collect::<Vec<_>>()
+            };
+            let mut tracked = begin(&[]);
+            assert_eq!(tracking.changed(shared, b"key", 0), 3 * (ASKED + TOLD));
+            for client in &clients {
+                client.resp.store(3, Ordering::Relaxed);
+                shared.invalidate(client, None, false);
+            }
+            assert_eq!(tracking.changed(shared, b"key", 0), 3 * ASKED, "they know");
+            tracked.truncate(1);
+            assert_eq!((tracking.changed(shared, b"key", 0), tracking.asking()), (ASKED, ASKED));
+            drop(tracked);
+            for client in &clients {
+                client.stale().take();
+            }
+            let tracked = begin(&[b"a", b"k", b"x"]);
+            assert_eq!(tracking.changed(shared, b"key", 0), 3 * (ASKED + 2 * PREFIX_ASKED + TOLD));
+            assert_eq!(tracking.changed(shared, b"other", 0), 3 * (ASKED + 3 * PREFIX_ASKED));
+            assert_eq!(tracking.asking(), 3 * (ASKED + 3 * PREFIX_ASKED));
+            drop(tracked);
+            assert_eq!(tracking.asking(), 0);
+            for client in &clients {
+                tracking.read(shared, client.id, b"key", 0);
+            }
+            assert_eq!(tracking.changed(shared, b"key", 0), 3 * TOLD);
+            assert_eq!(tracking.changed(shared, b"key", 0), 0, "it is forgotten");
         });
     }
 

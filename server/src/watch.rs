@@ -24,7 +24,7 @@ const FILTER: usize = 1024;
 /// All watched keys.
 #[derive(Debug)]
 pub(crate) struct Watches {
-    /// Watched keys, each as often as it is watched.
+    /// Watched keys, each as often as it is watched by somebody who does not know yet that it has changed.
     count: AtomicUsize,
     /// The same by hash.
     filter: Box<[AtomicU32]>,
@@ -76,11 +76,17 @@ impl Watches {
         self.slot(key).load(Ordering::Relaxed) > 0
     }
 
-    /// Tells all who watch `key` that it has changed.
-    pub(crate) fn changed(&self, key: &[u8]) {
-        if self.may_have(key) {
-            self.table(|table| table.keys.get(key).into_iter().flatten().for_each(|watcher| watcher.tell()));
+    /// Tells all who watch `key` that it has changed, which they need to know once; gives how many they are.
+    pub(crate) fn changed(&self, key: &[u8]) -> usize {
+        if !self.may_have(key) {
+            return 0;
         }
+        let told = self.table(|table| table.keys.remove(key)).unwrap_or_default();
+        for watcher in &told {
+            watcher.tell();
+        }
+        self.discount(key, told.len());
+        told.len()
     }
 
     /// Tells all who watch keys that `concerns` is true for that they have changed.
@@ -109,16 +115,25 @@ impl Watches {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// It may have been told of this key, and so no longer be one of its watchers.
     fn remove(&self, key: &[u8], watcher: &Arc<Watcher>) {
-        self.table(|table| {
-            let Some(watchers) = table.keys.get_mut(key) else { return };
+        let removed = self.table(|table| {
+            let Some(watchers) = table.keys.get_mut(key) else { return 0 };
+            let before = watchers.len();
             watchers.retain(|other| !Arc::ptr_eq(other, watcher));
+            let removed = before - watchers.len();
             if watchers.is_empty() {
                 table.keys.remove(key);
             }
+            removed
         });
-        self.slot(key).fetch_sub(1, Ordering::Relaxed);
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.discount(key, removed);
+    }
+
+    /// So many have ceased to watch this key.
+    fn discount(&self, key: &[u8], watchers: usize) {
+        self.slot(key).fetch_sub(watchers as u32, Ordering::Relaxed);
+        self.count.fetch_sub(watchers, Ordering::Relaxed);
     }
 
     fn table<T>(&self, work: impl FnOnce(&mut Table) -> T) -> T {
@@ -199,8 +214,9 @@ mod tests {
         one.add(b"b", false);
         two.add(b"b", false);
         two.add(b"c", true);
-        watches.changed(b"a");
-        watches.changed(b"d");
+        assert_eq!(watches.changed(b"d"), 0);
+        assert_eq!(watches.changed(b"a"), 1);
+        assert_eq!(watches.changed(b"a"), 0, "it knows");
         assert!(one.has_changed(|_| true));
         assert!(!two.has_changed(|_| true));
         assert!(two.has_changed(|key| key != b"c"), "c has expired");

@@ -26,7 +26,8 @@ use crate::stats::calls::{SAMPLE, SAMPLE_MS};
 const LINGER_QUIET_MS: u64 = 1000;
 /// One that goes on sending may do so for this long.
 const LINGER_MS_MAX: u64 = 10_000;
-/// How often expired items are looked for: while there are some, and while there are none.
+/// How often expired items are looked for: while there are many, while there are some, and while there are none.
+const SWEEP_AGAIN_MS: u64 = 2;
 const SWEEP_BUSY_MS: u64 = 100;
 const SWEEP_IDLE_MS: u64 = 1000;
 /// How long, and how many times, a worker that has nothing to do sleeps before it sleeps until somebody comes.
@@ -292,7 +293,7 @@ impl<'s> Service<'s> {
         let sweeps = self.sweeps && steady.0 - self.swept.0 >= self.sweep_every_ms;
         if sweeps {
             self.swept = steady;
-            self.shared.tracking.expire(self.shared, wall);
+            let more = self.shared.tracking.expire(self.shared, wall);
             self.shared.rates.measure(wall, || self.shared.totals());
         }
         let (quiet, blocks) = (self.quiet > 0, self.sweep_blocks);
@@ -312,8 +313,9 @@ impl<'s> Service<'s> {
         if let Some(freed) = freed {
             // Many expired items among those looked at: there are more, so come back soon.
             self.sweep_every_ms = match freed {
+                _ if more => SWEEP_AGAIN_MS,
                 0 => (self.sweep_every_ms * 2).clamp(SWEEP_BUSY_MS, SWEEP_IDLE_MS),
-                _ if freed * 8 > u64::from(SWEEP_BLOCKS) => 2,
+                _ if freed * 8 > u64::from(SWEEP_BLOCKS) => SWEEP_AGAIN_MS,
                 _ => SWEEP_BUSY_MS,
             };
         }
@@ -433,6 +435,7 @@ mod tests {
     use crate::simulation::random::Random;
     use crate::simulation::setup::{connect, moment, newcomer, read_mail, send, with_server};
     use crate::simulation::wire::{self, End, Peer};
+    use crate::tracking::{Options, PREFIXES_MAX, Tracked};
 
     /// The bytes that a client's socket takes.
     const ROOM: usize = 64 << 10;
@@ -493,6 +496,78 @@ mod tests {
             service.admit(newcomer, moment(1));
             service.let_go();
             assert!(service.turn.connections.get(key).is_none());
+        });
+    }
+
+    /// Lets so many clients be told of every change to keys that begin as none does.
+    fn tracked(shared: &Shared<'_>, clients: usize) -> Vec<Tracked> {
+        let options = Options {
+            broadcast: true,
+            prefixes: (0..PREFIXES_MAX as u8).map(|number| [0, number][..].into()).collect(),
+            ..Options::default()
+        };
+        let client = || shared.clients.add("simulated:0".to_owned(), "simulated:0".to_owned(), 0, 0);
+        (0..clients).map(|_| Tracked::new(&shared.tracking, &client(), options.clone())).collect()
+    }
+
+    #[test]
+    fn whoever_changes_what_many_are_told_of_lets_others_be_served_between() {
+        with_clients(|shared, service, [one, other]| {
+            let _tracked = tracked(shared, 10);
+            send(service, one, &b"SET a b\r\n".repeat(100));
+            send(service, other, b"GET c\r\n");
+            service.turn(moment(1), false);
+            let answered = one.1.take(usize::MAX).len() / b"+OK\r\n".len();
+            assert!(answered < 20, "{answered} at once");
+            service.turn(moment(2), false);
+            assert_eq!(other.1.take(usize::MAX), b"$-1\r\n");
+            assert!(service.turn.connections[one.0].toils && !service.turn.connections[other.0].toils);
+            while service.has_work() {
+                service.turn(moment(3), false);
+            }
+            assert_eq!(one.1.take(usize::MAX).len() / b"+OK\r\n".len() + answered, 100);
+        });
+    }
+
+    #[test]
+    fn a_change_that_many_are_told_of_is_the_work_of_whoever_made_it() {
+        with_clients(|shared, service, [one, other]| {
+            let _tracked = tracked(shared, 20);
+            // The batch of the first is not whole.
+            send(service, one, b"SET a b\r\n");
+            send(service, other, b"PING\r\n");
+            service.turn(moment(1), false);
+            assert!(service.turn.connections[one.0].toils && !service.turn.connections[other.0].toils);
+        });
+    }
+
+    #[test]
+    fn many_subscriptions_are_work() {
+        with_clients(|_, service, [one, _]| {
+            let names: String = (0..100).map(|number| format!(" c{number}")).collect();
+            for (request, toils) in
+                [(&*format!("SUBSCRIBE{names}"), true), ("PING", false), ("UNSUBSCRIBE", true)]
+            {
+                say(service, one, format!("{request}\r\n").as_bytes(), 1);
+                assert_eq!(service.turn.connections[one.0].toils, toils, "{request}");
+            }
+        });
+    }
+
+    #[test]
+    fn of_many_keys_that_expire_more_are_told_of_soon() {
+        with_clients(|shared, service, [one, _]| {
+            say(service, one, b"CLIENT TRACKING ON\r\n", 1);
+            let id = service.turn.connections[one.0].client.id;
+            for number in 0..1500_u32 {
+                shared.tracking.read(shared, id, &number.to_le_bytes(), 0);
+                shared.tracking.expires(&number.to_le_bytes(), moment(10).wall);
+            }
+            for ms in [1000, 1000 + SWEEP_AGAIN_MS] {
+                assert_ne!(shared.tracking.figures().keys, 0);
+                service.turn(moment(ms), true);
+            }
+            assert_eq!(shared.tracking.figures().keys, 0);
         });
     }
 

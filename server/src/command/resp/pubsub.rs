@@ -60,6 +60,9 @@ fn confirm(out: &mut Vec<u8>, verb: &str, name: Option<&[u8]>, count: usize, ver
     write::integer(out, count as i64);
 }
 
+/// How long it takes to begin or end a subscription, in nanoseconds or so.
+const CHANGE_TIME: usize = 500;
+
 fn begin(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     if args.len() > ECHOED_MAX {
         return pass.error("ERR too many channels at once");
@@ -78,6 +81,7 @@ fn begin(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pa
         subscriptions.add(kind, name);
         confirm(out, verb, Some(name), counted(kind, Some(subscriptions)), version);
     }
+    pass.executor.note_work((args.len() - 1) * CHANGE_TIME);
     connection.confirmed = true;
     connection.attend();
 }
@@ -96,12 +100,14 @@ fn end(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pass
     if named.is_empty() {
         confirm(out, verb, None, counted(kind, connection.subscriptions.as_deref()), version);
     }
+    let work = named.len() * CHANGE_TIME;
     for name in named {
         if let Some(subscriptions) = &mut connection.subscriptions {
             subscriptions.remove(kind, &name);
         }
         confirm(out, verb, Some(&name), counted(kind, connection.subscriptions.as_deref()), version);
     }
+    pass.executor.note_work(work);
     connection.subscriptions.take_if(|subscriptions| subscriptions.is_empty());
     connection.confirmed = true;
     connection.attend();

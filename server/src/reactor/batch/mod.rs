@@ -155,6 +155,8 @@ const PATIENCE: Duration = Duration::from_millis(if SIMULATED { 2 } else { 100 }
 const SLICES_MAX: u32 = 3;
 /// No more are begun once they took so long. In a simulation they take no time.
 const SLICES_TIME: Duration = Duration::from_micros(500);
+/// What it may take to ask, of all changes of a batch, those who are told of every change.
+const CHANGES_WORK: usize = sized(64 << 10);
 /// The answers of one turn, and what was done beside them, about a millisecond; more and the remaining requests wait for the next.
 const ANSWERS_LEN_MAX: usize = sized(1 << 20);
 /// The same while clients hold so much that memory is short.
@@ -249,6 +251,11 @@ impl<'s> Executor<'s> {
         if tracked != self.tracked {
             self.tracked = tracked;
             self.handle.observe(tracked.then_some(self.shared as &dyn Observer));
+        }
+        if tracked {
+            // Where a change is work, it counts as that of whoever made it, and there are not many of them in a batch.
+            let at_once = CHANGES_WORK.checked_div(self.shared.tracking.asking()).unwrap_or(BATCH);
+            self.batch_len = self.batch_len.min(at_once.max(1));
         }
         self.observed = self.tracked || self.shared.watches.any() || self.seat.sample.is_wanted();
     }

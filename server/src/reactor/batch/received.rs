@@ -42,7 +42,7 @@ impl<'s> Executor<'s> {
                 Ok(outcome) => {
                     if self.observed && changes(&op, &outcome) {
                         let author = self.authors.get(segment).copied();
-                        tell_of_change(self.shared, self.tracked, op.key, author);
+                        self.answers.worked += tell_of_change(self.shared, self.tracked, op.key, author);
                     }
                     return self.answers.answer(&op, plan, outcome);
                 }

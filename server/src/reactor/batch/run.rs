@@ -205,7 +205,7 @@ impl Executor<'_> {
             if !matches!(outcome, Outcome::Refused(StoreError::Pressure)) {
                 if self.observed && changes(op, &outcome) {
                     let author = self.authors.get(self.segment).copied();
-                    tell_of_change(self.shared, self.tracked, op.key, author);
+                    self.answers.worked += tell_of_change(self.shared, self.tracked, op.key, author);
                 }
                 return look(outcome);
             }

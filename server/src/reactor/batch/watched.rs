@@ -32,7 +32,7 @@ impl Executor<'_> {
             self.end(batch, at + 1);
             if changed {
                 let author = self.authors.get(batch.segment_of(at)).copied();
-                tell_of_change(self.shared, self.tracked, op.key, author);
+                self.answers.worked += tell_of_change(self.shared, self.tracked, op.key, author);
             }
         }
         batch.ops.len()
@@ -59,14 +59,24 @@ impl Executor<'_> {
     }
 }
 
-/// Tells those who watch a stored key, and those who may keep copies of it, that it has changed. No author is a stranger.
-pub(super) fn tell_of_change(shared: &Shared<'_>, tracked: bool, stored: &[u8], author: Option<u64>) {
-    shared.watches.changed(stored);
-    if tracked {
-        // Copies are told of by their names, whatever the database, as with Redis.
-        let (_, key) = database::split(stored);
-        shared.tracking.changed(shared, key, author.unwrap_or(0));
+/// What it takes to tell one who watches, in nanoseconds or so.
+const TOLD: usize = 100;
+
+/// Tells those who watch a stored key, and those who may keep copies of it, that it has changed; gives what it took, in
+/// nanoseconds or so. No author is a stranger.
+pub(super) fn tell_of_change(
+    shared: &Shared<'_>,
+    tracked: bool,
+    stored: &[u8],
+    author: Option<u64>,
+) -> usize {
+    let work = shared.watches.changed(stored) * TOLD;
+    if !tracked {
+        return work;
     }
+    // Copies are told of by their names, whatever the database, as with Redis.
+    let (_, key) = database::split(stored);
+    work + shared.tracking.changed(shared, key, author.unwrap_or(0))
 }
 
 /// Whether the key of an operation with this outcome is no longer as it was. A lease that was won leaves it so.
