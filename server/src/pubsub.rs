@@ -137,21 +137,23 @@ fn lets(pattern: &[u8], channel: &[u8], left: &mut usize, taken: &mut usize) -> 
 }
 
 /// Whether `channel` begins and ends with what is before and behind the only `*` of a pattern, or is the same where there is none:
-/// the length of its name does not matter to those. None for other patterns.
+/// how long it is does not matter to those. None for other patterns, if it begins as they do.
 fn is_between(pattern: &[u8], channel: &[u8]) -> Option<bool> {
-    let special = |part: &[u8]| part.iter().position(|byte| b"*?[\\".contains(byte));
-    let Some(at) = special(pattern) else { return Some(pattern == channel) };
-    let (head, tail) = (&pattern[..at], &pattern[at + 1..]);
-    if pattern[at] != b'*' || special(tail).is_some() {
-        return None;
+    let is_special = |byte: &u8| b"*?[\\".contains(byte);
+    let same =
+        pattern.iter().zip(channel).take_while(|(byte, other)| byte == other && !is_special(byte)).count();
+    match pattern[same..].split_first() {
+        None => Some(same == channel.len()),
+        Some((b'*', tail)) if !tail.iter().any(is_special) => {
+            Some(!channel.is_empty() && channel[same..].ends_with(tail))
+        }
+        Some((byte, _)) => (!is_special(byte)).then_some(false),
     }
-    let rest = channel.strip_prefix(head).filter(|_| !channel.is_empty());
-    Some(rest.is_some_and(|rest| rest.ends_with(tail)))
 }
 
 /// Steps that each pattern has; that it may take beyond those of a simple one; and that all of them may take for one message beyond
 /// what each has: some milliseconds.
-const STEPS_FREE: usize = 256;
+const STEPS_FREE: usize = 64;
 const STEPS_EACH: usize = 16 << 10;
 const STEPS_MAX: usize = 1 << 20;
 
