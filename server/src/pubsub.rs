@@ -157,6 +157,9 @@ const STEPS_FREE: usize = 64;
 const STEPS_EACH: usize = 16 << 10;
 const STEPS_MAX: usize = 1 << 20;
 
+/// Subscriptions that are ended at once where many are to end: others are served in between.
+pub(crate) const ENDED_AT_ONCE: usize = 512;
+
 /// Patterns that one client may subscribe to: each message is matched with all of them.
 pub(crate) const PATTERNS_MAX: usize = 1024;
 
@@ -230,14 +233,25 @@ impl Subscriptions {
         }
     }
 
+    /// Ends so many subscriptions of one kind at most; gives their names.
+    pub(crate) fn take(&mut self, kind: Kind, most: usize) -> Vec<Box<[u8]>> {
+        let names: Vec<_> = self.names[kind as usize].extract_if(|_| true).take(most).collect();
+        for name in &names {
+            self.held -= 2 * name.len() + ENTRY;
+            self.channels.remove(kind, name, &self.client);
+        }
+        self.count();
+        names
+    }
+
+    /// Ends so many subscriptions at most; gives how many.
+    pub(crate) fn end(&mut self, most: usize) -> usize {
+        KINDS.iter().fold(0, |ended, &kind| ended + self.take(kind, most - ended).len())
+    }
+
     /// Whether it has subscribed to this.
     pub(crate) fn has(&self, kind: Kind, name: &[u8]) -> bool {
         self.names[kind as usize].contains(name)
-    }
-
-    /// The names of one kind.
-    pub(crate) fn names(&self, kind: Kind) -> Vec<Box<[u8]>> {
-        self.names[kind as usize].iter().cloned().collect()
     }
 
     /// How many of one kind there are.
@@ -262,12 +276,7 @@ impl Subscriptions {
 
 impl Drop for Subscriptions {
     fn drop(&mut self) {
-        for kind in KINDS {
-            for name in &self.names[kind as usize] {
-                self.channels.remove(kind, name, &self.client);
-            }
-        }
-        self.client.note_subscriptions([0; 3]);
+        self.end(usize::MAX);
     }
 }
 

@@ -6,7 +6,7 @@ use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
 use super::memcache::dump::Dumping;
-use super::resp::{ClientList, Exec, Lcs, Mget, Summing, end_caching};
+use super::resp::{ClientList, Ending, Exec, Lcs, Mget, Summing, end_caching};
 use super::walk::Walk;
 use crate::connection::Connection;
 use crate::database::Place;
@@ -36,6 +36,8 @@ pub(crate) enum Task {
     Clients(ClientList),
     /// Tell a memcached client of all items.
     Dump(Dumping),
+    /// End all subscriptions.
+    End(Ending),
     /// Carry out the requests of a transaction.
     Exec(Exec),
 }
@@ -74,7 +76,7 @@ impl Task {
     /// Bytes of memory that it holds.
     pub(crate) fn held(&self) -> usize {
         match self {
-            Self::Flush { .. } | Self::Dump(_) => 0,
+            Self::Flush { .. } | Self::Dump(_) | Self::End(_) => 0,
             Self::Clients(list) => list.held(),
             Self::Walk(walk) => walk.held(),
             Self::Lcs(lcs) => lcs.held(),
@@ -115,7 +117,7 @@ impl Task {
     /// Whether it does nothing but find out what to answer.
     pub(crate) fn only_answers(&self) -> bool {
         match self {
-            Self::Flush { .. } | Self::Exec(_) => false,
+            Self::Flush { .. } | Self::End(_) | Self::Exec(_) => false,
             Self::Walk(walk) => walk.only_answers(),
             Self::Summing(summing) => summing.only_answers(),
             Self::Lcs(_) | Self::Mget(_) | Self::Clients(_) | Self::Dump(_) => true,
@@ -128,6 +130,7 @@ impl Task {
         match self {
             Self::Clients(list) => list.step(pass),
             Self::Dump(dumping) => dumping.step(pass),
+            Self::End(ending) => ending.step(connection, pass),
             Self::Exec(exec) => {
                 let done = exec.step(connection, pass);
                 if done {

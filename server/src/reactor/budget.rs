@@ -214,7 +214,6 @@ impl Budget {
         connection.arriving = None;
         connection.task = None;
         connection.transaction = None;
-        connection.subscriptions = None;
         connection.monitoring = None;
         connection.tracked = None;
         self.charge(connection);

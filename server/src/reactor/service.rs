@@ -431,6 +431,7 @@ impl<'s> Service<'s> {
 mod tests {
     use super::*;
     use crate::config::{Config, Pin};
+    use crate::pubsub::{ENDED_AT_ONCE, Kind};
     use crate::reactor::budget;
     use crate::simulation::random::Random;
     use crate::simulation::setup::{connect, moment, newcomer, read_mail, send, with_server};
@@ -544,14 +545,57 @@ mod tests {
     #[test]
     fn many_subscriptions_are_work() {
         with_clients(|_, service, [one, _]| {
-            let names: String = (0..100).map(|number| format!(" c{number}")).collect();
-            for (request, toils) in
-                [(&*format!("SUBSCRIBE{names}"), true), ("PING", false), ("UNSUBSCRIBE", true)]
-            {
+            let names: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+            let subscribe = format!("SUBSCRIBE {}", names.join(" "));
+            for (request, toils) in [(&*subscribe, true), ("PING", false), ("UNSUBSCRIBE", true)] {
                 say(service, one, format!("{request}\r\n").as_bytes(), 1);
                 assert_eq!(service.turn.connections[one.0].toils, toils, "{request}");
             }
         });
+    }
+
+    #[test]
+    fn many_subscriptions_end_some_at_a_time() {
+        const MANY: usize = 3 * ENDED_AT_ONCE - 1;
+        for request in [None, Some("UNSUBSCRIBE"), Some("RESET")] {
+            with_clients(|shared, service, [one, _]| {
+                for number in 0..MANY {
+                    say(service, one, format!("SUBSCRIBE {number:04}\r\n").as_bytes(), 1);
+                }
+                one.1.take(usize::MAX);
+                let mut left = shared.channels.len(Kind::Channel);
+                assert_eq!(left, MANY);
+                if let Some(request) = request {
+                    say(service, one, format!("{request}\r\nPING\r\n").as_bytes(), 1);
+                } else {
+                    one.1.end(End::Reset);
+                    service.note(one.0, one.1.poll().expect("it is gone"));
+                    service.turn(moment(1), false);
+                }
+                while left > 0 {
+                    let now = shared.channels.len(Kind::Channel);
+                    // There are up to three slices in a turn.
+                    assert!((1..=3 * ENDED_AT_ONCE).contains(&(left - now)), "{request:?}: {left} {now}");
+                    left = now;
+                    assert!(service.has_work() || left == 0);
+                    service.turn(moment(1), false);
+                }
+                while service.has_work() {
+                    service.turn(moment(1), false);
+                }
+                let sent = String::from_utf8(one.1.take(usize::MAX)).expect("text");
+                match request {
+                    None => {}
+                    Some("RESET") => assert_eq!(sent, "+RESET\r\n+PONG\r\n"),
+                    Some(_) => {
+                        let counts =
+                            sent.lines().filter_map(|line| line.strip_prefix(':')?.parse::<usize>().ok());
+                        assert!(counts.eq((0..MANY).rev()), "{sent}");
+                        assert!(sent.ends_with(":0\r\n+PONG\r\n"));
+                    }
+                }
+            });
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Args, Version, write};
 
 use super::client::set_name;
+use super::pubsub::Ending;
 use super::{is, one, shown, speak};
 use crate::connection::{Connection, Replies};
 use crate::reactor::batch::Pass;
@@ -109,11 +110,15 @@ fn no_option(option: &[u8], pass: &mut Pass<'_, '_, '_>) {
 }
 
 pub(super) fn reset<'a>(_: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    Ending::Reset.begin(connection, pass);
+}
+
+/// Makes the connection what it was, once it has no subscriptions.
+pub(super) fn reset_now(connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     speak(Version::Resp2, connection, pass);
     connection.transaction = None;
     connection.database = 0;
     pass.use_database(0);
-    connection.subscriptions = None;
     connection.monitoring = None;
     connection.tracked = None;
     connection.replies = Replies::On;

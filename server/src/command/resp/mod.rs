@@ -45,6 +45,7 @@ pub(crate) use client_list::ClientList;
 pub(crate) use client_tracking::redirection;
 pub(crate) use dump::Summing;
 pub(crate) use lcs::Lcs;
+pub(crate) use pubsub::Ending;
 pub(crate) use reply::{Reply, answer};
 pub(crate) use strings::Mget;
 pub(crate) use table::{ALL as COMMANDS, name_of};

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crabcache_protocol::resp::{Args, Version, write};
 
-use super::connection::ECHOED_MAX;
+use super::connection::{ECHOED_MAX, reset_now};
 use super::two;
+use crate::command::task::Task;
 use crate::connection::{Connection, Replies};
 use crate::mail::WAITING_MAX;
-use crate::pubsub::{self, Kind, PATTERNS_MAX, Subscriptions};
+use crate::pubsub::{self, ENDED_AT_ONCE, Kind, PATTERNS_MAX, Subscriptions};
 use crate::reactor::batch::Pass;
 
 /// `SUBSCRIBE channel ...`
@@ -86,31 +87,84 @@ fn begin(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pa
     connection.attend();
 }
 
-fn end(kind: Kind, verb: &str, args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+fn end(
+    kind: Kind,
+    verb: &'static str,
+    args: Args<'_>,
+    connection: &mut Connection,
+    pass: &mut Pass<'_, '_, '_>,
+) {
     if args.len() > ECHOED_MAX {
         return pass.error("ERR too many channels at once");
     }
+    if args.len() == 1 {
+        return Ending::Kind(kind, verb).begin(connection, pass);
+    }
     let version = pass.version;
     let out = pass.direct();
-    let named: Vec<Box<[u8]>> = if args.len() > 1 {
-        args.iter().skip(1).map(Box::from).collect()
-    } else {
-        connection.subscriptions.as_ref().map_or(Vec::new(), |subscriptions| subscriptions.names(kind))
-    };
-    if named.is_empty() {
-        confirm(out, verb, None, counted(kind, connection.subscriptions.as_deref()), version);
-    }
-    let work = named.len() * CHANGE_TIME;
-    for name in named {
+    for name in args.iter().skip(1) {
         if let Some(subscriptions) = &mut connection.subscriptions {
-            subscriptions.remove(kind, &name);
+            subscriptions.remove(kind, name);
         }
-        confirm(out, verb, Some(&name), counted(kind, connection.subscriptions.as_deref()), version);
+        confirm(out, verb, Some(name), counted(kind, connection.subscriptions.as_deref()), version);
     }
-    pass.executor.note_work(work);
+    pass.executor.note_work((args.len() - 1) * CHANGE_TIME);
     connection.subscriptions.take_if(|subscriptions| subscriptions.is_empty());
     connection.confirmed = true;
     connection.attend();
+}
+
+/// All subscriptions of a client end, some at a time.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// Those of a kind; each end is confirmed by this verb.
+    Kind(Kind, &'static str),
+    /// Those of all kinds, since the connection is to be as it was.
+    Reset,
+}
+
+impl Ending {
+    /// Begins with it; what is left goes on as a task.
+    pub(super) fn begin(self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+        if !self.step(connection, pass) {
+            connection.task = Some(Box::new(Task::End(self)));
+        }
+    }
+
+    /// Goes on for a slice; true when it is done and answered.
+    pub(crate) fn step(&self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
+        let mut subscriptions = connection.subscriptions.as_deref_mut();
+        match *self {
+            Self::Kind(kind, verb) => {
+                let names = subscriptions.as_mut().map_or(Vec::new(), |held| held.take(kind, ENDED_AT_ONCE));
+                let left = counted(kind, subscriptions.as_deref());
+                let done = subscriptions.is_none_or(|held| held.len(kind) == 0);
+                let version = pass.version;
+                let out = pass.direct();
+                if names.is_empty() {
+                    confirm(out, verb, None, left, version);
+                }
+                for (name, left) in names.iter().zip((left..left + names.len()).rev()) {
+                    confirm(out, verb, Some(name), left, version);
+                }
+                pass.executor.note_work(names.len() * CHANGE_TIME);
+                connection.subscriptions.take_if(|subscriptions| subscriptions.is_empty());
+                connection.confirmed = true;
+                connection.attend();
+                done
+            }
+            Self::Reset => {
+                let ended = subscriptions.map_or(0, |held| held.end(ENDED_AT_ONCE));
+                pass.executor.note_work(ended * CHANGE_TIME);
+                connection.subscriptions.take_if(|subscriptions| subscriptions.is_empty());
+                let done = connection.subscriptions.is_none();
+                if done {
+                    reset_now(connection, pass);
+                }
+                done
+            }
+        }
+    }
 }
 
 /// `PUBLISH channel message`

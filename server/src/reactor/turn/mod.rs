@@ -32,11 +32,14 @@ use crate::command;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::connection::client::Client;
+use crate::pubsub::{ENDED_AT_ONCE, Subscriptions};
 
 /// Bytes that a turn reads from all clients together.
 const GATHER_LEN: usize = sized(1 << 20);
 /// Behind them, room for what is read only to be dropped.
 const SCRATCH_LEN: usize = sized(16 << 10);
+/// Subscriptions of a client that end with it, however many others end: about as much work as to close its socket.
+const ENDED_EACH: usize = 16;
 /// A client for which more than this was done in a turn, beside answering it, counts as one that asks for work.
 const TOIL: usize = sized(256 << 10);
 
@@ -83,6 +86,8 @@ pub(crate) struct Turn<'s> {
     now: Millis,
     /// Clients to let go at the end of the turn.
     gone: Vec<usize>,
+    /// Subscriptions of clients that have gone, to be ended.
+    leaving: Vec<Subscriptions>,
     /// Clients that were told that nothing more comes, since the last look.
     pub(crate) lingering: Vec<usize>,
 }
@@ -105,6 +110,7 @@ impl<'s> Turn<'s> {
             deadlines: Deadlines::new(config.request_ms_max),
             now: Millis::default(),
             gone: Vec::new(),
+            leaving: Vec::new(),
             lingering: Vec::new(),
         }
     }
@@ -138,7 +144,7 @@ impl<'s> Turn<'s> {
     /// Whether somebody waits for the next turn.
     #[must_use]
     pub(crate) fn has_work(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.leaving.is_empty()
     }
 
     /// Whether clients that need much have to wait.
@@ -201,14 +207,26 @@ impl<'s> Turn<'s> {
         self.scratch.clear();
     }
 
-    /// Lets go of the clients that have gone; tells which.
+    /// Lets go of the clients that have gone; tells which. Where they have many subscriptions, these end some at a time.
     pub(crate) fn sweep(&mut self, mut gone: impl FnMut(&Connection)) {
+        let mut left = ENDED_AT_ONCE;
         while let Some(key) = self.gone.pop() {
             // The same client may be on the list twice: once for its last read, once for its last send.
             let Some(mut connection) = self.connections.try_remove(key) else { continue };
+            if let Some(mut subscriptions) = connection.subscriptions.take() {
+                // Who sees that it is gone sees the end of a few, too.
+                left = left.saturating_sub(subscriptions.end(left.max(ENDED_EACH)));
+                self.leaving.extend((!subscriptions.is_empty()).then_some(*subscriptions));
+            }
             self.budget.release(&mut connection);
             // Its socket is closed here, by which the kernel forgets that we wanted to hear of it.
             gone(&connection);
+        }
+        while left > 0
+            && let Some(subscriptions) = self.leaving.last_mut()
+        {
+            left -= subscriptions.end(left);
+            self.leaving.pop_if(|subscriptions| subscriptions.is_empty());
         }
     }
 
