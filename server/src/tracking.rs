@@ -516,12 +516,14 @@ mod tests {
             assert!(!tracking.expire(shared, Millis(999)));
             let mut left = tracking.figures().keys;
             assert_eq!(left, 2500);
+            let mut again = 0;
             while tracking.expire(shared, Millis(1000)) {
+                again += 1;
                 let now = tracking.figures().keys;
                 assert!((500..=1000).contains(&(left - now)), "{left} {now}");
                 left = now;
             }
-            assert_eq!(tracking.figures().keys, 0);
+            assert!(again >= 2 && tracking.figures().keys == 0, "{again}");
         });
     }
 
