@@ -101,6 +101,7 @@ pub(crate) fn serve<'a, 's>(
                 }
                 at += consumed;
                 pass.executor.commands += 1;
+                pass.executor.note_unusual();
                 let reply = |form| AnyReply::Native(Reply { opaque, quiet, form });
                 match command {
                     Command::Get { key, meta } => pass.push(Op::get(key), reply(Form::Value { meta })),

@@ -90,6 +90,7 @@ pub(crate) fn serve<'a, 's>(
                 let line = &bytes[at..at + consumed];
                 at += consumed;
                 pass.executor.commands += 1;
+                pass.executor.note_unusual();
                 match value {
                     Request::Get { keys, with_cas } => values(keys, with_cas, Action::Get, pass),
                     Request::Store(request) => store(request, pass),

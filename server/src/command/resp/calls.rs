@@ -70,8 +70,8 @@ pub(super) fn carry_out<'a>(
             let args = slowlog::shortened(args.iter());
             connection.lasting = Some(Box::new(Lasting { number: found.number, nanos, args }));
         } else {
-            pass.executor.measured.0 += nanos;
-            pass.executor.measured.1 += 1;
+            pass.executor.measured.nanos += nanos;
+            pass.executor.measured.requests += 1;
             note(found.number, nanos, args, connection, pass);
         }
     } else {

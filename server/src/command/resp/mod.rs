@@ -148,6 +148,7 @@ fn serve_other<'a, 's>(
                 Request::Nothing => {}
             }
             end_answer(answer, connection, pass);
+            pass.executor.note_unusual();
             consumed
         }
         Ok(Parsed::Incomplete { at_least }) => {

@@ -28,6 +28,7 @@ use super::access::Access;
 use super::answers::Answers;
 use super::budget::Room;
 use super::{SIMULATED, sized};
+use crate::clock;
 use crate::pause::Paused;
 use crate::seat::Seat;
 use crate::shared::Shared;
@@ -143,11 +144,29 @@ pub(crate) struct Executor<'s> {
     /// Of these, how many were GETs and SETs of RESP in their usual form.
     pub(crate) gets: u64,
     pub(crate) sets: u64,
-    /// Nanoseconds and number of the requests that were timed by themselves in this turn.
-    pub(crate) measured: (u64, u64),
+    /// What is known of this turn's requests beside how many they are.
+    pub(crate) measured: Measured,
+    /// When the clock was last looked at behind an unusual request, and how much had been answered and done by then.
+    looked: (Instant, usize),
     /// Requests of RESP answered with an error without an operation.
     pub(crate) refused: u64,
 }
+
+/// What is known of a turn's requests. As small as can be: it is set to nothing in every turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measured {
+    /// Nanoseconds of the requests that were timed by themselves.
+    pub(crate) nanos: u64,
+    /// How many these are.
+    pub(crate) requests: u32,
+    /// How many requests were none of the usual ones.
+    unusual: u32,
+}
+
+/// After so many unusual requests the clock is looked at.
+const UNUSUAL: u32 = 32;
+/// Nanoseconds that these take in a simulation.
+const UNUSUAL_TIME: usize = sized(50_000);
 
 /// How long a worker waits for room in one turn, all operations together.
 const PATIENCE: Duration = Duration::from_millis(if SIMULATED { 2 } else { 100 });
@@ -195,7 +214,8 @@ impl<'s> Executor<'s> {
             commands: 0,
             gets: 0,
             sets: 0,
-            measured: (0, 0),
+            measured: Measured::default(),
+            looked: (clock::monotonic(), 0),
             refused: 0,
         }
     }
@@ -203,7 +223,7 @@ impl<'s> Executor<'s> {
     /// Begins a turn in which `segments` clients have something to say.
     pub(crate) fn begin(&mut self, now: Millis, segments: usize, tight: bool) {
         self.now = now;
-        self.measured = (0, 0);
+        self.measured = Measured::default();
         self.answers.begin(now);
         self.ends.clear();
         self.ends.resize(segments, 0);
@@ -234,6 +254,33 @@ impl<'s> Executor<'s> {
     /// wait for the next turn.
     pub(crate) fn note_work(&mut self, work: usize) {
         self.answers.worked += work;
+    }
+
+    /// Notes that a request was carried out which is none of the usual ones. Nobody has to guess what each of them takes: the clock
+    /// tells it, of many together.
+    #[inline]
+    pub(crate) fn note_unusual(&mut self) {
+        self.measured.unusual += 1;
+        if self.measured.unusual.is_multiple_of(UNUSUAL) {
+            self.look_at_clock();
+        }
+    }
+
+    /// Counts the time since the last look in this turn as work, but for what was answered or noted since then.
+    #[cold]
+    #[inline(never)]
+    fn look_at_clock(&mut self) {
+        let (now, (before, known_before)) = (clock::monotonic(), self.looked);
+        let took = if SIMULATED {
+            UNUSUAL_TIME
+        } else {
+            usize::try_from((now - before).as_nanos()).unwrap_or(usize::MAX)
+        };
+        let known = (self.answers.len() + self.answers.worked).saturating_sub(known_before);
+        if self.measured.unusual > UNUSUAL {
+            self.note_work(took.saturating_sub(known));
+        }
+        self.looked = (now, self.answers.len() + self.answers.worked);
     }
 
     /// Begins to touch the items.
@@ -294,8 +341,8 @@ impl<'s> Executor<'s> {
     #[cold]
     pub(crate) fn note_time(&self, start: Instant) -> bool {
         let nanos =
-            u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_sub(self.measured.0);
-        let requests = self.commands.saturating_sub(self.measured.1);
+            u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_sub(self.measured.nanos);
+        let requests = self.commands.saturating_sub(self.measured.requests.into());
         let mean = nanos.checked_div(requests);
         if let Some(mean) = mean {
             self.seat.counters.calls.batched.time(mean, requests);

@@ -221,6 +221,8 @@ impl Turn<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crabcache_protocol::native::{self, Command};
+
     use super::READ_MAX;
     use crate::config::Config;
     use crate::reactor::service::Service;
@@ -558,6 +560,40 @@ mod tests {
             service.turn(later, false);
             assert_eq!(modest.1.take(usize::MAX), b"+PONG\r\n", "it was left out");
         });
+    }
+
+    /// Nobody has noted that these are work.
+    #[test]
+    fn of_requests_that_take_little_not_all_are_carried_out_in_a_turn() {
+        const REQUESTS: usize = 1200;
+        let mut ping = Vec::new();
+        let command = Command::Ping { payload: b"" };
+        native::Request { opaque: 0, quiet: false, command }.encode(&mut ping).expect("it has no key");
+        let exec = b"MULTI\r\nPING\r\nEXEC\r\n";
+        let requests: [(&[u8], usize); 5] =
+            [(b"PING\r\n", 1), (exec, 3), (b"mn\r\n", 1), (b"nonsense a\r\n", 1), (&ping, 1)];
+        for (request, requests) in requests {
+            let name = request.escape_ascii();
+            with_clients(3, |service, clients| {
+                let [_, busy, modest] = clients else { panic!("three") };
+                ask(service, busy, request);
+                service.turn(moment(0), false);
+                let answer = busy.1.take(usize::MAX);
+                let times = REQUESTS / requests;
+                ask(service, busy, &request.repeat(times));
+                service.turn(moment(0), false);
+                let (mut turns, mut taken) = (1, busy.1.take(usize::MAX).len());
+                while taken < times * answer.len() {
+                    ask(service, modest, b"PING\r\n");
+                    service.turn(moment(0), false);
+                    assert_eq!(modest.1.take(usize::MAX), b"+PONG\r\n", "{name}, turn {turns}");
+                    taken += busy.1.take(usize::MAX).len();
+                    turns += 1;
+                    assert!(turns < 100, "{name}: no end");
+                }
+                assert!(turns > 1, "{name}: all in one turn");
+            });
+        }
     }
 
     /// What a client has sent before the server is told to end is answered.
