@@ -169,11 +169,16 @@ impl fmt::Display for Running {
         }
         write!(
             f,
-            " | memory {} | {workers} worker{} | at most {connections_max} clients | SIMD {simd_level}",
+            " | memory {} | {workers} worker{} | at most {connections_max} client{} | SIMD {simd_level}",
             size::Human(*memory_bytes),
-            if *workers == 1 { "" } else { "s" },
+            plural(*workers),
+            plural(*connections_max),
         )
     }
+}
+
+fn plural(number: usize) -> &'static str {
+    if number == 1 { "" } else { "s" }
 }
 
 fn bind(listen: &Listen) -> Result<Listener, ServerError> {
@@ -348,6 +353,9 @@ impl fmt::Display for ServerError {
                     f,
                     "{listen}: another process listens there already; choose another address by --listen"
                 )
+            }
+            Self::Bind { error, .. } | Self::System(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                write!(f, "{error}; raise the limit on open files (`ulimit -n`)")
             }
             Self::Bind { listen, error } => write!(f, "--listen {listen}: {error}"),
             Self::System(error) => error.fmt(f),

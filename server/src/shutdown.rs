@@ -11,7 +11,7 @@ use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mio::{Registry, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 /// How far a server is from its end.
@@ -74,9 +74,9 @@ impl Control {
     }
 }
 
-/// SIGTERM and SIGINT as a source of events.
+/// Signals as a source of events: SIGTERM and SIGINT, and SIGHUP, which would end the process and means nothing here.
 pub(crate) fn signals(registry: &Registry, token: mio::Token) -> io::Result<Signals> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     registry.register(&mut signals, token, mio::Interest::READABLE)?;
     Ok(signals)
 }

@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -161,6 +162,43 @@ fn idle_clients_do_not_hold_up_a_stop() {
     for client in &mut idle {
         assert!(client.rest().is_empty());
     }
+}
+
+/// A terminal that is closed sends it.
+#[test]
+fn sighup_ends_nothing() {
+    let mut program = start();
+    let mut client = Client::to(program.address);
+    client.resp("PING", "+PONG\r\n");
+    program.signal("-HUP");
+    thread::sleep(Duration::from_millis(300));
+    client.resp("PING", "+PONG\r\n");
+    Client::to(program.address).resp("PING", "+PONG\r\n");
+    program.signal("-TERM");
+    assert_eq!(program.code(), Some(0));
+}
+
+/// Starts it where so few files may be open, and gives its first line.
+fn with_files(limit: u32) -> String {
+    let server = program(&["--listen", "127.0.0.1:0", "--memory", "16mb", "--workers", "1"]);
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={limit}")).arg(server.get_program()).args(server.get_args());
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("prlimit");
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    child.kill().expect("it can be killed");
+    child.wait().expect("it was a child");
+    line
+}
+
+#[test]
+fn where_few_files_may_be_open_it_is_told_what_to_do() {
+    for limit in [6, 7, 8] {
+        let line = with_files(limit);
+        assert!(line.contains("raise the limit on open files (`ulimit -n`)"), "{limit}: {line}");
+    }
+    let line = with_files(20);
+    assert!(line.contains(" | at most 1 client | "), "{line}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crabcache_protocol::detect::{Speaker, detect};
 use mio::{Events, Poll, Token};
+use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
 use super::balance::{Balance, Seen};
@@ -83,7 +84,7 @@ impl Acceptor {
 
     fn note_signals(&mut self, control: &Control) {
         if let Some(signals) = &mut self.signals {
-            for _ in signals.pending() {
+            for _ in signals.pending().filter(|&signal| signal != SIGHUP) {
                 control.request();
             }
         }
