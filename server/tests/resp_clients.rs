@@ -105,6 +105,31 @@ fn replies_are_left_out_as_asked() {
     client.expect(format!("$5000\r\n{long}\r\n+OK\r\n$5000\r\n{long}\r\n"));
 }
 
+/// As in Redis.
+#[test]
+fn what_ends_a_connection_or_resets_it_is_told_only_to_those_who_want_answers() {
+    let server = start();
+    for quiet in ["OFF", "SKIP"] {
+        for broken in ["*1\r\nPING\r\n", "*a\r\n", "GET \"a\r\n"] {
+            let mut client = Client::new(&server);
+            client.send(format!("CLIENT REPLY {quiet}\r\n{broken}"));
+            assert_eq!(client.rest(), b"", "{quiet} {broken}");
+        }
+        let mut client = Client::new(&server);
+        let too_large = resp(&[b"APPEND", b"a", &vec![b'x'; 20_000_000]]);
+        client.send([format!("CLIENT REPLY {quiet}\r\n").as_bytes(), &too_large].concat());
+        match quiet {
+            "OFF" => client.resp("CLIENT REPLY ON", "+OK\r\n"),
+            _ => client.resp("PING", "+PONG\r\n"),
+        }
+    }
+    let mut client = Client::new(&server);
+    client.send("CLIENT REPLY SKIP\r\nRESET\r\nPING\r\n");
+    client.expect("+PONG\r\n");
+    client.send("CLIENT REPLY OFF\r\nPING\r\nRESET\r\nPING\r\n");
+    client.expect("+RESET\r\n+PONG\r\n");
+}
+
 /// As in Redis: what a client subscribes to is pushed to it, and so is the confirmation.
 #[test]
 fn subscriptions_are_confirmed_also_without_replies() {

@@ -121,7 +121,9 @@ pub(super) fn reset_now(connection: &mut Connection, pass: &mut Pass<'_, '_, '_>
     pass.use_database(0);
     connection.monitoring = None;
     connection.tracked = None;
-    connection.replies = Replies::On;
+    if connection.replies == Replies::Off {
+        connection.replies = Replies::On;
+    }
     connection.attend();
     connection.client.resp.store(2, Ordering::Relaxed);
     connection.client.rename(|names| names.client.clear());

@@ -37,7 +37,7 @@ mod transaction;
 
 use crabcache_engine::{Expiry, Millis, Op, Put};
 use crabcache_protocol::detect::is_http_word;
-use crabcache_protocol::resp::{self, Args, Request, glob, inline, write};
+use crabcache_protocol::resp::{self, Args, ParseError, Request, glob, inline, write};
 use crabcache_protocol::{Limits, Parsed, Usual};
 
 pub(crate) use attend::{begin_answer, end_answer, end_caching};
@@ -59,7 +59,7 @@ use super::arrival::{self, Ends, Frame};
 use super::usual::Served;
 use super::{NOT_A_WEB_SERVER, Reply as AnyReply};
 use crate::bounds::Bounds;
-use crate::connection::{Connection, Dialect};
+use crate::connection::{Connection, Dialect, Replies};
 use crate::reactor::batch::{Form, Pass};
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
@@ -153,7 +153,10 @@ fn serve_other<'a, 's>(
         }
         Ok(Parsed::Incomplete { at_least }) => {
             if at_least > pass.shared().bounds.request_len_max {
-                return refuse(connection, bytes, pass);
+                let answer = begin_answer(connection, pass);
+                let consumed = refuse(connection, bytes, pass);
+                end_answer(answer, connection, pass);
+                return consumed;
             }
             receive(bytes, connection, pass).unwrap_or_else(|| {
                 connection.input.expect(at_least);
@@ -161,11 +164,19 @@ fn serve_other<'a, 's>(
             })
         }
         Err(error) => {
-            write::protocol_error(pass.direct(), error);
-            connection.close();
+            protocol_error(error, connection, pass);
             bytes.len()
         }
     }
+}
+
+/// Nobody knows where the next request begins: says so, unless the client wants no answer, and closes.
+#[cold]
+fn protocol_error(error: ParseError, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
+    if connection.replies == Replies::On {
+        write::protocol_error(pass.direct(), error);
+    }
+    connection.close();
 }
 
 /// A GET or SET that does not go straight through.
@@ -278,8 +289,7 @@ fn leave_out(connection: &mut Connection, bytes: &[u8], pass: &mut Pass<'_, '_, 
                 break;
             }
             Err(error) => {
-                write::protocol_error(pass.direct(), error);
-                connection.close();
+                protocol_error(error, connection, pass);
                 return bytes.len();
             }
         }
@@ -293,8 +303,7 @@ fn leave_out(connection: &mut Connection, bytes: &[u8], pass: &mut Pass<'_, '_, 
 fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) {
     let mut typed = Vec::new();
     if let Err(error) = inline::rewrite(line, &mut typed) {
-        write::protocol_error(pass.direct(), error);
-        connection.close();
+        protocol_error(error, connection, pass);
         return;
     }
     let limits = pass.shared().bounds.resp;
@@ -312,8 +321,7 @@ fn retype(line: &[u8], connection: &mut Connection, pass: &mut Pass<'_, '_, '_>)
         },
         Ok(Parsed::Incomplete { .. }) => {}
         Err(error) => {
-            write::protocol_error(pass.direct(), error);
-            connection.close();
+            protocol_error(error, connection, pass);
         }
     });
 }
