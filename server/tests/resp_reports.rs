@@ -56,6 +56,10 @@ fn what_can_be_asked_at_once_is_bounded() {
         (&[b"COMMAND", b"INFO"], "commands"),
         (&[b"CONFIG", b"GET"], "patterns"),
         (&[b"INFO"], "sections"),
+        (&[b"COMMAND", b"GETKEYS", b"DEL"], "arguments"),
+        (&[b"COMMAND", b"GETKEYSANDFLAGS", b"DEL"], "arguments"),
+        (&[b"SCRIPT", b"EXISTS"], "scripts"),
+        (&[b"CLIENT", b"LIST", b"ID"], "client IDs"),
     ] {
         let mut words = command.to_vec();
         words.resize(1025, b"client");
@@ -69,9 +73,13 @@ fn keys_among_many_arguments_are_found_at_once() {
     let server = start();
     let mut client = Client::new(&server);
     let mut words: Vec<&[u8]> = vec![b"COMMAND", b"GETKEYS", b"SORT", b"from"];
-    words.resize(100_000, b"ASC");
+    words.resize(1000, b"ASC");
     words.extend([&b"STORE"[..], b"to"]);
     client.check(resp(&words), "*2\r\n$4\r\nfrom\r\n$2\r\nto\r\n");
+    // They are looked for, too, if a client keeps copies.
+    client.resp("CLIENT TRACKING ON BCAST", "+OK\r\n");
+    let words = [&words[2..], &vec![&b"ASC"[..]; 100_000]].concat();
+    client.check(resp(&words), ":0\r\n");
 }
 
 #[test]

@@ -130,5 +130,5 @@ pub(super) fn reset_now(connection: &mut Connection, pass: &mut Pass<'_, '_, '_>
     pass.direct().extend_from_slice(b"+RESET\r\n");
 }
 
-/// Most arguments of a command that answers more than it was asked.
+/// Most arguments of a command that answers something about each, or more than it was asked.
 pub(super) const ECHOED_MAX: usize = 1024;

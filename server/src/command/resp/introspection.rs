@@ -124,6 +124,10 @@ pub(super) fn getkeysandflags<'a>(args: Args<'a>, _: &mut Connection, pass: &mut
 
 /// The keys of the request behind the subcommand, and what is done with them; none if that was answered with an error.
 fn keys_of<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>) -> Option<Vec<(&'a [u8], &'static str)>> {
+    if args.len() > ECHOED_MAX {
+        pass.error("ERR too many arguments at once");
+        return None;
+    }
     let request = args.from(2)?;
     match table::asked(request) {
         Ok(found) => Some(found.command.keys_of(request)),

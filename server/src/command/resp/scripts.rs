@@ -15,6 +15,7 @@ use crabcache_protocol::resp::{Args, write};
 use sha1_smol::Sha1;
 
 use super::change::{Change, change, write_all};
+use super::connection::ECHOED_MAX;
 use super::expiry::{self, Moment, Unit};
 use super::reply::{self, Kind, Reply};
 use super::strings::{self, put};
@@ -177,6 +178,9 @@ fn run<'a>(
 
 /// `SCRIPT EXISTS sha1 [sha1 ...]`
 pub(super) fn exists<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    if args.len() > ECHOED_MAX {
+        return pass.error("ERR too many scripts at once");
+    }
     let out = pass.direct();
     write::array(out, args.len() - 2);
     args.iter().skip(2).for_each(|sha1| write::integer(out, known(sha1).is_some().into()));
