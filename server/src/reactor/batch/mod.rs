@@ -163,8 +163,9 @@ pub(crate) struct Measured {
     unusual: u32,
 }
 
-/// After so many unusual requests the clock is looked at.
+/// The clock is looked at behind the first unusual request of a turn, and again behind so many of them, or so much that is done.
 const UNUSUAL: u32 = 32;
+const ANSWERED: usize = sized(64 << 10);
 /// Nanoseconds that these take in a simulation.
 const UNUSUAL_TIME: usize = sized(50_000);
 
@@ -261,7 +262,7 @@ impl<'s> Executor<'s> {
     #[inline]
     pub(crate) fn note_unusual(&mut self) {
         self.measured.unusual += 1;
-        if self.measured.unusual.is_multiple_of(UNUSUAL) {
+        if self.measured.unusual % UNUSUAL == 1 || self.done() > self.looked.1 + ANSWERED {
             self.look_at_clock();
         }
     }
@@ -276,11 +277,16 @@ impl<'s> Executor<'s> {
         } else {
             usize::try_from((now - before).as_nanos()).unwrap_or(usize::MAX)
         };
-        let known = (self.answers.len() + self.answers.worked).saturating_sub(known_before);
-        if self.measured.unusual > UNUSUAL {
+        let known = self.done().saturating_sub(known_before);
+        if self.measured.unusual > 1 {
             self.note_work(took.saturating_sub(known));
         }
-        self.looked = (now, self.answers.len() + self.answers.worked);
+        self.looked = (now, self.done());
+    }
+
+    /// How much this turn has answered and, as far as is known, done beside that.
+    fn done(&self) -> usize {
+        self.answers.len() + self.answers.worked
     }
 
     /// Begins to touch the items.
