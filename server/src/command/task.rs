@@ -1,4 +1,4 @@
-//! What takes more than one turn: a client's request that walks the whole cache. It goes on a slice per turn, so that
+//! What takes more than one turn: a client's request that walks the whole cache or names very many keys. It goes on a slice per turn, so that
 //! other clients are served in between; the client's own next requests wait for it.
 
 use crabcache_protocol::memcache::write as memcache;
@@ -6,7 +6,7 @@ use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
 use super::memcache::dump::Dumping;
-use super::resp::{ClientList, Ending, Exec, Lcs, Mget, Summing, end_caching};
+use super::resp::{ClientList, Ending, Exec, Lcs, Many, Mget, Summing, end_caching};
 use super::walk::Walk;
 use crate::connection::Connection;
 use crate::database::Place;
@@ -38,6 +38,8 @@ pub(crate) enum Task {
     Dump(Dumping),
     /// End all subscriptions.
     End(Ending),
+    /// Do something to many keys.
+    Many(Many),
     /// Carry out the requests of a transaction.
     Exec(Exec),
 }
@@ -82,6 +84,7 @@ impl Task {
             Self::Lcs(lcs) => lcs.held(),
             Self::Summing(summing) => summing.held(),
             Self::Mget(mget) => mget.held(),
+            Self::Many(many) => many.held(),
             Self::Exec(exec) => exec.held(),
         }
     }
@@ -100,7 +103,7 @@ impl Task {
             Self::Exec(exec) => exec.has_begun(),
             Self::Lcs(lcs) => lcs.has_read(),
             Self::Summing(summing) => summing.has_read(),
-            Self::Mget(_) => true,
+            Self::Many(_) | Self::Mget(_) => true,
             _ => false,
         }
     }
@@ -117,7 +120,7 @@ impl Task {
     /// Whether it does nothing but find out what to answer.
     pub(crate) fn only_answers(&self) -> bool {
         match self {
-            Self::Flush { .. } | Self::End(_) | Self::Exec(_) => false,
+            Self::Flush { .. } | Self::End(_) | Self::Many(_) | Self::Exec(_) => false,
             Self::Walk(walk) => walk.only_answers(),
             Self::Summing(summing) => summing.only_answers(),
             Self::Lcs(_) | Self::Mget(_) | Self::Clients(_) | Self::Dump(_) => true,
@@ -131,6 +134,7 @@ impl Task {
             Self::Clients(list) => list.step(pass),
             Self::Dump(dumping) => dumping.step(pass),
             Self::End(ending) => ending.step(connection, pass),
+            Self::Many(many) => many.step(pass),
             Self::Exec(exec) => {
                 let done = exec.step(connection, pass);
                 if done {

@@ -5,7 +5,7 @@ use crabcache_protocol::number::{parse_i64, parse_u64_lenient, write_u64};
 use crabcache_protocol::resp::{Args, write};
 
 use super::reply::{Kind, Reply};
-use super::{is, one, two};
+use super::{is, many, one, two};
 use crate::command::task::Task;
 use crate::command::walk::{Search, TOO_COMPLEX, TooComplex, Walk};
 use crate::connection::Connection;
@@ -15,9 +15,17 @@ use crate::reactor::batch::Pass;
 const SCAN_COUNT_MAX: usize = 4096;
 
 /// An operation per key, and the number of those that found it.
-fn tally<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>, action: Action<'a>) {
+fn tally<'a>(
+    args: Args<'a>,
+    connection: &mut Connection,
+    pass: &mut Pass<'a, '_, '_>,
+    action: Action<'static>,
+) {
     if args.len() == 2 {
         return pass.op(Op { key: one(&args), action }, Reply::Did);
+    }
+    if many::tally(args, action, connection, pass) {
+        return;
     }
     let mut left = args.len() - 1;
     for key in args.iter().skip(1) {
@@ -26,16 +34,16 @@ fn tally<'a>(args: Args<'a>, pass: &mut Pass<'a, '_, '_>, action: Action<'a>) {
     }
 }
 
-pub(super) fn del<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    tally(args, pass, Op::delete(b"").action);
+pub(super) fn del<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    tally(args, connection, pass, Op::delete(b"").action);
 }
 
-pub(super) fn exists<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    tally(args, pass, Action::Peek);
+pub(super) fn exists<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    tally(args, connection, pass, Action::Peek);
 }
 
-pub(super) fn touch<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    tally(args, pass, Action::Get);
+pub(super) fn touch<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+    tally(args, connection, pass, Action::Get);
 }
 
 fn about<'a>(key: &'a [u8], pass: &mut Pass<'a, '_, '_>, kind: Kind) {

@@ -6,7 +6,7 @@ use crabcache_protocol::resp::Args;
 
 use super::expiry::{self, Moment, Unit};
 use super::reply::Reply;
-use super::{change, is, one, three, two};
+use super::{change, is, many, one, three, two};
 use crate::command::task::Task;
 use crate::connection::Connection;
 use crate::large_values::LargeValues;
@@ -175,9 +175,12 @@ pub(super) fn mget<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
     }
 }
 
-pub(super) fn mset<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
+pub(super) fn mset<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     if args.len().is_multiple_of(2) {
         return pass.wrong_arity("mset");
+    }
+    if many::write(args, connection, pass) {
+        return;
     }
     let mut rest = args.iter().skip(1);
     let mut left = args.len() / 2;

@@ -562,6 +562,54 @@ mod tests {
         });
     }
 
+    #[test]
+    fn who_does_something_to_many_keys_holds_up_nobody() {
+        const KEYS: usize = 5000;
+        let command = |name: &str, count: usize, words: &str| {
+            format!("*{}\r\n${}\r\n{name}\r\n{words}", count + 1, name.len())
+        };
+        let keys = "$5\r\nsmall\r\n$4\r\nnone\r\n".repeat(KEYS / 2);
+        // One of them is too long to be stored.
+        let key = "x".repeat(70_000);
+        let pairs = |first: &str| {
+            let pairs = (1..KEYS / 2).map(|at| format!("$4\r\n{at:04}\r\n$1\r\nv\r\n"));
+            format!("${}\r\n{first}\r\n$1\r\nv\r\n{}", first.len(), pairs.collect::<String>())
+        };
+        let half = KEYS / 2;
+        for (request, answer) in [
+            (command("EXISTS", KEYS, &keys), format!(":{half}\r\n")),
+            (command("TOUCH", KEYS, &keys), format!(":{half}\r\n")),
+            (command("MSET", KEYS, &pairs("a")), "+OK\r\n".to_owned()),
+            (
+                command("MSET", KEYS, &pairs(&key)) + "EXISTS 2499\r\n",
+                "-ERR key is too long: it may have 65535 bytes\r\n:1\r\n".to_owned(),
+            ),
+            (
+                command("MSET", KEYS, &pairs("a")) + &command("DEL", KEYS, &pairs("a")),
+                format!("+OK\r\n:{half}\r\n"),
+            ),
+            (command("UNLINK", KEYS, &keys), ":1\r\n".to_owned()),
+        ] {
+            let name = &request[..20].escape_debug().to_string();
+            with_clients(2, |service, clients| {
+                let [greedy, modest] = clients else { panic!("two") };
+                ask(service, greedy, request.as_bytes());
+                let (mut turns, mut taken) = (0, Vec::new());
+                while taken.len() < answer.len() {
+                    // It counts, too.
+                    ask(service, modest, b"EXISTS middling middling\r\n");
+                    service.turn(moment(0), false);
+                    assert_eq!(modest.1.take(usize::MAX), b":2\r\n", "{name}, turn {turns}");
+                    taken.extend(greedy.1.take(usize::MAX));
+                    turns += 1;
+                    assert!(turns < 1000, "{name}: no end");
+                }
+                assert_eq!(taken, answer.as_bytes(), "{name}");
+                assert!(turns > 30, "{name}: all in {turns} turns");
+            });
+        }
+    }
+
     /// Nobody has noted that these are work.
     #[test]
     fn of_requests_that_take_little_not_all_are_carried_out_in_a_turn() {

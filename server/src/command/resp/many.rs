@@ -1,0 +1,122 @@
+//! DEL, EXISTS, TOUCH and MSET of so many keys that others would have to wait for them: they are carried out a slice per turn.
+//! Within a transaction they are carried out at once, with the others.
+
+use crabcache_engine::{Action, Op, Put, StoreError};
+use crabcache_protocol::resp::{Args, write};
+
+use super::reply::{self, Reply};
+use super::strings;
+use crate::command::task::Task;
+use crate::connection::Connection;
+use crate::reactor::batch::Pass;
+use crate::reactor::sized;
+
+/// Arguments of a slice, about half a millisecond's work; an even number, since MSET has pairs of them.
+const SLICE: usize = sized(2048);
+/// Bytes of them, as far as one pair does not have more.
+const SLICE_BYTES: usize = sized(256 << 10);
+
+/// A command under way.
+#[derive(Debug)]
+pub(crate) struct Many {
+    /// The arguments, as they came.
+    args: Box<[u8]>,
+    /// How many of them are left, and where they begin.
+    left: usize,
+    at: usize,
+    errand: Errand,
+}
+
+/// What is done to the keys.
+#[derive(Debug)]
+enum Errand {
+    /// Do this to each, and count those that were found.
+    Tally(Action<'static>, i64),
+    /// Store values; there may have been a first failure.
+    Write(Option<StoreError>),
+}
+
+/// Lets the keys of `args` be looked at in several turns, if they are many; false if not.
+pub(super) fn tally(
+    args: Args<'_>,
+    action: Action<'static>,
+    connection: &mut Connection,
+    pass: &mut Pass<'_, '_, '_>,
+) -> bool {
+    begin(args, Errand::Tally(action, 0), connection, pass)
+}
+
+/// The same of MSET's.
+pub(super) fn write(args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
+    begin(args, Errand::Write(None), connection, pass)
+}
+
+fn begin(args: Args<'_>, errand: Errand, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
+    if args.len() <= SLICE + 1 || connection.executes {
+        return false;
+    }
+    let Some(rest) = args.from(1) else { return false };
+    let bytes = rest.as_bytes();
+    // It is copied.
+    pass.executor.note_work(bytes.len() / 4);
+    let many = Many { args: bytes.into(), left: rest.len(), at: 0, errand };
+    connection.task = Some(Box::new(Task::Many(many)));
+    true
+}
+
+impl Many {
+    /// Bytes of memory that it takes.
+    pub(crate) fn held(&self) -> usize {
+        self.args.len()
+    }
+
+    /// Goes on for a slice; true when it is done and answered.
+    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
+        let Self { args: all, left, at, errand } = self;
+        let args = Args::new(&all[*at..], *left);
+        let mut rest = args.iter();
+        pass.aside(|pass| {
+            let mut bytes = 0;
+            while args.len() - rest.len() < SLICE && bytes < SLICE_BYTES {
+                let Some(key) = rest.next() else { break };
+                bytes += key.len();
+                match errand {
+                    Errand::Tally(action, _) => {
+                        pass.op(Op { key, action: *action }, Reply::Tally { last: false });
+                    }
+                    Errand::Write(_) => {
+                        let Some(value) = rest.next() else { break };
+                        bytes += value.len();
+                        let put = Put { value, ..Put::default() };
+                        strings::put(pass, key, put, Reply::Written { last: false });
+                    }
+                }
+            }
+        });
+        let taken = args.len() - rest.len();
+        match args.from(taken) {
+            Some(rest) => (*left, *at) = (rest.len(), all.len() - rest.as_bytes().len()),
+            None => *left = 0,
+        }
+        // Others count and fail in the same place.
+        let answers = &mut pass.executor.answers;
+        match errand {
+            Errand::Tally(_, tally) => {
+                *tally += std::mem::take(&mut answers.tally);
+                if *left == 0 {
+                    write::integer(pass.direct(), *tally);
+                }
+            }
+            Errand::Write(failure) => {
+                *failure = failure.or(answers.failure.take());
+                if *left == 0 {
+                    match *failure {
+                        Some(error) => reply::refuse(pass, error),
+                        None => pass.direct().extend_from_slice(write::OK),
+                    }
+                }
+            }
+        }
+        *left == 0
+    }
+}
