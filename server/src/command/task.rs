@@ -6,6 +6,7 @@ use crabcache_protocol::native::{self, reply};
 use crabcache_protocol::resp::write;
 
 use super::memcache::dump::Dumping;
+use super::memcache::retrieval::Retrieval;
 use super::resp::{ClientList, Ending, Exec, Lcs, Many, Mget, Summing, end_caching};
 use super::walk::Walk;
 use crate::connection::Connection;
@@ -38,6 +39,8 @@ pub(crate) enum Task {
     Dump(Dumping),
     /// End all subscriptions.
     End(Ending),
+    /// Tell a memcached client of many items.
+    Retrieval(Retrieval),
     /// Do something to many keys.
     Many(Many),
     /// Carry out the requests of a transaction.
@@ -84,6 +87,7 @@ impl Task {
             Self::Lcs(lcs) => lcs.held(),
             Self::Summing(summing) => summing.held(),
             Self::Mget(mget) => mget.held(),
+            Self::Retrieval(retrieval) => retrieval.held(),
             Self::Many(many) => many.held(),
             Self::Exec(exec) => exec.held(),
         }
@@ -123,7 +127,7 @@ impl Task {
             Self::Flush { .. } | Self::End(_) | Self::Many(_) | Self::Exec(_) => false,
             Self::Walk(walk) => walk.only_answers(),
             Self::Summing(summing) => summing.only_answers(),
-            Self::Lcs(_) | Self::Mget(_) | Self::Clients(_) | Self::Dump(_) => true,
+            Self::Lcs(_) | Self::Mget(_) | Self::Clients(_) | Self::Dump(_) | Self::Retrieval(_) => true,
         }
     }
 
@@ -134,6 +138,7 @@ impl Task {
             Self::Clients(list) => list.step(pass),
             Self::Dump(dumping) => dumping.step(pass),
             Self::End(ending) => ending.step(connection, pass),
+            Self::Retrieval(retrieval) => retrieval.step(pass),
             Self::Many(many) => many.step(pass),
             Self::Exec(exec) => {
                 let done = exec.step(connection, pass);

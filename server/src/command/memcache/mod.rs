@@ -2,9 +2,11 @@
 
 pub(crate) mod dump;
 pub(crate) mod meta;
+pub(crate) mod retrieval;
 mod stats;
 
 use dump::Dumping;
+use retrieval::Retrieval;
 
 use crabcache_engine::{
     Action, Condition, Count, Delta, End, Expiry, Millis, Op, Outcome, Put, StoreError, TouchCondition,
@@ -92,7 +94,13 @@ pub(crate) fn serve<'a, 's>(
                 pass.executor.commands += 1;
                 pass.executor.note_unusual();
                 match value {
-                    Request::Get { keys, with_cas } => values(keys, with_cas, Action::Get, pass),
+                    Request::Get { keys, with_cas } => {
+                        values(keys, consumed, with_cas, Action::Get, connection, pass);
+                    }
+                    Request::GetAndTouch { exptime, keys, with_cas } => {
+                        let action = Action::Touch(expiry(exptime, pass.now()), TouchCondition::Always);
+                        values(keys, consumed, with_cas, action, connection, pass);
+                    }
                     Request::Store(request) => store(request, pass),
                     Request::Meta(request) => meta::serve(&request, pass),
                     Request::Refused(Refused { refusal: Refusal::UnknownCommand, .. }) if is_http(line) => {
@@ -101,12 +109,10 @@ pub(crate) fn serve<'a, 's>(
                         return bytes.len();
                     }
                     Request::Refused(request) => at += refused(request, connection, bytes.len() - at, pass),
-                    other => {
-                        less_usual(other, connection, pass);
-                        if !connection.takes_requests() {
-                            break;
-                        }
-                    }
+                    other => less_usual(other, connection, pass),
+                }
+                if !connection.takes_requests() {
+                    break;
                 }
             }
             Ok(Parsed::Incomplete { at_least }) => {
@@ -168,7 +174,19 @@ fn is_http(line: &[u8]) -> bool {
     word.is_some_and(|word| is_http_word(word) && word != b"delete")
 }
 
-fn values<'a>(keys: memcache::Keys<'a>, with_cas: bool, action: Action<'a>, pass: &mut Pass<'a, '_, '_>) {
+/// Answers with the items of `keys`, which came in a line of so many bytes.
+fn values<'a>(
+    keys: memcache::Keys<'a>,
+    line_len: usize,
+    with_cas: bool,
+    action: Action<'static>,
+    connection: &mut Connection,
+    pass: &mut Pass<'a, '_, '_>,
+) {
+    if let Some(retrieval) = Retrieval::of_many(keys, line_len, with_cas, action) {
+        connection.task = Some(Box::new(Task::Retrieval(retrieval)));
+        return;
+    }
     let mut keys = keys.iter();
     let Some(mut key) = keys.next() else {
         pass.direct().extend_from_slice(write::END);
@@ -275,10 +293,6 @@ fn refused<'a>(
 
 fn less_usual<'a>(request: Request<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     match request {
-        Request::GetAndTouch { exptime, keys, with_cas } => {
-            let action = Action::Touch(expiry(exptime, pass.now()), TouchCondition::Always);
-            values(keys, with_cas, action, pass);
-        }
         Request::Delete { key, noreply } => {
             push(pass, key, Action::Delete(Condition::Always), Reply::Deleted, noreply);
         }
@@ -332,7 +346,11 @@ fn less_usual<'a>(request: Request<'a>, connection: &mut Connection, pass: &mut 
             Some(address) => write::cluster_config(pass.direct(), &address.ip().to_string(), address.port()),
             None => pass.direct().extend_from_slice(write::ERROR),
         },
-        Request::Get { .. } | Request::Store(_) | Request::Meta(_) | Request::Refused(_) => {}
+        Request::Get { .. }
+        | Request::GetAndTouch { .. }
+        | Request::Store(_)
+        | Request::Meta(_)
+        | Request::Refused(_) => {}
     }
 }
 

@@ -589,10 +589,18 @@ mod tests {
                 format!("+OK\r\n:{half}\r\n"),
             ),
             (command("UNLINK", KEYS, &keys), ":1\r\n".to_owned()),
+            (
+                format!("get{}\r\nmn\r\n", " small  none".repeat(half)),
+                "VALUE small 0 1\r\nv\r\n".repeat(half) + "END\r\nMN\r\n",
+            ),
+            (
+                format!("gat 0{}\r\n", " none small".repeat(half)),
+                "VALUE small 0 1\r\nv\r\n".repeat(half) + "END\r\n",
+            ),
         ] {
             let name = &request[..20].escape_debug().to_string();
-            with_clients(2, |service, clients| {
-                let [greedy, modest] = clients else { panic!("two") };
+            with_clients(3, |service, clients| {
+                let [_, greedy, modest] = clients else { panic!("three") };
                 ask(service, greedy, request.as_bytes());
                 let (mut turns, mut taken) = (0, Vec::new());
                 while taken.len() < answer.len() {
@@ -602,7 +610,7 @@ mod tests {
                     assert_eq!(modest.1.take(usize::MAX), b":2\r\n", "{name}, turn {turns}");
                     taken.extend(greedy.1.take(usize::MAX));
                     turns += 1;
-                    assert!(turns < 1000, "{name}: no end");
+                    assert!(turns < 1000, "{name}: no end: {}", taken.escape_ascii());
                 }
                 assert_eq!(taken, answer.as_bytes(), "{name}");
                 assert!(turns > 30, "{name}: all in {turns} turns");
