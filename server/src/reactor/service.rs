@@ -291,9 +291,10 @@ impl<'s> Service<'s> {
             self.enqueue_all(|connection| std::mem::take(&mut connection.paused));
         }
         let sweeps = self.sweeps && steady.0 - self.swept.0 >= self.sweep_every_ms;
+        let mut more = false;
         if sweeps {
             self.swept = steady;
-            let more = self.shared.tracking.expire(self.shared, wall);
+            more = self.shared.tracking.expire(self.shared, wall);
             self.shared.rates.measure(wall, || self.shared.totals());
         }
         let (quiet, blocks) = (self.quiet > 0, self.sweep_blocks);
