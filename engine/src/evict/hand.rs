@@ -16,8 +16,8 @@ const STEPS_MAX: u32 = 4096;
 /// Blocks that the hand looks at when it makes room ahead of need.
 const STEPS_AHEAD: u32 = 96;
 
-/// From so many granules on nobody goes for a run before it is known that nothing stands in its way that has to stay: 4 KiB.
-const FORESEEN_MIN: u32 = 1 << 10;
+/// From so many granules on nobody goes for a run before it is known that nothing stands in its way that has to stay: 16 KiB.
+const FORESEEN_MIN: u32 = 1 << 12;
 
 /// Granules of survivors that are moved in one call at most: 256 KiB.
 const MOVED_MAX: u32 = 64 << 10;
