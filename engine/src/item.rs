@@ -264,16 +264,22 @@ impl<'a> Item<'a> {
     /// Turns a raw block whose bytes have been written into an item.
     #[inline(always)]
     pub(crate) fn finish(shard: Shard<'_>, at: u32, raw: Header, header: Header) {
-        // Release: the hand may meet this header from now on (`meet`) and read the key.
         let (word, changed) = (shard.part.word32(offset_of(at)), raw.0 ^ header.0);
         if changed as u8 == 0 {
-            replace_behind_first_byte(word, raw.0, header.0);
+            Self::finish_plain(shard, at, raw, header);
         } else if shard.in_nursery(at) {
+            // Release: the tail may meet this header from now on (`meet`) and read the key.
             word.store(header.0, Release);
         } else {
-            // The neighbour bit may change at any moment; all other bits are known.
+            // The neighbour bit may change at any moment; all other bits are known. Release: as above, for the hand.
             word.fetch_xor(changed, Release);
         }
+    }
+
+    /// The same of a small block that becomes a plain item of just its size: the byte of the neighbour bit is that of both.
+    #[inline(always)]
+    pub(crate) fn finish_plain(shard: Shard<'_>, at: u32, raw: Header, header: Header) {
+        replace_behind_first_byte(shard.part.word32(offset_of(at)), raw.0, header.0);
     }
 
     /// The writer of a block of the nursery is done: the block is in the index now, or never will be.
@@ -409,6 +415,13 @@ impl NewItem<'_> {
     /// Fills a raw block of `granules` that is private to the caller, and turns it into the item of this header.
     #[inline(always)]
     pub(crate) fn fill<K: Kernels>(&self, shard: Shard<'_>, at: u32, granules: u32, header: Header) {
+        self.write_body::<K>(shard, at, header);
+        Item::finish(shard, at, Header::raw(granules), header);
+    }
+
+    /// Writes all but the header into a raw block that is private to the caller.
+    #[inline(always)]
+    pub(crate) fn write_body<K: Kernels>(&self, shard: Shard<'_>, at: u32, header: Header) {
         let part = shard.part;
         let mut to = offset_of(at) + GRANULE;
         if !header.is_plain() {
@@ -420,7 +433,6 @@ impl NewItem<'_> {
         if !self.value[1].is_empty() {
             part.write(to + self.value[0].len(), self.value[1]);
         }
-        Item::finish(shard, at, Header::raw(granules), header);
     }
 
     /// Writes what stands before the value; answers where the value begins.

@@ -135,16 +135,6 @@ mod real {
             unsafe { AtomicU64::from_ptr(self.pointer(at, 8).cast()) }
         }
 
-        /// Sets bits in each of some words, and passes on what they are then; nobody changes a word in which these are set.
-        #[inline(always)]
-        pub(crate) fn set_in_each(self, at: usize, len: usize, bits: u32, each: impl FnMut(u32)) {
-            debug_assert!(at.is_multiple_of(4));
-            // SAFETY: as `word32`.
-            #[allow(clippy::cast_ptr_alignment)]
-            let words = unsafe { core::slice::from_raw_parts(self.pointer(at, len * 4).cast(), len) };
-            crate::sync::set_in_each(words, bits, each);
-        }
-
         /// Settled bytes.
         #[inline(always)]
         pub(crate) fn bytes(self, at: usize, len: usize) -> &'a [u8] {
@@ -206,7 +196,7 @@ mod real {
 #[cfg(all(test, loom))]
 #[allow(unsafe_code)]
 mod model {
-    use crate::sync::{AcqRel, AtomicU32, AtomicU64, Witness, unless};
+    use crate::sync::{AtomicU32, AtomicU64, Witness};
     use std::boxed::Box;
     use std::cell::UnsafeCell;
     use std::vec::Vec;
@@ -321,12 +311,6 @@ mod model {
 
         pub(crate) fn word64(self, at: usize) -> &'a AtomicU64 {
             self.region.words64[(self.from + at) / 8].as_ref().expect("the story has this word")
-        }
-
-        pub(crate) fn set_in_each(self, at: usize, len: usize, bits: u32, mut each: impl FnMut(u32)) {
-            for i in 0..len {
-                each(self.word32(at + i * 4).fetch_or(bits, unless("freeze_relaxed", AcqRel)) | bits);
-            }
         }
 
         pub(crate) fn bytes(self, at: usize, len: usize) -> &'a [u8] {

@@ -89,20 +89,6 @@ pub(crate) fn clear_in_first_byte(word: &AtomicU32, bits: u32) {
     word.fetch_and(!bits, unless("settle_relaxed", Release));
 }
 
-/// Sets bits in each of some words that lie side by side, and passes on what they are then; nobody changes a word in which these
-/// are set. It is an acquire and a release of each.
-#[cfg(not(all(test, loom)))]
-#[inline(always)]
-pub(crate) fn set_in_each(words: &[AtomicU32], bits: u32, each: impl FnMut(u32)) {
-    #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan))))]
-    {
-        crate::arch::set_in_each(words, bits);
-        words.iter().map(|word| word.load(Acquire)).for_each(each);
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(any(miri, crabcache_tsan)))))]
-    words.iter().map(|word| word.fetch_or(bits, AcqRel) | bits).for_each(each);
-}
-
 /// Tells the processor that this is a spin loop.
 #[inline]
 pub(crate) fn spin() {

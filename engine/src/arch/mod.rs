@@ -25,7 +25,7 @@
 mod aes_hash;
 mod detect;
 #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
-mod mixed;
+mod parts;
 mod scalar;
 
 // The bare-metal target is built without SSE; there the scalar level is the only one.
@@ -41,7 +41,7 @@ mod tests;
 
 pub(crate) use aes_hash::Seed;
 #[cfg(all(target_arch = "x86_64", not(any(miri, crabcache_tsan, all(test, loom)))))]
-pub(crate) use mixed::{set_in_each, store_behind_first_byte, store_first_byte, store_second_byte_if};
+pub(crate) use parts::{store_behind_first_byte, store_first_byte, store_second_byte_if};
 
 use core::mem::MaybeUninit;
 

@@ -255,10 +255,10 @@ impl<'a> Locked<'a> {
 
     /// Turns the block of an item, whose grace period is over, into a raw one that the hand leaves alone.
     #[inline]
-    pub(crate) fn set_raw(&self, at: u32, granules: u32) {
+    pub(crate) fn set_raw(&self, at: u32, raw: Header) {
         // No reader is left, and the neighbour bit changes only under the lock that we hold.
         let word = self.shard.part.word32(offset_of(at));
-        word.store(Header::raw(granules).0 | word.load(Relaxed) & PREV_FREE, Relaxed);
+        word.store(raw.0 | word.load(Relaxed) & PREV_FREE, Relaxed);
     }
 
     fn count_items(&self, change: i32) {

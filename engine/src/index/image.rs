@@ -12,7 +12,7 @@ use super::word::{Place, Word};
 use crate::arch::Kernels;
 use crate::config::{GRANULE, offset_of};
 use crate::shared::Shard;
-use crate::sync::{AtomicU32, Relaxed, fault};
+use crate::sync::{AcqRel, Acquire, AtomicU32, Relaxed, fault, unless};
 
 /// Most entries of an image; small in the models, so that they can be explored to the end.
 pub(crate) const IMAGE_LEN_MAX: usize = if cfg!(all(test, loom)) { 3 } else { 63 };
@@ -97,18 +97,20 @@ impl<'a> Image<'a> {
 
     /// Makes the content final and adds it to `entries`, holes left out. (To return so many would copy them.)
     pub(crate) fn freeze(&self, entries: &mut Entries) {
-        let bits = if fault("no_freeze") { 0 } else { Place::FROZEN };
-        let mut tags = self.tags().iter();
-        // Acquire: the copier passes on items that it did not write. Release: it is a copy's part of a chain.
-        self.shard.part.set_in_each(self.place_at(0), self.len, bits, |place| {
-            let (item, tag) = (Place(place).item(), tags.next());
-            if item != 0
-                && let Some(&tag) = tag
-            {
+        let tags = self.tags();
+        for (i, &tag) in tags[..self.len].iter().enumerate() {
+            let word = self.place_word(i);
+            // Acquire: the copier passes on items that it did not write. Release: it is a copy's part of a chain.
+            let item = if fault("no_freeze") {
+                Place(word.load(Acquire)).item()
+            } else {
+                Place(word.fetch_or(Place::FROZEN, unless("freeze_relaxed", AcqRel))).item()
+            };
+            if item != 0 {
                 // An image has no more entries than this holds.
                 let _ = entries.push(Entry { tag, item });
             }
-        });
+        }
     }
 
     /// Writes an image into a private block.

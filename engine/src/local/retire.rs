@@ -4,6 +4,7 @@ use core::iter;
 
 use super::Local;
 use crate::BATCH;
+use crate::arena::block::Header;
 use crate::arena::spare::{GRANULES_MAX, ImageSpares, ItemSpares};
 use crate::arena::{Locked, NoBlock};
 use crate::config::Config;
@@ -300,9 +301,9 @@ fn take_back(
     let places = own.as_mut().map_or(&mut [][..], |own| own.spares.places(shard, granules));
     let room = places.len();
     let mut places = places.iter_mut();
-    let mut count = 0;
+    let (raw, mut count) = (Header::raw(granules), 0);
     for at in blocks {
-        locked.set_raw(at, granules);
+        locked.set_raw(at, raw);
         match places.next() {
             Some(place) => *place = at,
             None => locked.release(at),

@@ -119,7 +119,8 @@ pub(crate) fn overwrite<'c, K: Kernels>(
     };
     let Some(at) = local.exchange(shard, granules) else { return false };
     let new = NewItem { key, value: [put.value, &[]], flags: 0, expires: None, mark: None };
-    new.fill::<K>(shard, at, granules, header);
+    new.write_body::<K>(shard, at, header);
+    Item::finish_plain(shard, at, Header::raw(granules), header);
     if shard.change_place(found, Change::Put(at)).is_err() {
         local.undo_exchange(shard, at, granules);
         return false;

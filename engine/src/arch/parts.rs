@@ -1,15 +1,13 @@
-//! Accesses to words that are not of a word's size: x86 alone has them in a form that others may meet who change the same words,
-//! or the rest of one, at the same moment.
+//! Stores of a part of a word: x86 alone has them in a form that others may meet who change the rest of the word at the same moment.
 //!
-//! A `lock` for each word would do as well everywhere, and the loads behind it would wait for it (benches/README.md tells what that
-//! costs). The processor stores what is aligned in one step, in the order of the program, and leaves all other bytes of the line
-//! alone; so does what is locked, of up to eight bytes (Intel SDM 3A, 9.1.1, 9.1.2 and 9.2.3.2; Linux' queued spinlocks rest on it,
-//! too). So to everybody else each of these is a read-modify-write of each word that it touches, and orders what the program stored
-//! before it; and that is what the compiler has to take it for, since it cannot look into it.
+//! A `lock` would do as well everywhere, and the loads behind it would wait for it (benches/README.md tells what that costs). The
+//! processor stores what is aligned in one step, in the order of the program, and leaves all other bytes of the line alone (Intel
+//! SDM 3A, 9.1.1 and 9.2.3.2; Linux' queued spinlocks rest on it, too). So to everybody else each of these is a read-modify-write
+//! of the word that orders what the program stored before it; and that is what the compiler has to take it for, since it cannot
+//! look into it.
 
 use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::AcqRel;
 
 /// Stores the first byte of a word.
 #[inline(always)]
@@ -57,27 +55,5 @@ pub(crate) fn store_behind_first_byte(word: &AtomicU32, new: u32) {
             rest = in(reg) new >> 16,
             options(nostack, preserves_flags)
         );
-    }
-}
-
-/// Sets bits in each of some words that lie side by side, two at a time where these are aligned together. It orders what
-/// stands before it and what stands behind it.
-#[inline(always)]
-pub(crate) fn set_in_each(words: &[AtomicU32], bits: u32) {
-    let (first, rest) = words.split_at(words.len().min(words.as_ptr().addr() / 4 % 2));
-    let (pairs, last) = rest.as_chunks::<2>();
-    for word in first.iter().chain(last) {
-        word.fetch_or(bits, AcqRel);
-    }
-    for pair in pairs {
-        // SAFETY: both words are borrowed, and aligned to eight bytes: `first` ends where such a pair begins; see above.
-        unsafe {
-            core::arch::asm!(
-                "lock or qword ptr [{}], {}",
-                in(reg) pair.as_ptr(),
-                in(reg) u64::from(bits) << 32 | u64::from(bits),
-                options(nostack)
-            );
-        }
     }
 }
