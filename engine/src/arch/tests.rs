@@ -379,11 +379,14 @@ fn bytes_are_stored_and_nothing_else() {
         std::thread::scope(|scope| {
             let stored = scope.spawn(|| {
                 let mut new = 0_u32;
-                while !done.load(Relaxed) {
+                // At least once, also where this thread has no processor while the other one is at work.
+                loop {
                     new = new.wrapping_add(0x0102_0301);
                     store(&word, new);
+                    if done.load(Relaxed) {
+                        return new;
+                    }
                 }
-                new
             });
             let mut others = !part;
             let same = (0..ROUNDS).all(|round| {
