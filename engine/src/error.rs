@@ -53,9 +53,12 @@ pub enum StoreError {
     /// No room can be made at this moment: what could be given up is still held by another handle, or another thread
     /// is inside the allocator. Send what is waiting, be quiescent, give up the processor, try again: who spins instead may keep
     /// the other thread from what it is waited for. If it lasts, a handle is online somewhere that is never quiescent; or one sleeps
-    /// that has not come to [`rest`](crate::Handle::rest) before; or the item is large, and the index leaves no place for it
-    /// ([`Cache::item_len_max`](crate::Cache::item_len_max)).
+    /// that has not come to [`rest`](crate::Handle::rest) before.
     Pressure,
+    /// The item is large, and there is no place for it, whoever is evicted: the index
+    /// ([`Cache::item_len_max`](crate::Cache::item_len_max)), or items that are being received, lie too near to each other. Trying again
+    /// at once is of no use. Nobody was evicted for it.
+    NoPlace,
     /// A counter operation met a value that is not a decimal number of the expected kind.
     NotANumber,
     /// A counter operation would leave the range of its kind.
@@ -94,6 +97,7 @@ impl fmt::Display for StoreError {
                 write!(f, "an item of {len} bytes is larger than the largest possible, {max}")
             }
             Self::Pressure => write!(f, "no room can be made at this moment"),
+            Self::NoPlace => write!(f, "there is no place for an item of this size"),
             Self::NotANumber => write!(f, "the value is not a number"),
             Self::Overflow => write!(f, "the number would overflow"),
         }

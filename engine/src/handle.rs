@@ -181,7 +181,7 @@ impl<'c> Handle<'c> {
         let granules = new.shape_with(value_len).granules();
         let shard = shared.shard_of(shared.hash(key));
         is_exempt(shard, granules)
-            || granules > Nursery::of(shard).len()
+            || !Nursery::of(shard).fits(granules)
             || matches!(self.apply(now, &Op { key, action: Action::Peek }), Outcome::Hit(old) if !old.in_nursery())
     }
 

@@ -268,8 +268,9 @@ impl<'a> Item<'a> {
         if changed as u8 == 0 {
             Self::finish_plain(shard, at, raw, header);
         } else if shard.in_nursery(at) {
-            // Release: the tail may meet this header from now on (`meet`) and read the key.
-            word.store(header.0, Release);
+            // Nobody reads more of it than that it is not settled before it is, which is by a Release.
+            debug_assert!(header.is_unsettled());
+            word.store(header.0, Relaxed);
         } else {
             // The neighbour bit may change at any moment; all other bits are known. Release: as above, for the hand.
             word.fetch_xor(changed, Release);

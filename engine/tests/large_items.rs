@@ -1,22 +1,13 @@
 //! What large items cost the others, and what stands in their way.
 
+mod support;
+
 use std::mem::MaybeUninit;
 
-use crabcache_engine::{Cache, Config, Handle, Millis};
+use crabcache_engine::{Cache, Config, Handle, Millis, StoreError};
+use support::Random;
 
 const NOW: Millis = Millis(1);
-
-/// From a fixed seed (Marsaglia, "Xorshift RNGs", 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
 
 /// Turns it takes until the put succeeds, if it does.
 fn insist(handle: &mut Handle<'_>, key: &[u8], value: &[u8], turns: u32) -> Option<u32> {
@@ -97,6 +88,47 @@ fn what_another_handle_keeps_is_given_back_when_it_is_quiescent_or_rests() {
         assert!(stored.is_some(), "it is refused, whether the keeper rests ({rests}) or not");
         assert_eq!(other.get(NOW, b"big").map(|value| value.bytes().len()), Some(big.len()));
     }
+}
+
+/// Who could only wait in vain is told so, and nobody goes for it.
+#[test]
+fn what_can_have_no_place_is_told_so_and_costs_nobody_theirs() {
+    const REGION: usize = 8 << 20;
+    let mut region = vec![MaybeUninit::uninit(); REGION];
+    let config = Config { shards: 1, handles_max: 2, seed: [1, 2, 3, 4], ..Config::default() };
+    let cache = Cache::new(&mut region, config).expect("large enough");
+    let [mut handle, mut other] = [0, 1].map(|_| cache.handle().expect("one of two"));
+    let max = cache.item_len_max();
+    let (big, mut arriving) = (vec![1; max - 8], Vec::new());
+    // Values that are still on their way lie among the others, nearer to each other than the large one is long.
+    for key in 0..20_000_u32 {
+        assert_eq!(handle.put(NOW, &key.to_le_bytes(), &[7; 1000]), Ok(()));
+        if key < 8000 && key.is_multiple_of(400) {
+            arriving.push(handle.reserve(NOW, &key.to_le_bytes(), 10_000, 0, None).expect("room"));
+        }
+        handle.quiescent(NOW);
+        other.quiescent(NOW);
+    }
+    let before = cache.stats().items;
+    // The other one, for all that is known, may keep blocks that are in the way.
+    assert_eq!(handle.put(NOW, b"big", &big), Err(StoreError::Pressure));
+    let mut turns = 0;
+    let refused = loop {
+        turns += 1;
+        assert!(turns < 20, "it never learns of it");
+        other.quiescent(NOW);
+        handle.quiescent(NOW);
+        match handle.put(NOW, b"big", &big) {
+            Err(StoreError::Pressure) => {}
+            done => break done,
+        }
+    };
+    assert_eq!(refused, Err(StoreError::NoPlace));
+    assert!(before - cache.stats().items < 200, "{before} items before, {} after", cache.stats().items);
+    // As soon as they are gone there is one.
+    drop(arriving);
+    other.offline();
+    assert!(insist(&mut handle, b"big", &big, 3).is_some());
 }
 
 /// What a handle has removed comes back through itself alone.

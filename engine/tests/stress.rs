@@ -7,22 +7,14 @@
 //!
 //! Under `ThreadSanitizer`: see `.ci/run`. `CRABCACHE_STRESS=n` multiplies the rounds.
 
+mod support;
+
 use crabcache_engine::{
     Action, Cache, Condition, Config, Count, Delta, Expiry, Handle, Millis, Op, Outcome, Put,
 };
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % n
-    }
-}
+use support::Random;
 
 fn rounds(base: usize) -> usize {
     base * std::env::var("CRABCACHE_STRESS").map_or(1, |n| n.parse().expect("a number"))

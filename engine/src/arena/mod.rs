@@ -175,7 +175,7 @@ impl<'a> Locked<'a> {
         hash: Option<KeyHash>,
     ) -> Result<(u32, u32), NoBlock> {
         let nursery = Nursery::of(self.shard);
-        if granules > nursery.len() {
+        if !nursery.fits(granules) {
             return self.allocate(granules).ok_or(NoBlock::Full);
         }
         let ghost = Ghost::of(self.shard);

@@ -47,12 +47,7 @@ impl<'c> Evictor<'_, 'c> {
         if granules < FORESEEN_MIN {
             return self.evict_run(granules);
         }
-        let made = self.walk(SPARING, STEPS_MAX + granules, granules, |walk| walk.run >= granules);
-        if made.nowhere {
-            // Blocks that other handles keep may be all that stands in the way.
-            self.local.call_spares_back();
-        }
-        made
+        self.walk(SPARING, STEPS_MAX + granules, granules, |walk| walk.run >= granules)
     }
 
     /// The same without looking ahead.

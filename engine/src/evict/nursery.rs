@@ -90,6 +90,11 @@ impl<'a> Nursery<'a> {
         self.len
     }
 
+    /// Whether a block of so many granules can ever be here.
+    pub(crate) fn fits(&self, granules: u32) -> bool {
+        granules <= self.len
+    }
+
     /// A raw block at the head.
     pub(crate) fn allocate(&self, granules: u32) -> Option<u32> {
         let granules = granules.max(BLOCK_GRANULES_MIN);

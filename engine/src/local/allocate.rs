@@ -125,18 +125,18 @@ impl<'c> Local<'c> {
         loop {
             match self.allocate(shard, granules) {
                 Ok(block) => return Ok(block),
-                Err(why) if self.without_block(why, shard, granules, now, &mut tries) == Next::GiveUp => {
-                    return Err(self.refuse());
-                }
-                Err(_) => {}
+                Err(why) => match self.without_block(why, shard, granules, now, &mut tries) {
+                    Next::Again => {}
+                    gave_up => return Err(self.refuse(gave_up)),
+                },
             }
         }
     }
 
     /// Counts a write that is refused for lack of room; not one that could have made some, had nothing been pinned.
     #[cold]
-    pub(crate) fn refuse(&mut self) -> StoreError {
+    pub(crate) fn refuse(&mut self, gave_up: Next) -> StoreError {
         self.counters.pressure += u64::from(!self.pinned);
-        StoreError::Pressure
+        if gave_up == Next::Nowhere { StoreError::NoPlace } else { StoreError::Pressure }
     }
 }

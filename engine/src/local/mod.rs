@@ -15,6 +15,7 @@ use crate::reclaim::Participant;
 use crate::region::Part;
 use crate::shared::Shared;
 use crate::stats::Counters;
+use crate::time::Millis;
 use room::BUSY_TRIES;
 
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(crate) struct Local<'c> {
     /// What [`Shared::spares_called`] said when this handle last gave its spare blocks back, and the turns for which it keeps none.
     spares_called: u32,
     lean: u32,
+    /// The epoch in which this handle last asked others for theirs, and when.
+    called_at: Option<(u64, Millis)>,
     /// Is told of what this handle finds expired or evicts.
     pub(crate) observer: Option<&'c dyn Observer>,
 }
@@ -69,6 +72,7 @@ impl<'c> Local<'c> {
             online: 2,
             spares_called: shared.spares_called(),
             lean: 0,
+            called_at: None,
             observer: None,
         };
         local.keep_spares(true);

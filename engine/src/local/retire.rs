@@ -13,6 +13,7 @@ use crate::item::Item;
 use crate::reclaim::limbo::Block;
 use crate::reclaim::{GRACE, Participant};
 use crate::shared::{Shard, Shared};
+use crate::sync::Relaxed;
 use crate::time::Millis;
 
 /// Entries of limbo that a write may need: what it replaces, and what it retires while it helps others and grows the
@@ -21,6 +22,12 @@ pub(super) const LIMBO_ROOM: u32 = 16;
 
 /// Turns for which a handle keeps no blocks after somebody has asked for them.
 const LEAN_TURNS: u32 = 64;
+
+/// Epochs in which every handle that is online has met a call, and what it gave to its limbo then has come back.
+const CALL_GRACE: u64 = 2 * GRACE;
+
+/// Milliseconds after which a call counts no more: what was given back then others may keep again.
+const CALL_LASTS: u64 = 1000;
 
 impl<'c> Local<'c> {
     /// Gives back a block that was never published.
@@ -199,11 +206,22 @@ impl<'c> Local<'c> {
         self.answer_calls();
     }
 
-    /// Asks all other handles to give back what they keep.
-    pub(crate) fn call_spares_back(&mut self) {
-        if self.spares_called == self.shared.spares_called() {
-            self.spares_called = self.shared.call_spares_back();
+    /// Asks all other handles to give back what they keep. Answers true, and asks nobody, if they were asked lately and have had
+    /// the time to.
+    pub(super) fn call_spares_back(&mut self, now: Millis) -> bool {
+        let epoch = self.shared.epoch().load(Relaxed);
+        if let Some((called, then)) = self.called_at
+            && (then.0..=then.0 + CALL_LASTS).contains(&now.0)
+        {
+            let answered = epoch - called >= CALL_GRACE;
+            if answered {
+                self.called_at = None;
+            }
+            return answered;
         }
+        self.spares_called = self.shared.call_spares_back();
+        self.called_at = Some((epoch, now));
+        false
     }
 
     /// Gives back what it keeps if somebody has asked for that, and keeps nothing for some turns.

@@ -21,12 +21,17 @@ pub(crate) enum Next {
     Again,
     /// Give up with Pressure.
     GiveUp,
+    /// Give up with `NoPlace`.
+    Nowhere,
 }
+
+/// Set in the tries of a write for whose block there is no place, whoever goes and whatever others give back.
+const NOWHERE: u32 = 1 << 31;
 
 /// Somebody else has the shard's lock. Counted apart, in the upper half: waiting is no try at making room.
 fn wait_for_lock(tries: &mut u32) -> Next {
     *tries += 1 << 16;
-    if *tries >> 16 > BUSY_TRIES { Next::GiveUp } else { Next::Again }
+    if (*tries & !NOWHERE) >> 16 > BUSY_TRIES { Next::GiveUp } else { Next::Again }
 }
 
 impl<'c> Local<'c> {
@@ -82,15 +87,18 @@ impl<'c> Local<'c> {
         let (Room::Main(granules) | Room::Nursery(granules) | Room::Index(granules)) = room;
         let steps = ROOM_TRIES + granules / self.shared.geometry.limbo_len;
         if *tries & 0xffff >= steps.min(0xffff) || self.pinned {
-            return Next::GiveUp;
+            return if *tries & NOWHERE == 0 { Next::GiveUp } else { Next::Nowhere };
         }
         *tries += 1;
         self.settle();
         self.drain_orphan();
         self.give_spares_back(LIMBO_ROOM);
         if MakeRoom::for_block(self, shard, room, now).run().nowhere {
-            // What limbo gives back now has to do.
+            // What limbo gives back now has to do, or what others keep, which may be all that stands in the way.
             *tries |= steps.min(0xffff);
+            if self.call_spares_back(now) {
+                *tries |= NOWHERE;
+            }
         }
         self.settle();
         // Draining may have kept what was just freed.

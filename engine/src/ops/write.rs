@@ -6,6 +6,7 @@ use super::read::confirm;
 use crate::arch::Kernels;
 use crate::arena::NoBlock;
 use crate::error::StoreError;
+use crate::evict::nursery::Nursery;
 use crate::index::{Change, Failed, Lookup};
 use crate::item::{Item, NewItem};
 use crate::local::{Local, Next};
@@ -53,7 +54,7 @@ pub(super) fn write<'c, K: Kernels>(
     let shard = target.shard;
     let grip = local.grip;
     if !local.prepare_write() {
-        return Err(local.refuse());
+        return Err(local.refuse(Next::GiveUp));
     }
     let mut hint = if grip == local.grip { target.hint } else { None };
     let (mut tries, mut ring_stuck, mut main_stuck) = (0, false, false);
@@ -96,11 +97,16 @@ pub(super) fn write<'c, K: Kernels>(
                 let (at, got) = match block {
                     Ok(block) => block,
                     Err(why) => {
-                        if local.without_block(why, shard, granules, target.now, &mut tries) == Next::GiveUp {
+                        let next = local.without_block(why, shard, granules, target.now, &mut tries);
+                        if next != Next::Again {
                             match why {
                                 NoBlock::NurseryFull if !main_stuck => ring_stuck = true,
-                                NoBlock::Full if !ring_stuck && !main_stuck => main_stuck = true,
-                                _ => return Err(local.refuse()),
+                                NoBlock::Full
+                                    if !ring_stuck && !main_stuck && Nursery::of(shard).fits(granules) =>
+                                {
+                                    main_stuck = true;
+                                }
+                                _ => return Err(local.refuse(next)),
                             }
                             tries = 0;
                         }
@@ -164,7 +170,7 @@ fn recover<'c>(
 ) -> Result<(), StoreError> {
     match local.after(failed, target.shard, target.now, tries) {
         Next::Again => Ok(()),
-        Next::GiveUp => Err(local.refuse()),
+        gave_up => Err(local.refuse(gave_up)),
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) fn apply(model: &mut Model, seed: u64, now: Millis, op: &Op<'_>, outc
     // Who does not ask for leases sees no placeholder.
     let known = there.as_ref().filter(|known| alive(known));
     match (&op.action, outcome) {
-        (_, Outcome::Refused(StoreError::TooLarge { .. })) => {}
+        (_, Outcome::Refused(StoreError::TooLarge { .. } | StoreError::NoPlace)) => {}
         (Action::Get | Action::Peek, Outcome::Hit(value)) => check(seed, now, &key, value, known),
         (
             Action::Get | Action::Peek | Action::Touch(..) | Action::Concat { .. } | Action::Count(_),

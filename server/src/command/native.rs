@@ -530,7 +530,7 @@ fn refusal(error: StoreError) -> Status {
         StoreError::TooLarge { .. } => Status::TooLarge,
         StoreError::NotANumber => Status::NotANumber,
         StoreError::Overflow => Status::Overflow,
-        // Pressure, and whatever the engine may come to refuse.
+        // Pressure, NoPlace, and whatever the engine may come to refuse.
         _ => Status::TryAgain,
     }
 }

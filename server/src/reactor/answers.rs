@@ -37,7 +37,9 @@ pub(crate) struct Answers<'s> {
     pub(crate) worked: usize,
     /// Errors written in this turn.
     pub(crate) errors: u64,
-    /// Their codes, where they have some.
+    /// Writes refused in this turn because there is no place for so large an item.
+    pub(crate) no_place: u64,
+    /// Codes of the errors, where they have some.
     pub(crate) codes: Codes,
     /// Sum of a command over several keys, so far.
     pub(crate) tally: i64,
@@ -68,6 +70,7 @@ impl<'s> Answers<'s> {
             now: Millis::default(),
             worked: 0,
             errors: 0,
+            no_place: 0,
             codes: Codes::default(),
             tally: 0,
             failure: None,
@@ -219,6 +222,9 @@ impl<'s> Answers<'s> {
             || matches!(plan.reply, Reply::Memcache(_));
         let too_much =
             read && plan.reply.shows_value() && self.len().saturating_add(len) > OUT_LEN_MAX.max(len);
+        if matches!(outcome, Outcome::Refused(StoreError::NoPlace)) {
+            self.no_place += 1;
+        }
         if matches!(plan.reply, Reply::Memcache(_)) && !matches!(op.action, Action::Get) {
             self.tallies.count(op, &outcome);
             self.tallied = true;

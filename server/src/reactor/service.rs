@@ -230,6 +230,7 @@ impl<'s> Service<'s> {
         let errors = std::mem::take(&mut self.executor.answers.errors);
         if errors > 0 {
             counters.errors.add(errors);
+            counters.no_room.add(std::mem::take(&mut self.executor.answers.no_place));
             counters.note_codes(&mut self.executor.answers.codes);
         }
         if !self.executor.shown.is_empty() {

@@ -64,7 +64,7 @@ pub(crate) struct Counters {
     pub(crate) timeouts: Counter,
     /// Requests for everything to be removed.
     pub(crate) flushes: Counter,
-    /// Writes refused because no room could be made in time.
+    /// Writes refused because no room could be made in time, or anywhere.
     pub(crate) no_room: Counter,
     /// What memcached counts, too.
     pub(crate) memcached: memcache::Sums,
@@ -134,7 +134,7 @@ pub(crate) struct Totals {
     pub(crate) timeouts: u64,
     /// Requests for everything to be removed.
     pub(crate) flushes: u64,
-    /// Writes refused because no room could be made in time.
+    /// Writes refused because no room could be made in time, or anywhere.
     pub(crate) no_room: u64,
 }
 

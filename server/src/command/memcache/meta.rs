@@ -327,8 +327,10 @@ fn refuse(out: &mut Vec<u8>, note: Note, error: StoreError) {
     match error {
         StoreError::NotANumber => out.extend_from_slice(write::NON_NUMERIC),
         StoreError::TooLarge { .. } => write::server_error(out, "object too large for cache"),
-        StoreError::Pressure if note.verb == Verb::Arithmetic => write::server_error(out, "out of memory"),
-        StoreError::Pressure => out.extend_from_slice(write::OUT_OF_MEMORY),
+        StoreError::Pressure | StoreError::NoPlace if note.verb == Verb::Arithmetic => {
+            write::server_error(out, "out of memory");
+        }
+        StoreError::Pressure | StoreError::NoPlace => out.extend_from_slice(write::OUT_OF_MEMORY),
         error => write::server_error(out, &error.to_string()),
     }
 }

@@ -437,8 +437,10 @@ fn refuse(to: &mut Answers<'_>, reply: Reply, error: StoreError) {
         (_, StoreError::NotANumber) => to.out.extend_from_slice(write::NON_NUMERIC),
         (_, StoreError::TooLarge { .. }) => write::server_error(&mut to.out, "object too large for cache"),
         (_, StoreError::KeyTooLong { .. }) => write::client_error(&mut to.out, "bad command line format"),
-        (Reply::Number, StoreError::Pressure) => write::server_error(&mut to.out, "out of memory in incr"),
-        (_, StoreError::Pressure) => to.out.extend_from_slice(write::OUT_OF_MEMORY),
+        (Reply::Number, StoreError::Pressure | StoreError::NoPlace) => {
+            write::server_error(&mut to.out, "out of memory in incr");
+        }
+        (_, StoreError::Pressure | StoreError::NoPlace) => to.out.extend_from_slice(write::OUT_OF_MEMORY),
         (_, error) => write::server_error(&mut to.out, &error.to_string()),
     }
 }

@@ -253,7 +253,7 @@ fn refused(to: &mut Answers<'_>, error: StoreError) {
         StoreError::TooLarge { max, .. } => to.fail(&too_large(max)),
         StoreError::NotANumber => to.fail("ERR value is not an integer or out of range"),
         StoreError::Overflow => to.fail("ERR increment or decrement would overflow"),
-        // Pressure, and whatever the engine may come to refuse.
+        // Pressure, NoPlace, and whatever the engine may come to refuse.
         _ => to.fail("OOM command not allowed when used memory > 'maxmemory'."),
     }
 }

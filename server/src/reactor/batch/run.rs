@@ -207,6 +207,7 @@ impl Executor<'_> {
                     let author = self.authors.get(self.segment).copied();
                     self.answers.worked += tell_of_change(self.shared, self.tracked, op.key, author);
                 }
+                self.answers.no_place += u64::from(matches!(outcome, Outcome::Refused(StoreError::NoPlace)));
                 return look(outcome);
             }
             self.make_room();
