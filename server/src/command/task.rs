@@ -7,7 +7,7 @@ use crabcache_protocol::resp::write;
 
 use super::memcache::dump::Dumping;
 use super::memcache::retrieval::Retrieval;
-use super::resp::{ClientList, Ending, Exec, Lcs, Many, Mget, Summing, end_caching};
+use super::resp::{ClientList, Ending, Exec, Lcs, Many, Summing, end_caching};
 use super::walk::Walk;
 use crate::connection::Connection;
 use crate::database::Place;
@@ -31,8 +31,6 @@ pub(crate) enum Task {
     Lcs(Lcs),
     /// Make the checksum of a payload of DUMP or RESTORE.
     Summing(Summing),
-    /// Read many values.
-    Mget(Mget),
     /// Tell about the clients.
     Clients(ClientList),
     /// Tell a memcached client of all items.
@@ -41,7 +39,7 @@ pub(crate) enum Task {
     End(Ending),
     /// Tell a memcached client of many items.
     Retrieval(Retrieval),
-    /// Do something to many keys.
+    /// Read or change many keys.
     Many(Many),
     /// Carry out the requests of a transaction.
     Exec(Exec),
@@ -86,7 +84,6 @@ impl Task {
             Self::Walk(walk) => walk.held(),
             Self::Lcs(lcs) => lcs.held(),
             Self::Summing(summing) => summing.held(),
-            Self::Mget(mget) => mget.held(),
             Self::Retrieval(retrieval) => retrieval.held(),
             Self::Many(many) => many.held(),
             Self::Exec(exec) => exec.held(),
@@ -107,7 +104,7 @@ impl Task {
             Self::Exec(exec) => exec.has_begun(),
             Self::Lcs(lcs) => lcs.has_read(),
             Self::Summing(summing) => summing.has_read(),
-            Self::Many(_) | Self::Mget(_) => true,
+            Self::Many(_) => true,
             _ => false,
         }
     }
@@ -124,10 +121,11 @@ impl Task {
     /// Whether it does nothing but find out what to answer.
     pub(crate) fn only_answers(&self) -> bool {
         match self {
-            Self::Flush { .. } | Self::End(_) | Self::Many(_) | Self::Exec(_) => false,
+            Self::Flush { .. } | Self::End(_) | Self::Exec(_) => false,
+            Self::Many(many) => many.only_answers(),
             Self::Walk(walk) => walk.only_answers(),
             Self::Summing(summing) => summing.only_answers(),
-            Self::Lcs(_) | Self::Mget(_) | Self::Clients(_) | Self::Dump(_) | Self::Retrieval(_) => true,
+            Self::Lcs(_) | Self::Clients(_) | Self::Dump(_) | Self::Retrieval(_) => true,
         }
     }
 
@@ -150,7 +148,6 @@ impl Task {
             Self::Walk(walk) => walk.step(pass),
             Self::Lcs(lcs) => lcs.step(connection, pass),
             Self::Summing(summing) => summing.step(connection, pass),
-            Self::Mget(mget) => mget.step(pass),
             Self::Flush { only: Some(place), .. } if !pass.shared().databases.only_first() => {
                 // From here on only its keys may go. What has gone so far nobody was told of.
                 let place = *place;

@@ -1,4 +1,4 @@
-//! DEL, EXISTS, TOUCH and MSET of so many keys that others would have to wait for them: they are carried out a slice per turn.
+//! DEL, EXISTS, TOUCH, MGET and MSET of so many keys that others would have to wait for them: they are carried out a slice per turn.
 //! Within a transaction they are carried out at once, with the others.
 
 use crabcache_engine::{Action, Op, Put, StoreError};
@@ -34,6 +34,8 @@ enum Errand {
     Tally(Action<'static>, i64),
     /// Store values; there may have been a first failure.
     Write(Option<StoreError>),
+    /// Answer the values, the first with their number, until that is done.
+    Read(u32),
 }
 
 /// Lets the keys of `args` be looked at in several turns, if they are many; false if not.
@@ -49,6 +51,11 @@ pub(super) fn tally(
 /// The same of MSET's.
 pub(super) fn write(args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
     begin(args, Errand::Write(None), connection, pass)
+}
+
+/// The same of MGET's.
+pub(super) fn read(args: Args<'_>, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
+    begin(args, Errand::Read((args.len() - 1) as u32), connection, pass)
 }
 
 fn begin(args: Args<'_>, errand: Errand, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
@@ -70,6 +77,11 @@ impl Many {
         self.args.len()
     }
 
+    /// Whether it changes nothing, and can end with its client.
+    pub(crate) fn only_answers(&self) -> bool {
+        matches!(self.errand, Errand::Read(_))
+    }
+
     /// Goes on for a slice; true when it is done and answered.
     pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
         let Self { args: all, left, at, errand } = self;
@@ -89,6 +101,13 @@ impl Many {
                         bytes += value.len();
                         let put = Put { value, ..Put::default() };
                         strings::put(pass, key, put, Reply::Written { last: false });
+                    }
+                    Errand::Read(head) => {
+                        pass.op(Op::get(key), Reply::Element { head: std::mem::take(head) });
+                        // One at least, however much the others are answered.
+                        if pass.is_full() {
+                            break;
+                        }
                     }
                 }
             }
@@ -116,6 +135,7 @@ impl Many {
                     }
                 }
             }
+            Errand::Read(_) => {}
         }
         *left == 0
     }

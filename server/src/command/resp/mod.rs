@@ -49,7 +49,6 @@ pub(crate) use lcs::Lcs;
 pub(crate) use many::Many;
 pub(crate) use pubsub::Ending;
 pub(crate) use reply::{Reply, answer};
-pub(crate) use strings::Mget;
 pub(crate) use table::{ALL as COMMANDS, name_of};
 pub(crate) use transaction::{Exec, Transaction};
 

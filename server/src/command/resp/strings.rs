@@ -7,11 +7,9 @@ use crabcache_protocol::resp::Args;
 use super::expiry::{self, Moment, Unit};
 use super::reply::Reply;
 use super::{change, is, many, one, three, two};
-use crate::command::task::Task;
 use crate::connection::Connection;
 use crate::large_values::LargeValues;
 use crate::reactor::batch::Pass;
-use crate::reactor::sized;
 
 pub(super) fn put<'a>(pass: &mut Pass<'a, '_, '_>, key: &'a [u8], put: Put<'a>, reply: Reply) {
     if put.value.len() > LargeValues::FROM {
@@ -113,62 +111,11 @@ pub(super) fn getex<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, 
     pass.op(Op { key, action }, Reply::Value);
 }
 
-/// Keys that MGET reads in a turn: about half a millisecond's work.
-const SLICE: usize = sized(4096);
-
-/// An MGET of so many keys that others would have to wait for it.
-#[derive(Debug)]
-pub(crate) struct Mget {
-    /// The keys, as they came.
-    keys: Box<[u8]>,
-    /// How many of them are left, and where they begin.
-    left: usize,
-    at: usize,
-    /// Their number, until it is answered.
-    head: u32,
-}
-
-impl Mget {
-    /// Bytes of memory that it takes.
-    pub(crate) fn held(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Goes on for a slice; true when all is answered.
-    pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
-        let keys = Args::new(&self.keys[self.at..], self.left);
-        let mut read = 0;
-        pass.aside(|pass| {
-            for key in keys.iter().take(SLICE) {
-                // One at least, however much the others are answered.
-                if read > 0 && pass.is_full() {
-                    break;
-                }
-                pass.op(Op::get(key), Reply::Element { head: std::mem::take(&mut self.head) });
-                read += 1;
-            }
-        });
-        match keys.from(read) {
-            Some(rest) => (self.left, self.at) = (rest.len(), self.keys.len() - rest.as_bytes().len()),
-            None => self.left = 0,
-        }
-        self.left == 0
-    }
-}
-
 pub(super) fn mget<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
-    let mut head = (args.len() - 1) as u32;
-    // Within a transaction it is carried out at once, with the others.
-    if args.len() > SLICE
-        && !connection.executes
-        && let Some(keys) = args.from(1)
-    {
-        let bytes = keys.as_bytes();
-        pass.executor.note_work(bytes.len() / 4);
-        let mget = Mget { keys: bytes.into(), left: keys.len(), at: 0, head };
-        connection.task = Some(Box::new(Task::Mget(mget)));
+    if many::read(args, connection, pass) {
         return;
     }
+    let mut head = (args.len() - 1) as u32;
     for key in args.iter().skip(1) {
         pass.op(Op::get(key), Reply::Element { head });
         head = 0;
