@@ -1,12 +1,45 @@
 //! Which levels this CPU and its OS can run, without std: cpuid for the instructions, xgetbv for the registers that the
-//! OS saves when it switches threads. Intel SDM volume 1, sections 14.3 (AVX) and 15.2 (AVX-512).
+//! OS saves when it switches threads. Intel SDM volume 1, sections 14.3 (AVX) and 15.2 (AVX-512). On Arm a register of the system,
+//! which Linux lets programs read (Documentation/arch/arm64/cpu-feature-registers.rst).
 
 use super::Kind;
 
 /// The levels, worst first.
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[cfg(not(any(
+    all(target_arch = "x86_64", target_feature = "sse2"),
+    all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"),
+)))]
 pub(super) fn supported() -> [Option<Kind>; 1] {
     [Some(Kind::Scalar)]
+}
+
+/// The levels, worst first.
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+pub(super) fn supported() -> [Option<Kind>; 2] {
+    [Some(Kind::Scalar), has_aes().then_some(Kind::Neon)]
+}
+
+/// Where nobody can be asked, the target has to be compiled for it, as Apple's are.
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+fn has_aes() -> bool {
+    #[cfg(all(not(target_feature = "aes"), any(target_os = "linux", target_os = "android"), not(miri)))]
+    {
+        let features: u64;
+        // SAFETY: it changes nothing but the register. Programs may not read it, but Linux does it for them since 4.11, and tells
+        // what all its CPUs have.
+        unsafe {
+            core::arch::asm!("mrs {}, id_aa64isar0_el1", out(reg) features, options(nomem, nostack, preserves_flags));
+        }
+        features >> 4 & 0xf != 0
+    }
+    #[cfg(not(all(
+        not(target_feature = "aes"),
+        any(target_os = "linux", target_os = "android"),
+        not(miri)
+    )))]
+    {
+        cfg!(target_feature = "aes")
+    }
 }
 
 /// The levels, worst first.

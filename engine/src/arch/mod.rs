@@ -33,6 +33,8 @@ mod scalar;
 mod avx2;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod avx512;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+mod neon;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod sse2;
 
@@ -81,7 +83,7 @@ pub enum Simd {
     /// At most AVX2 and BMI2 with AES.
     #[default]
     Avx2,
-    /// At most SSE with AES.
+    /// At most SSE with AES; on Arm NEON with AES, which is the widest there.
     Sse,
     /// None: the code that every CPU runs.
     Scalar,
@@ -95,6 +97,8 @@ pub(crate) struct Level(Kind);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Scalar,
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+    Neon,
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     Sse2,
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -115,6 +119,8 @@ impl Level {
     pub(crate) fn detect_within(limit: Simd) -> Self {
         let within = |level: &Self| match (limit, level.0) {
             (Simd::Widest, _) | (_, Kind::Scalar) => true,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+            (limit, Kind::Neon) => limit != Simd::Scalar,
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             (Simd::Sse | Simd::Avx2, Kind::Sse2) | (Simd::Avx2, Kind::Avx2) => true,
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -132,6 +138,8 @@ impl Level {
     pub(crate) fn name(self) -> &'static str {
         match self.0 {
             Kind::Scalar => "scalar",
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+            Kind::Neon => "neon+aes",
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Sse2 => "sse+aes",
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -146,6 +154,9 @@ impl Level {
     pub(crate) fn dispatch<W: Work>(self, work: W) -> W::Output {
         match self.0 {
             Kind::Scalar => work.run::<Scalar>(),
+            // SAFETY: `detect` is the only maker of the kind, after the CPU showed AES (NEON the target has).
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+            Kind::Neon => unsafe { neon::enter(work) },
             // SAFETY: `detect` is the only maker of the kind, after cpuid showed AES and SSSE3 (SSE2 is in the
             // target's baseline).
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -169,6 +180,9 @@ impl Level {
     ) -> W::Output {
         match self.0 {
             Kind::Scalar => W::from((a, b, c)).run::<Scalar>(),
+            // SAFETY: as in `dispatch`.
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+            Kind::Neon => unsafe { neon::enter_with::<A, B, C, W>(a, b, c) },
             // SAFETY: as in `dispatch`.
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Sse2 => unsafe { sse2::enter_with::<A, B, C, W>(a, b, c) },

@@ -47,8 +47,57 @@ impl Kernels for Scalar {
 
     #[inline(always)]
     fn copy(to: &mut [MaybeUninit<u8>], from: &[u8]) {
-        to.write_copy_of_slice(from);
+        if !copy_short(to, from) {
+            to.write_copy_of_slice(from);
+        }
     }
+}
+
+/// From 8 to 64 bytes by steps that overlap: a call to `memcpy` costs more than they do. False: it is another length.
+#[inline(always)]
+pub(super) fn copy_short(to: &mut [MaybeUninit<u8>], from: &[u8]) -> bool {
+    debug_assert_eq!(to.len(), from.len());
+    match from.len() {
+        8..=16 => copy_ends(to, from, |bytes: &[u8; 8]| bytes.map(MaybeUninit::new)),
+        17..=32 => copy_ends(to, from, |bytes: &[u8; 16]| bytes.map(MaybeUninit::new)),
+        33..=64 => copy_ends(to, from, |bytes: &[u8; 32]| bytes.map(MaybeUninit::new)),
+        _ => return false,
+    }
+    true
+}
+
+/// The first `N` bytes and the last, between `N` and twice as many.
+#[inline(always)]
+fn copy_ends<const N: usize>(
+    to: &mut [MaybeUninit<u8>],
+    from: &[u8],
+    step: impl Fn(&[u8; N]) -> [MaybeUninit<u8>; N],
+) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut(), from.first_chunk()) {
+        *to = step(from);
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut(), from.last_chunk()) {
+        *to = step(from);
+    }
+}
+
+/// The sixteen tags from `4 * first` on, four in each word. The last four stand in for all behind them.
+#[inline(always)]
+pub(super) fn sixteen_of(fours: &[[u16; 4]], first: usize, last: usize) -> [u64; 4] {
+    [
+        four(fours, first, last),
+        four(fours, first + 1, last),
+        four(fours, first + 2, last),
+        four(fours, first + 3, last),
+    ]
+}
+
+#[inline(always)]
+fn four(fours: &[[u16; 4]], i: usize, last: usize) -> u64 {
+    debug_assert!(last < fours.len());
+    // SAFETY: the callers, both `match_tags`, took `last` from the slice's length; nothing behind it is read.
+    let [a, b, c, d] = unsafe { fours.get_unchecked(i.min(last)) }.map(u64::from);
+    a | b << 16 | c << 32 | d << 48
 }
 
 /// The lowest `len` bits, for `len <= 64`.

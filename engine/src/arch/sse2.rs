@@ -9,7 +9,7 @@ use core::arch::x86_64::{
 use core::mem::MaybeUninit;
 
 use super::aes_hash::{self, Block, Seed};
-use super::scalar::{below, equal_short};
+use super::scalar::{below, copy_short, equal_short, sixteen_of};
 use super::{Kernels, Work};
 
 /// See the module.
@@ -61,15 +61,11 @@ impl Kernels for Sse2 {
         if a.len() <= 16 { equal_short(a, b) } else { equal_long(a, b) }
     }
 
-    /// Up to 64 bytes by steps that overlap: a call to `memcpy` costs more than they do. Thousands past the caches.
+    /// Thousands past the caches.
     #[inline(always)]
     fn copy(to: &mut [MaybeUninit<u8>], from: &[u8]) {
-        debug_assert_eq!(to.len(), from.len());
-        match from.len() {
-            8..=16 => copy_ends(to, from, |bytes: &[u8; 8]| bytes.map(MaybeUninit::new)),
-            17..=32 => copy_ends(to, from, |bytes: &[u8; 16]| bytes.map(MaybeUninit::new)),
-            33..=64 => copy_ends(to, from, |bytes: &[u8; 32]| bytes.map(MaybeUninit::new)),
-            _ => copy_any(to, from),
+        if !copy_short(to, from) {
+            copy_any(to, from);
         }
     }
 }
@@ -109,40 +105,17 @@ fn copy_past_caches(to: &mut [MaybeUninit<u8>], from: &[u8]) {
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// The first `N` bytes and the last, between `N` and twice as many.
-#[inline(always)]
-fn copy_ends<const N: usize>(
-    to: &mut [MaybeUninit<u8>],
-    from: &[u8],
-    step: impl Fn(&[u8; N]) -> [MaybeUninit<u8>; N],
-) {
-    if let (Some(to), Some(from)) = (to.first_chunk_mut(), from.first_chunk()) {
-        *to = step(from);
-    }
-    if let (Some(to), Some(from)) = (to.last_chunk_mut(), from.last_chunk()) {
-        *to = step(from);
-    }
-}
-
-/// The sixteen tags from `4 * first` on. The last four stand in for all behind them; those bits lie beyond `len`.
+/// The sixteen tags from `4 * first` on, a bit for each.
 #[inline(always)]
 fn sixteen(fours: &[[u16; 4]], first: usize, last: usize, tag: u16) -> u64 {
-    let low = Xmm::of([four(fours, first, last), four(fours, first + 1, last)]);
-    let high = Xmm::of([four(fours, first + 2, last), four(fours, first + 3, last)]);
+    let [a, b, c, d] = sixteen_of(fours, first, last);
+    let (low, high) = (Xmm::of([a, b]), Xmm::of([c, d]));
     // SAFETY: the CPU has SSE2, see `Xmm`.
     unsafe {
         let tag = _mm_set1_epi16(tag as i16);
         let (low, high) = (_mm_cmpeq_epi16(low.0, tag), _mm_cmpeq_epi16(high.0, tag));
         _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32 as u64
     }
-}
-
-#[inline(always)]
-fn four(fours: &[[u16; 4]], i: usize, last: usize) -> u64 {
-    debug_assert!(last < fours.len());
-    // SAFETY: the caller, `match_tags`, took `last` from the slice's length; nothing behind it is read.
-    let [a, b, c, d] = unsafe { fours.get_unchecked(i.min(last)) }.map(u64::from);
-    a | b << 16 | c << 32 | d << 48
 }
 
 /// More than 16 bytes: steps of 64, then steps of 16, the last of which may overlap the one before.

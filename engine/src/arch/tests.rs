@@ -59,8 +59,13 @@ impl Work for Copy<'_> {
 /// All levels; those that the CPU lacks are named in the output, so that a green run says what it proved.
 fn levels() -> Vec<Level> {
     let levels: Vec<_> = Level::supported().collect();
-    for name in ["scalar", "sse+aes", "avx2+aes", "avx512+vaes"] {
-        if !levels.iter().any(|level| level.name() == name) {
+    let names: &[_] = if cfg!(target_arch = "aarch64") {
+        &["scalar", "neon+aes"]
+    } else {
+        &["scalar", "sse+aes", "avx2+aes", "avx512+vaes"]
+    };
+    for name in names {
+        if !levels.iter().any(|level| level.name() == *name) {
             std::eprintln!("skipped on this CPU: level {name}");
         }
     }
@@ -144,6 +149,11 @@ fn detect_agrees_with_std() {
         assert_eq!(names.contains(&"sse+aes"), sse);
         assert_eq!(names.contains(&"avx2+aes"), avx2);
         assert_eq!(names.contains(&"avx512+vaes"), avx512);
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        let neon = std::arch::is_aarch64_feature_detected!("aes");
+        assert_eq!(Level::supported().any(|level| level.name() == "neon+aes"), neon);
     }
     assert_eq!(Some(Level::detect()), Level::supported().last());
     assert_eq!(Level::detect_within(Simd::Scalar).name(), "scalar");
