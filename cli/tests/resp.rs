@@ -79,6 +79,9 @@ fn sessions_are_raw() {
     assert_eq!(code, 4);
     assert!(out.starts_with("1\nGET key\n"), "{out}");
     assert!(err.starts_with("line 1: ") && err.contains("unknown command"), "{err}");
+    // RESP3 has a type of its own for INFO's text.
+    let (code, out, err) = outcome(&addr, &[], "hello 3\nstats\n");
+    assert!(code == 0 && out.contains("\ncrabcache_version="), "{out}{err}");
     let (code, _, err) = outcome(&addr, &["PUT", "k", "v"], "");
     assert!(code == 2 && err.contains("SET key value"), "{code} {err}");
 }

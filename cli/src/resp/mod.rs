@@ -105,7 +105,8 @@ impl Resp {
 
     /// The figures of INFO, and the number of items in all databases.
     fn info(&mut self) -> Result<Vec<(String, String)>, Failure> {
-        let Reply::Bulk(text) = self.connection.call(&["INFO", "everything"])? else {
+        let reply = self.connection.call(&["INFO", "everything"])?;
+        let (Reply::Bulk(text) | Reply::Verbatim { text, .. }) = reply else {
             return Err(Failure::Refused("INFO is no text".to_owned()));
         };
         let text = String::from_utf8_lossy(text);
@@ -182,8 +183,10 @@ impl Target for Resp {
 }
 
 const HELP: &str = "\
-Every line is sent to the server as it is. Words with blanks or any bytes: \"two words\", \"\\x00\\n\", 'as it is'.
-help COMMAND explains a command; stats, stats --watch, top and bench are ours; Tab completes; Ctrl-C ends what runs; quit ends.";
+Every line is sent to the server as it is.
+Words with blanks or any bytes: \"two words\", \"\\x00\\n\", 'as it is'.
+help COMMAND explains a command; stats, stats --watch, top and bench are ours.
+Tab completes; Ctrl-C ends what runs; quit ends.";
 
 impl Resp {
     fn explain(&mut self, console: &mut Console, name: &[u8]) -> Result<bool, Failure> {
