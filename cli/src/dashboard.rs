@@ -62,7 +62,7 @@ fn percent(ratio: f64) -> String {
 }
 
 fn microseconds(us: f64) -> String {
-    format!("{us:.1} µs")
+    if us < 1000.0 { format!("{us:.1} µs") } else { ms(us / 1e3) }
 }
 
 fn ms(ms: f64) -> String {
@@ -130,7 +130,9 @@ impl Dashboard {
 }
 
 fn title(look: &Look) -> String {
-    let version = look.text(["version", "redis_version"]).unwrap_or("?");
+    // A server that says which Redis it is like has a version of its own.
+    let version = look.text(["version", "crabcache_version", "valkey_version", "redis_version"]);
+    let version = version.unwrap_or("?");
     let up = look.number(["uptime_s", "uptime_in_seconds"]).unwrap_or_default() as u64;
     let (hours, minutes, seconds) = (up / 3600, up / 60 % 60, up % 60);
     format!("version {version}, up {hours}:{minutes:02}:{seconds:02}; Ctrl-C ends")
@@ -218,6 +220,19 @@ mod tests {
             ["version 0.1.0, up 1:01:01; Ctrl-C ", "requests              2,000/s"]
         );
         assert_eq!(dashboard.table(&look, (0, 0)), "\n");
+    }
+
+    #[test]
+    fn times_have_the_unit_that_suits_them() {
+        assert_eq!([0.2, 999.9, 1048.6].map(microseconds), ["0.2 µs", "999.9 µs", "1.05 ms"]);
+    }
+
+    #[test]
+    fn a_crabcache_is_told_by_its_own_version() {
+        let version = |stats: &[(&str, &str)]| title(&look(Instant::now(), stats));
+        let info = [("redis_version", "7.4.0"), ("crabcache_version", "0.1.0")];
+        assert!(version(&info).starts_with("version 0.1.0,"));
+        assert!(version(&info[..1]).starts_with("version 7.4.0,"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) struct Look {
 
 impl Look {
     /// The first of these names that there is, the native one before that of INFO.
-    pub(crate) fn text(&self, names: [&str; 2]) -> Option<&str> {
+    pub(crate) fn text<const N: usize>(&self, names: [&str; N]) -> Option<&str> {
         names.iter().find_map(|wanted| {
             self.stats.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
         })
