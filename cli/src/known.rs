@@ -16,10 +16,17 @@ pub(crate) struct Known {
 
 /// The commands of this program.
 pub(crate) fn ours() -> Vec<Known> {
-    let mut known: Vec<Known> = session_command().get_subcommands().map(of).collect();
+    let mut known: Vec<Known> = session_command().get_subcommands().flat_map(named).collect();
     let (name, summary) = ("help".to_owned(), "Explain a command".to_owned());
     known.push(Known { name, summary, ..Known::default() });
     known
+}
+
+/// The command by its name, and by the other names that help tells.
+fn named(command: &clap::Command) -> Vec<Known> {
+    let known = of(command);
+    let other = |alias: &str| Known { name: alias.to_owned(), ..known.clone() };
+    command.get_visible_aliases().map(other).chain([known.clone()]).collect()
 }
 
 fn of(command: &clap::Command) -> Known {
@@ -60,6 +67,7 @@ mod tests {
         let put = find("put");
         assert_eq!(put.syntax[..4], ["key", "[value]", "[--file PATH]", "[--ttl TIME]"]);
         assert_eq!(put.flags, ["--file", "--ttl", "--if-absent", "--if-present"]);
+        assert_eq!((find("set").syntax, find("set").flags), (put.syntax, put.flags));
         assert!(!find("quit").summary.is_empty());
     }
 }

@@ -120,10 +120,36 @@ impl Assistant {
         if !rest.is_empty() && !rest.ends_with(' ') {
             return None;
         }
-        let given = rest.split(' ').filter(|word| !word.is_empty()).count();
-        let missing = known.syntax.get(given..).filter(|missing| !missing.is_empty())?.join(" ");
+        let missing = missing(known, rest.split(' ').filter(|word| !word.is_empty()));
+        if missing.is_empty() {
+            return None;
+        }
+        let missing = missing.join(" ");
         Some(if rest.is_empty() { format!(" {missing}") } else { missing })
     }
+}
+
+/// What these words leave of a command's syntax.
+fn missing<'k>(known: &'k Known, words: impl Iterator<Item = &'k str>) -> Vec<&'k str> {
+    let mut left: Vec<&str> = known.syntax.iter().map(String::as_str).collect();
+    // The name of the value that a flag is to be followed by.
+    let mut value = None;
+    for word in words {
+        if value.take().is_some() {
+            continue;
+        }
+        // A flag's syntax is `[--flag]` or `[--flag VALUE]`.
+        let is_flag = known.flags.iter().any(|flag| flag == word);
+        let at = left.iter().position(|part| match part.strip_prefix("[--") {
+            Some(_) => is_flag && part.trim_matches(['[', ']']).split(' ').next() == Some(word),
+            None => !is_flag,
+        });
+        if let Some(at) = at {
+            let part = left.remove(at);
+            value = part.trim_matches(['[', ']']).split_once(' ').filter(|_| is_flag).map(|(_, name)| name);
+        }
+    }
+    value.into_iter().chain(left).collect()
 }
 
 impl Completer for Assistant {
@@ -162,7 +188,8 @@ mod tests {
             flags: flags.iter().map(ToString::to_string).collect(),
             ..Known::default()
         };
-        let put = known("put", &["key", "[value]"], &["--ttl", "--file"]);
+        let put =
+            known("put", &["key", "[value]", "[--ttl TIME]", "[--if-absent]"], &["--ttl", "--if-absent"]);
         Assistant {
             known: vec![put, known("CONFIG GET", &["name"], &[]), known("CONFIG SET", &["name"], &[])],
         }
@@ -182,10 +209,13 @@ mod tests {
     #[test]
     fn arguments_to_come_are_hinted_at() {
         let hint = |line: &str| assistant().hint_at(line);
-        assert_eq!(hint("put").as_deref(), Some(" key [value]"));
-        assert_eq!(hint("put k ").as_deref(), Some("[value]"));
+        assert_eq!(hint("put").as_deref(), Some(" key [value] [--ttl TIME] [--if-absent]"));
+        assert_eq!(hint("put k ").as_deref(), Some("[value] [--ttl TIME] [--if-absent]"));
+        assert_eq!(hint("put k v --ttl ").as_deref(), Some("TIME [--if-absent]"));
+        assert_eq!(hint("put --ttl 5s ").as_deref(), Some("key [value] [--if-absent]"));
+        assert_eq!(hint("put k --if-absent ").as_deref(), Some("[value] [--ttl TIME]"));
         assert_eq!(hint("config get ").as_deref(), Some("name"));
-        for nothing in ["", "pu", "put k", "put k v ", "putt "] {
+        for nothing in ["", "pu", "put k", "put k v --if-absent --ttl 5s ", "putt ", "config get a "] {
             assert_eq!(hint(nothing), None, "{nothing}");
         }
     }
