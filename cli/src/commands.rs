@@ -106,7 +106,7 @@ fn ping(client: &Client, console: &mut Console) -> Answer {
     client.ping()?; // connects
     let start = Instant::now();
     client.ping()?;
-    let ms = start.elapsed().as_secs_f64() * 1e3;
+    let ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
     console.answer(|| json!({ "ms": ms }), format!("PONG {ms:.3} ms").as_bytes())?;
     Ok(true)
 }
