@@ -208,7 +208,7 @@ pub(crate) enum Action {
         /// The key
         key: OsString,
         /// Time left to live: 500ms, 10s, 5m, 2h, 7d; a bare number is seconds. Without it the key does not expire
-        #[arg(long, value_parser = parse_time, value_name = "TIME")]
+        #[arg(long, value_parser = parse_time, value_name = "TIME", allow_negative_numbers = true)]
         ttl: Option<Duration>,
     },
     /// Print the time that a key has left to live, such as 9500ms, or never
@@ -381,7 +381,7 @@ pub(crate) struct PutArguments {
     #[arg(long, conflicts_with = "value", value_name = "PATH")]
     pub(crate) file: Option<PathBuf>,
     /// Let it expire after this time: 500ms, 10s, 5m, 2h, 7d; a bare number is seconds
-    #[arg(long, value_parser = parse_time, value_name = "TIME")]
+    #[arg(long, value_parser = parse_time, value_name = "TIME", allow_negative_numbers = true)]
     pub(crate) ttl: Option<Duration>,
     /// Only if the key is absent
     #[arg(long, conflicts_with = "if_present")]

@@ -10,6 +10,8 @@ use crabcache_client::Addr;
 use crate::args::{Arguments, parse_time, without_empty_variables};
 
 const ADDR: &str = "the server is named by --addr HOST:PORT";
+const DATABASE: &str = "the database stands in the address: --addr redis://HOST:PORT/N";
+const PASSWORD: &str = "the password stands in the address: --addr redis://:PASSWORD@HOST:PORT";
 
 /// Parses it; what talks to a `CrabCache` has this address.
 pub(crate) fn parse(line: Vec<OsString>, addr: &str) -> Result<Arguments, clap::Error> {
@@ -19,14 +21,22 @@ pub(crate) fn parse(line: Vec<OsString>, addr: &str) -> Result<Arguments, clap::
     Arguments::from_arg_matches(&matches)
 }
 
-/// How redis-cli names the server, but for its `-h`.
+/// How redis-cli names the server, but for its `-h`, the database and the password.
 fn flags_of_others() -> impl Iterator<Item = Arg> {
-    let hidden = |name: &'static str| {
-        let known = UnknownArgumentValueParser::suggest(ADDR);
+    let hidden = |name: &'static str, tip: &'static str| {
+        let known = UnknownArgumentValueParser::suggest(tip);
         Arg::new(name).action(ArgAction::SetTrue).hide(true).value_parser(known)
     };
-    // The short one is an argument of its own, so that it is told as it was typed.
-    [hidden("p").short('p'), hidden("port").long("port"), hidden("host").long("host")].into_iter()
+    // A short one is an argument of its own, so that it is told as it was typed.
+    [
+        hidden("p", ADDR).short('p'),
+        hidden("port", ADDR).long("port"),
+        hidden("host", ADDR).long("host"),
+        hidden("n", DATABASE).short('n'),
+        hidden("a", PASSWORD).short('a'),
+        hidden("pass", PASSWORD).long("pass"),
+    ]
+    .into_iter()
 }
 
 /// Help for who types `-h HOST` before a command would be taken for success.

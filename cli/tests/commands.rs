@@ -201,6 +201,11 @@ fn habits_of_redis_cli_are_told_what_is_meant() {
     ] {
         told("127.0.0.1:1", args, host);
     }
+    let in_address =
+        |part: &str, rest: &str| format!("the {part} stands in the address: --addr redis://{rest}");
+    told("127.0.0.1:1", &["-n", "5", "get", "k"], &in_address("database", "HOST:PORT/N"));
+    told("127.0.0.1:1", &["-a", "sesame", "ping"], &in_address("password", ":PASSWORD@HOST:PORT"));
+    told("127.0.0.1:1", &["--pass", "sesame", "ping"], &in_address("password", ":PASSWORD@HOST:PORT"));
     for args in [&["-h"][..], &["-h", "put"], &["put", "-h"], &["-h", "--json"]] {
         assert_eq!(outcome("127.0.0.1:1", args, "").0, 0, "{args:?}");
     }
@@ -213,6 +218,10 @@ fn habits_of_redis_cli_are_told_what_is_meant() {
     }
     let (_, _, err) = outcome("127.0.0.1:1", &["put", "k", "two", "words"], "");
     assert!(!err.contains("tip: "), "{err}");
+    for args in [&["put", "k", "v", "--ttl", "-1"][..], &["touch", "k", "--ttl", "-1"]] {
+        let (code, _, err) = outcome("127.0.0.1:1", args, "");
+        assert!(code == 2 && err.contains("expected a number of seconds") && !err.contains("tip: "), "{err}");
+    }
 }
 
 #[test]
