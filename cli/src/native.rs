@@ -19,6 +19,8 @@ const BACKOFF: Duration = Duration::from_millis(1);
 pub(crate) struct Native {
     pub(crate) client: Client,
     addr: String,
+    /// Its commands were given; they stay the same.
+    is_known: bool,
 }
 
 impl Native {
@@ -30,7 +32,7 @@ impl Native {
             .request_timeout(Some(options.timeout))
             .backoff(BACKOFF, BACKOFF)
             .build()?;
-        Ok(Self { client, addr: options.addr.clone() })
+        Ok(Self { client, addr: options.addr.clone(), is_known: false })
     }
 }
 
@@ -48,7 +50,7 @@ impl Target for Native {
         Ok(self.client.hello()?.server)
     }
 
-    fn known(&mut self) -> Vec<Known> {
-        known::ours()
+    fn known(&mut self) -> Option<Vec<Known>> {
+        (!std::mem::replace(&mut self.is_known, true)).then(known::ours)
     }
 }

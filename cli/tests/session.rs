@@ -218,6 +218,49 @@ fn an_interrupted_bench_tells_what_it_measured_and_that_it_was_interrupted() {
     }
 }
 
+/// A server with a password that tells of one command, but only to whom has said it.
+fn locked() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = format!("redis://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let (mut request, mut open) = ([0; 1024], false);
+        while let Ok(len @ 1..) = client.read(&mut request) {
+            let asks = |word: &str| String::from_utf8_lossy(&request[..len]).contains(word);
+            open |= asks("sesame");
+            let answer: &[u8] = match open {
+                true if asks("DOCS") => {
+                    b"*2\r\n+zadd\r\n*2\r\n+arguments\r\n*1\r\n*4\r\n+name\r\n+set\r\n+type\r\n+key\r\n"
+                }
+                true => b"+OK\r\n",
+                false => b"-NOAUTH no\r\n",
+            };
+            client.write_all(answer).unwrap();
+        }
+    });
+    addr
+}
+
+#[test]
+fn a_password_opens_what_completion_knows_and_the_prompt_tells_the_database() {
+    let state = std::env::temp_dir().join(format!("crabcache-cli-{}-locked", std::process::id()));
+    let (mut person, terminal) = Person::sit_down();
+    let mut program = program(&locked(), &[]);
+    program.env("XDG_STATE_HOME", &state).env("TERM", "xterm").stderr(Stdio::null());
+    program.stdin(terminal.try_clone().unwrap()).stdout(terminal);
+    let mut child = program.spawn().unwrap();
+    drop(program); // which holds the terminal open
+
+    person.sees("\x1b[?2004h");
+    person.enters("auth sesame\r", "OK\r\n");
+    person.types("za\t", "zadd \x1b[2mset");
+    person.enters("\x15select 3\r", "OK\r\n");
+    person.sees("/3> ");
+    person.types("\x04", "\n");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    fs::remove_dir_all(state).unwrap();
+}
+
 #[test]
 fn a_person_has_history_completion_and_hints() {
     let cache = Cache::start();

@@ -65,12 +65,24 @@ impl Connection {
             self.session.push(words.to_vec());
         } else if is("RESET") {
             self.session.clear();
+            self.address.database = None;
             self.in_transaction = false;
         } else if is("MULTI") {
             self.in_transaction = true;
         } else if is("EXEC") || is("DISCARD") {
             self.in_transaction = false;
         }
+    }
+
+    /// Its address, with the database that was selected last.
+    pub(crate) fn here(&self) -> Address {
+        let selected = self.session.iter().find(|said| said[0].eq_ignore_ascii_case(b"SELECT"));
+        let number = selected.and_then(|said| str::from_utf8(said.get(1)?).ok()?.parse().ok());
+        Address { database: number.or(self.address.database), ..self.address.clone() }
+    }
+
+    pub(crate) const fn is_in_transaction(&self) -> bool {
+        self.in_transaction
     }
 
     /// Sends a command and waits for its reply; an error that the server replies is one.
@@ -399,11 +411,15 @@ mod tests {
     #[test]
     fn a_session_goes_on_after_its_connection_was_lost() {
         let first = vec![("SELECT\r\n$1\r\n5", "+OK\r\n"), ("3", "+OK\r\n")];
-        let second = vec![("\r\n5", "+OK\r\n"), ("\r\n3", "+OK\r\n"), ("GET", "$1\r\nv\r\n")];
+        let second =
+            vec![("\r\n5", "+OK\r\n"), ("\r\n3", "+OK\r\n"), ("GET", "$1\r\nv\r\n"), ("reset", "+RESET\r\n")];
         let (mut connection, left) = serve(vec![first, second]);
         say(&mut connection, "select 3").unwrap();
+        assert_eq!(connection.here().database, Some(3));
         left.recv().unwrap();
         assert!(say(&mut connection, "GET k").unwrap().contains("Bulk"));
+        say(&mut connection, "reset").unwrap();
+        assert_eq!(connection.here().database, None);
     }
 
     #[test]

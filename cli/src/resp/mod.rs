@@ -41,11 +41,13 @@ const NATIVE: [(&str, &str); 2] = [("put", "SET key value [EX seconds]"), ("flus
 /// A server of RESP.
 pub(crate) struct Resp {
     connection: Connection,
+    /// Its commands were given as this user and in this protocol may see them.
+    is_known: bool,
 }
 
 impl Resp {
     pub(crate) fn new(address: Address, timeout: Duration) -> Self {
-        Self { connection: Connection::new(address, timeout) }
+        Self { connection: Connection::new(address, timeout), is_known: false }
     }
 
     /// A command of ours.
@@ -85,6 +87,10 @@ impl Resp {
         show(console, reply)?;
         let found = reply != Reply::Nil;
         self.connection.note(words);
+        // A server with a password had told nothing before.
+        if [&b"AUTH"[..], b"HELLO"].iter().any(|said| name.eq_ignore_ascii_case(said)) {
+            self.is_known = false;
+        }
         Ok(found)
     }
 
@@ -162,7 +168,7 @@ impl Target for Resp {
     }
 
     fn addr(&self) -> String {
-        self.connection.address.to_string()
+        self.connection.here().to_string()
     }
 
     fn greeting(&mut self) -> Result<String, Failure> {
@@ -174,11 +180,13 @@ impl Target for Resp {
         Ok(format!("{name} {version}"))
     }
 
-    fn known(&mut self) -> Vec<Known> {
-        // A server without COMMAND DOCS, or one that is away, leaves the editor without help.
-        let mut known = self.connection.call(&["COMMAND", "DOCS"]).map(docs::read).unwrap_or_default();
-        known.extend(crate::known::ours().into_iter().filter(|known| OURS.contains(&known.name.as_bytes())));
-        known
+    fn known(&mut self) -> Option<Vec<Known>> {
+        // In a transaction the question would become a part of it.
+        if self.is_known || self.connection.is_in_transaction() {
+            return None;
+        }
+        self.is_known = true;
+        Some(self.commands())
     }
 }
 
@@ -189,9 +197,16 @@ help COMMAND explains a command; stats, stats --watch, top and bench are ours.
 Tab completes; Ctrl-C ends what runs; quit ends.";
 
 impl Resp {
+    /// A server without COMMAND DOCS, or one that is away, leaves the editor without help.
+    fn commands(&mut self) -> Vec<Known> {
+        let mut known = self.connection.call(&["COMMAND", "DOCS"]).map(docs::read).unwrap_or_default();
+        known.extend(crate::known::ours().into_iter().filter(|known| OURS.contains(&known.name.as_bytes())));
+        known
+    }
+
     fn explain(&mut self, console: &mut Console, name: &[u8]) -> Result<bool, Failure> {
         let name = String::from_utf8_lossy(name);
-        let known = self.known();
+        let known = self.commands();
         let Some(found) = known.iter().find(|known| known.name.eq_ignore_ascii_case(&name)) else {
             return Err(Failure::Wrong(format!("the server has no help on {name}")));
         };

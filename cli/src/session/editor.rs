@@ -12,7 +12,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Helper};
 
-use super::{Line, Lines, history};
+use super::{Line, Lines, Target, history};
 use crate::failure::complain;
 use crate::known::Known;
 
@@ -22,12 +22,11 @@ const HISTORY_LEN: usize = 1000;
 /// An editor on the terminal.
 pub(crate) struct Editor {
     inner: rustyline::Editor<Assistant, FileHistory>,
-    prompt: String,
     history: Option<PathBuf>,
 }
 
 impl Editor {
-    pub(crate) fn new(prompt: String, known: Vec<Known>) -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .max_history_size(HISTORY_LEN)
@@ -36,7 +35,7 @@ impl Editor {
             .build();
         let past = FileHistory::with_config(&config);
         let mut inner = rustyline::Editor::with_history(config, past).map_err(io::Error::other)?;
-        inner.set_helper(Some(Assistant { known }));
+        inner.set_helper(Some(Assistant::default()));
         // A session without its past is better than none.
         let history = history::path().unwrap_or_else(|error| {
             complain(format_args!("crabcache-cli: no history: {error}\n"));
@@ -48,7 +47,7 @@ impl Editor {
         {
             complain(format_args!("crabcache-cli: {}: {error}\n", path.display()));
         }
-        Ok(Self { inner, prompt, history })
+        Ok(Self { inner, history })
     }
 
     fn keep(&mut self, line: &str) {
@@ -62,8 +61,11 @@ impl Editor {
 }
 
 impl Lines for Editor {
-    fn next_line(&mut self) -> io::Result<Line> {
-        match self.inner.readline(&self.prompt) {
+    fn next_line(&mut self, target: &mut dyn Target) -> io::Result<Line> {
+        if let Some(known) = target.known() {
+            self.inner.set_helper(Some(Assistant { known }));
+        }
+        match self.inner.readline(&format!("{}> ", target.addr())) {
             Ok(line) => {
                 self.keep(&line);
                 Ok(Line::Text(line.into_bytes()))
@@ -81,6 +83,7 @@ impl Lines for Editor {
 }
 
 /// Completes and hints.
+#[derive(Default)]
 struct Assistant {
     known: Vec<Known>,
 }

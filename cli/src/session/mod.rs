@@ -28,12 +28,12 @@ use crate::known::Known;
 pub(crate) trait Target {
     /// True if the key was there, or the condition held.
     fn run(&mut self, console: &mut Console, words: &[Vec<u8>]) -> Result<bool, Failure>;
-    /// Whom it talks to.
+    /// Whom it talks to, at this moment.
     fn addr(&self) -> String;
     /// Who that is.
     fn greeting(&mut self) -> Result<String, Failure>;
-    /// Its commands.
-    fn known(&mut self) -> Vec<Known>;
+    /// Its commands, where they may be others than those that it gave last.
+    fn known(&mut self) -> Option<Vec<Known>>;
 }
 
 /// What a source of lines gives.
@@ -47,7 +47,8 @@ pub(crate) enum Line {
 
 /// A source of lines.
 pub(crate) trait Lines {
-    fn next_line(&mut self) -> io::Result<Line>;
+    /// The next one, which is for `target`.
+    fn next_line(&mut self, target: &mut dyn Target) -> io::Result<Line>;
     /// Whether a person types them.
     fn is_typed(&self) -> bool {
         false
@@ -67,8 +68,7 @@ pub(crate) fn run(target: &mut dyn Target, console: &mut Console) -> io::Result<
             failure.tell(&Context { addr: target.addr(), json: console.json, ..Context::default() });
         }
     }
-    let mut editor = editor::Editor::new(format!("{}> ", target.addr()), target.known())?;
-    each(&mut editor, target, console);
+    each(&mut editor::Editor::new()?, target, console);
     Ok(0)
 }
 
@@ -77,7 +77,7 @@ fn each(lines: &mut dyn Lines, target: &mut dyn Target, console: &mut Console) -
     let mut highest = 0;
     let mut context = Context { addr: target.addr(), json: console.json, line: None, session: true };
     for number in 1_u64.. {
-        let line = match lines.next_line() {
+        let line = match lines.next_line(target) {
             Ok(Line::Text(line)) => line,
             Ok(Line::None) => continue,
             Ok(Line::End) => break,
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     impl Lines for VecDeque<Line> {
-        fn next_line(&mut self) -> io::Result<Line> {
+        fn next_line(&mut self, _: &mut dyn Target) -> io::Result<Line> {
             Ok(self.pop_front().unwrap_or(Line::End))
         }
     }
@@ -176,8 +176,8 @@ mod tests {
             Ok(String::new())
         }
 
-        fn known(&mut self) -> Vec<Known> {
-            Vec::new()
+        fn known(&mut self) -> Option<Vec<Known>> {
+            None
         }
     }
 

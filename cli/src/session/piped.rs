@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, StdinLock};
 
-use super::{Line, Lines};
+use super::{Line, Lines, Target};
 
 /// Standard input.
 pub(crate) struct Piped(StdinLock<'static>);
@@ -14,7 +14,7 @@ impl Piped {
 }
 
 impl Lines for Piped {
-    fn next_line(&mut self) -> io::Result<Line> {
+    fn next_line(&mut self, _: &mut dyn Target) -> io::Result<Line> {
         let mut line = Vec::new();
         Ok(if self.0.read_until(b'\n', &mut line)? == 0 { Line::End } else { Line::Text(line) })
     }
