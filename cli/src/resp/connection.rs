@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     session: Vec<Vec<Vec<u8>>>,
     /// A transaction was begun.
     in_transaction: bool,
+    /// The server wanted a password before it selected the database.
+    is_unselected: bool,
     inbox: Vec<u8>,
     /// Length of the reply at the head of the inbox that was handed out.
     taken: usize,
@@ -50,6 +52,7 @@ impl Connection {
             stream: None,
             session: Vec::new(),
             in_transaction: false,
+            is_unselected: false,
             inbox: Vec::new(),
             taken: 0,
             progress: Progress::default(),
@@ -57,12 +60,15 @@ impl Connection {
     }
 
     /// Notes what a command that succeeded means for the session.
-    pub(crate) fn note(&mut self, words: &[Vec<u8>]) {
-        let Some(name) = words.first() else { return };
+    pub(crate) fn note(&mut self, words: &[Vec<u8>]) -> Result<(), Failure> {
+        let Some(name) = words.first() else { return Ok(()) };
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         if is("SELECT") || is("AUTH") || is("HELLO") {
             self.session.retain(|said| !said[0].eq_ignore_ascii_case(name));
             self.session.push(words.to_vec());
+            if !self.in_transaction {
+                self.select_late()?;
+            }
         } else if is("RESET") {
             self.session.clear();
             self.address.database = None;
@@ -72,6 +78,7 @@ impl Connection {
         } else if is("EXEC") || is("DISCARD") {
             self.in_transaction = false;
         }
+        Ok(())
     }
 
     /// Its address, with the database that was selected last.
@@ -174,6 +181,7 @@ impl Connection {
     /// Whatever is under way is forgotten.
     pub(crate) fn close(&mut self) {
         (self.stream, self.taken, self.progress) = (None, 0, Progress::default());
+        self.is_unselected = false;
         self.inbox.clear();
     }
 
@@ -195,13 +203,29 @@ impl Connection {
                 [Some(b"AUTH".to_vec()), user, Some(password)].into_iter().flatten().collect();
             self.call(&words)?;
         }
-        if let Some(database) = database {
-            self.call(&["SELECT", &database.to_string()])?;
-        }
+        self.select(database)?;
         for words in self.session.clone() {
             self.call(&words)?;
         }
+        if !self.session.is_empty() {
+            self.select_late()?;
+        }
         Ok(())
+    }
+
+    /// A password that is wanted before may still be said.
+    fn select(&mut self, database: Option<u32>) -> Result<(), Failure> {
+        let Some(database) = database else { return Ok(()) };
+        match self.call(&["SELECT", &database.to_string()]) {
+            Err(Failure::Refused(text)) if text.starts_with("NOAUTH") => self.is_unselected = true,
+            selected => drop(selected?),
+        }
+        Ok(())
+    }
+
+    /// Selects the database where it could not be done before.
+    fn select_late(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.is_unselected) { self.select(self.here().database) } else { Ok(()) }
     }
 
     /// False if nothing came in time.
@@ -404,7 +428,7 @@ mod tests {
         let words: Vec<_> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
         let reply =
             connection.call(&words).map(|reply| format!("{reply:?}")).map_err(|error| error.text())?;
-        connection.note(&words);
+        connection.note(&words).map_err(|error| error.text())?;
         Ok(reply)
     }
 
@@ -420,6 +444,18 @@ mod tests {
         assert!(say(&mut connection, "GET k").unwrap().contains("Bulk"));
         say(&mut connection, "reset").unwrap();
         assert_eq!(connection.here().database, None);
+    }
+
+    #[test]
+    fn a_database_is_selected_once_the_password_was_said() {
+        let no = "-NOAUTH no\r\n";
+        let first = vec![("\r\n5", no), ("AUTH", "+OK\r\n"), ("\r\n5", "+OK\r\n"), ("PING", "+PONG\r\n")];
+        let second = vec![("\r\n5", no), ("AUTH", "+OK\r\n"), ("\r\n5", "+OK\r\n"), ("GET", "+v\r\n")];
+        let (mut connection, left) = serve(vec![first, second]);
+        say(&mut connection, "AUTH sesame").unwrap();
+        say(&mut connection, "PING").unwrap();
+        left.recv().unwrap();
+        assert!(say(&mut connection, "GET k").unwrap().contains("Simple"));
     }
 
     #[test]

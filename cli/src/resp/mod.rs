@@ -86,7 +86,7 @@ impl Resp {
         let reply = self.connection.call(words)?;
         show(console, reply)?;
         let found = reply != Reply::Nil;
-        self.connection.note(words);
+        self.connection.note(words)?;
         // A server with a password had told nothing before.
         if [&b"AUTH"[..], b"HELLO"].iter().any(|said| name.eq_ignore_ascii_case(said)) {
             self.is_known = false;
