@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 mod churn;
 #[cfg(feature = "clients")]
@@ -140,13 +140,19 @@ fn progress_bar(requests: Option<u64>) -> ProgressBar {
             let template = "{prefix} {wide_bar} {human_pos}/{human_len} {rate}, {eta} left";
             (ProgressBar::new(requests), template)
         }
-        None => (ProgressBar::new_spinner(), "{prefix} {spinner} {human_pos} requests, {rate}, {elapsed}"),
+        None => (ProgressBar::new_spinner(), "{prefix} {spinner} {answered}{elapsed}"),
     };
     let style = ProgressStyle::with_template(template).expect("the template is one");
-    bar.with_style(style.with_key("rate", |state: &ProgressState, text: &mut dyn fmt::Write| {
-        // A line that cannot be written is not shown.
+    // A line that cannot be written is not shown.
+    let rate = |state: &ProgressState, text: &mut dyn fmt::Write| {
         let _ = write!(text, "{:.0}/s", state.per_sec());
-    }))
+    };
+    let answered = |state: &ProgressState, text: &mut dyn fmt::Write| {
+        if state.pos() > 0 {
+            let _ = write!(text, "{} requests, {:.0}/s, ", HumanCount(state.pos()), state.per_sec());
+        }
+    };
+    bar.with_style(style.with_key("rate", rate).with_key("answered", answered))
 }
 
 /// It takes minutes: whoever waits for it may see where it is.

@@ -6,7 +6,8 @@
 //!                                         schedule (closed or open loop) -'        |
 //!                                                 report: table | JSON <- tally (HDR histogram, CPU time)
 //! ```
-//! A run has phases: connect, store all items (preload), warm up, measure. All but the last are in no figure.
+//! A run has phases: connect, store all items (preload), prepare requests, warm up, measure. All but the last are in no
+//! figure.
 
 pub mod address;
 mod connection;
@@ -143,7 +144,7 @@ pub fn run(
     if options.preload {
         crew.preload(options, progress)?;
     }
-    let scripts = crew.scripts(options);
+    let scripts = crew.scripts(options, progress);
     let mut played = 0;
     if !options.warm_up.is_zero() {
         let watch = &mut |done| progress(Progress { phase: "warming up", done, of: None });
@@ -203,8 +204,12 @@ impl Crew {
         }
     }
 
-    /// A script for each thread.
-    fn scripts(&self, options: &Options) -> Vec<Script> {
+    /// A script for each thread. Writing them takes seconds where the machine is busy.
+    fn scripts(
+        &self,
+        options: &Options,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Vec<Script> {
         let Options { protocol, items, mix, .. } = options;
         let sampler = Sampler::new(options.distribution, items.count);
         let count = match options.stop {
@@ -218,7 +223,15 @@ impl Crew {
                     scope.spawn(move || Script::drawn(*protocol, items, sampler, *mix, seed, count))
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().expect("drawing does not panic")).collect()
+            let joined = threads.into_iter().map(|thread| {
+                while !thread.is_finished() {
+                    thread::park_timeout(TELL_EVERY);
+                    // Who wants it to end is heard in the next phase.
+                    let _ = progress(Progress { phase: "preparing requests", done: 0, of: None });
+                }
+                thread.join().expect("drawing does not panic")
+            });
+            joined.collect()
         })
     }
 
