@@ -89,7 +89,8 @@ impl Cluster {
         if cluster.nodes.is_empty() { Err(Error::Cluster("no nodes".to_owned())) } else { Ok(cluster) }
     }
 
-    /// The client of the node that has the key: for all calls that are not here. Its errors do not name the node.
+    /// The client of the node that has the key: for all calls that are not here, such as [`Client::pipeline`] with the keys of
+    /// one node. Its errors do not name the node.
     #[must_use]
     pub fn node_of(&self, key: impl AsRef<[u8]>) -> &Client {
         &self.nodes[self.index_of(key.as_ref())].client

@@ -98,7 +98,17 @@ impl Client {
     }
 
     /// As [`Client::get_or_put_with`], where computing may fail; then nothing is stored, and the next client takes over
-    /// at once.
+    /// at once. Its error is one that an [`Error`] can become, too:
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = crabcache_client::Client::connect("127.0.0.1:7001")?;
+    /// let page = client.try_get_or_put_with("page:7", None, || {
+    ///     Ok::<_, Box<dyn std::error::Error>>(std::fs::read("7.html")?)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_get_or_put_with<V, E>(
         &self,
         key: impl AsRef<[u8]>,

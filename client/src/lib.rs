@@ -21,6 +21,7 @@
 //! The way of a call: [`Client`] -> `pool` lends a connection -> `exchange` writes requests and reads answers at the
 //! same time -> the connection goes back, or is closed if it is not in order any more.
 //!
+//! - The server has to listen for the native protocol, as it does unless an address says otherwise (`resp://`, `memcache://`).
 //! - [`Client`] is `Send`, `Sync` and cheap to clone; all clones share one pool. Use one per server and program, and after a
 //!   `fork` a new one: on a connection of both, each process would take answers of the other.
 //! - A [`Cluster`] is several servers, each with the keys that hash to it.
@@ -30,7 +31,7 @@
 //! - [`Error`] says that a call failed, [`CommandError`] that one command of a pipeline did. Which of them cost the
 //!   connection is told by [`CommandError::keeps_connection`].
 //!
-//! Unix only. The protocol is specified in PROTOCOL.md.
+//! Unix only. The protocol is specified in [PROTOCOL.md](https://github.com/crabcache/crabcache/blob/main/PROTOCOL.md).
 #![forbid(unsafe_code)]
 
 mod backoff;

@@ -5,6 +5,20 @@
 //! shard   | born, number | allocator | directory table | free lists | ghost | nursery | main: items .. index chunks |
 //! lookup  key -> hash -> shard -> directory word -> image (tags, places) -> item
 //! ```
+//! ```
+//! # use crabcache_engine::{Cache, Config, Millis, StoreError};
+//! let mut region = vec![std::mem::MaybeUninit::uninit(); 16 << 20]; // or a static array, or a mapping of huge pages
+//! let cache = Cache::new(&mut region, Config { seed: [4, 8, 15, 16], ..Config::default() }).unwrap();
+//! let mut handle = cache.handle().unwrap(); // one per thread; `cache` is shared
+//! let now = Millis(0); // time is passed in
+//!
+//! while let Err(StoreError::Pressure) = handle.put(now, b"crab", b"cake") {
+//!     handle.quiescent(now); // no room at this moment, or another thread has the allocator: try again
+//!     std::thread::yield_now();
+//! }
+//! assert_eq!(handle.get(now, b"crab").map(|value| value.bytes()), Some(&b"cake"[..]));
+//! handle.quiescent(now); // once per turn of an event loop: nothing found so far is held any more
+//! ```
 //! - No allocator, no `std`, no threads, no clock, no random source of its own: memory, time and seed are passed in.
 //! - Readers are wait-free and get `&[u8]` into the arena. Writers are lock-free but for the allocator, whose lock is
 //!   only ever tried. Nothing here waits: what cannot be done now answers [`StoreError::Pressure`].
