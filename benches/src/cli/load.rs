@@ -26,6 +26,8 @@ Examples:
   crabcache-bench load --rate 50000 --depth 8 --seconds 20  open loop: timed from when each is due
   crabcache-bench load --protocol memcache --value 32:90,1000-5000:10 --verify
 
+The items stay on the server, under keys that are numbers, such as 00000000042.
+
 Exit status: 0 done, 1 it did not work, or an answer was an error or wrong, 2 bad usage.";
 
 #[derive(Debug, Args)]
