@@ -28,6 +28,7 @@
 //! - A [`Pipeline`] of any length needs memory for its list of commands and its results, not for its bytes; with
 //!   [`Client::run`] and a callback neither is held.
 //! - [`Client::get_or_put_with`] is cache-aside: of all clients that miss a key, one computes its value.
+//! - With the feature `serde`, values are JSON in `Client::get_json`, `put_json` and `get_or_put_json_with`.
 //! - [`Error`] says that a call failed, [`CommandError`] that one command of a pipeline did. Which of them cost the
 //!   connection is told by [`CommandError::keeps_connection`].
 //!
