@@ -276,7 +276,8 @@ Examples:
   crabcache-cli stats --watch --interval 10s | tee stats.txt
   crabcache-cli --json stats | jq .hits
 
-With --watch, p99 (p99 us*) is the server's own time for a request, since its start; network and waiting are not in it.
+With --watch, p99 (p99 us*) is the server's own time for a request, since its start; network and waiting are not in it; \
+answer took is how long the server took to answer this look, with both.
 
 Figures; those that count do so since the server's start:
   version, workers    of the server, and its threads
