@@ -38,7 +38,8 @@ fn add(name: &str, about: Reply<'_>, known: &mut Vec<Known>) {
 /// An argument as manuals write it: `[EX seconds | PX ms]`, `key [key ...]`.
 fn syntax(argument: Reply<'_>) -> String {
     let (mut name, mut kind, mut token) = (String::new(), String::new(), String::new());
-    let (mut parts, mut optional, mut multiple) = (Vec::new(), false, false);
+    let mut parts = Vec::new();
+    let (mut optional, mut multiple, mut token_again) = (false, false, false);
     for (field, value) in pairs(argument) {
         match field.as_str() {
             "name" => name = text(value),
@@ -49,6 +50,7 @@ fn syntax(argument: Reply<'_>) -> String {
                 for flag in elements(value).map(text) {
                     optional |= flag == "optional";
                     multiple |= flag == "multiple";
+                    token_again |= flag == "multiple_token";
                 }
             }
             _ => {}
@@ -60,10 +62,11 @@ fn syntax(argument: Reply<'_>) -> String {
         "block" => parts.join(" "),
         _ => name,
     };
-    let mut out = [token, body].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-    if multiple {
-        out = format!("{out} [{out} ...]");
-    }
+    let several = |text: String| if multiple { format!("{text} [{text} ...]") } else { text };
+    let named = |body: String| {
+        [&*token, &*body].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    let out = if token_again || body.is_empty() { several(named(body)) } else { named(several(body)) };
     if optional { format!("[{out}]") } else { out }
 }
 
@@ -126,12 +129,14 @@ mod tests {
         bulk(&mut out, b"summary");
         bulk(&mut out, b"Sets.");
         bulk(&mut out, b"arguments");
-        array(&mut out, 3);
+        array(&mut out, 5);
         argument(&mut out, ["key", "key", ""], &[], 0);
         argument(&mut out, ["expiry", "oneof", ""], &["optional"], 2);
         argument(&mut out, ["seconds", "integer", "EX"], &[], 0);
         argument(&mut out, ["keep", "pure-token", "KEEPTTL"], &[], 0);
         argument(&mut out, ["more", "string", ""], &["multiple"], 0);
+        argument(&mut out, ["id", "integer", "ID"], &["optional", "multiple"], 0);
+        argument(&mut out, ["pattern", "pattern", "GET"], &["optional", "multiple", "multiple_token"], 0);
         bulk(&mut out, b"config");
         map(&mut out, 1, Version::Resp2);
         bulk(&mut out, b"subcommands");
@@ -146,7 +151,16 @@ mod tests {
         let known = read(value);
         let names: Vec<_> = known.iter().map(|known| known.name.as_str()).collect();
         assert_eq!(names, ["CONFIG GET", "SET"]);
-        assert_eq!(known[1].syntax, ["key", "[EX seconds|KEEPTTL]", "more [more ...]"]);
+        assert_eq!(
+            known[1].syntax,
+            [
+                "key",
+                "[EX seconds|KEEPTTL]",
+                "more [more ...]",
+                "[ID id [id ...]]",
+                "[GET pattern [GET pattern ...]]"
+            ]
+        );
         assert_eq!(known[1].summary, "Sets.");
     }
 }

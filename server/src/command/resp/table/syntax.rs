@@ -3,7 +3,7 @@
 //! ```text
 //! sequence     item item ...
 //! choice       sequence | sequence                  at the top, or within brackets
-//! item         word, [choice] (optional), (choice); with ... behind it: once or several times
+//! item         word, [choice] (optional), (choice); with ... behind it: once or several times, behind a bracket with its name
 //! word         lower case: an argument;  upper case: itself, or the name of the argument or choice behind it
 //! ```
 //! So `key [EX seconds|KEEPTTL]` is a key, and perhaps either `EX` with a number or `KEEPTTL`.
@@ -18,6 +18,8 @@ pub(super) struct Argument {
     token: Option<String>,
     optional: bool,
     multiple: bool,
+    /// Its token stands before each.
+    multiple_token: bool,
     parts: Vec<Argument>,
 }
 
@@ -65,6 +67,7 @@ fn sequence(left: &mut &[&str]) -> Vec<Argument> {
         if let ["...", rest @ ..] = left {
             *left = rest;
             item.multiple = true;
+            item.multiple_token = token == &"[" && item.token.is_some();
         }
         items.push(item);
     }
@@ -132,7 +135,11 @@ fn one_of(choices: Vec<Vec<Argument>>) -> Argument {
 impl Argument {
     /// Writes it as COMMAND DOCS does.
     pub(super) fn write(&self, out: &mut Vec<u8>, version: Version) {
-        let flags = [(self.optional, "optional"), (self.multiple, "multiple")];
+        let flags = [
+            (self.optional, "optional"),
+            (self.multiple, "multiple"),
+            (self.multiple_token, "multiple_token"),
+        ];
         let flags: Vec<_> = flags.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
         let is_key = self.kind == "key";
         let more = [is_key, self.token.is_some(), !flags.is_empty(), !self.parts.is_empty()];
@@ -218,6 +225,9 @@ mod tests {
         assert_eq!((set[0].kind, set[1].kind, set[1].token.as_deref()), ("key", "integer", Some("EX")));
         let copy = arguments("source destination [DB destination-db]");
         assert_eq!([copy[0].kind, copy[1].kind, copy[2].kind], ["key", "key", "integer"]);
+        let several = arguments("[GET pattern]... [ID client-id...]");
+        assert!(several.iter().all(|argument| argument.optional && argument.multiple));
+        assert_eq!([several[0].multiple_token, several[1].multiple_token], [true, false]);
     }
 
     #[test]
