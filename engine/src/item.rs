@@ -239,11 +239,9 @@ impl<'a> Item<'a> {
     /// Size of its block.
     #[inline(always)]
     pub(crate) fn granules(&self) -> u32 {
-        if self.header.is_plain() {
-            return self.header.plain_granules();
-        }
+        let min = if self.header.is_plain() { self.header.plain_granules_min() } else { self.granules_min() };
         // In the nursery nothing is larger than it has to be: there these bits tell that the writer is not done.
-        self.granules_min() + if self.in_nursery() { 0 } else { self.header.slack() }
+        min + if self.in_nursery() { 0 } else { self.header.slack() }
     }
 
     /// Whether this value under its own key makes an item of the very same shape: then its size, and the header of the new one,
@@ -495,21 +493,22 @@ mod tests {
             Cache::in_filled(&mut region, Config { shards: 1, ..Config::default() }).expect("large enough");
         let mut local = Local::join(&cache.shared).expect("a handle");
         let shard = cache.shared.shard(0);
-        let new = NewItem { key: b"key", value: [b"value", b""], flags: 7, expires: None, mark: None };
-        let needed = new.shape().granules();
-        // The first items go to main.
-        let (at, granules) = (0..100_000)
-            .find_map(|_| {
-                let got =
-                    local.allocate_newcomer(shard, needed, Some(cache.shared.hash(new.key))).expect("room");
-                shard.in_nursery(got.0).then_some(got)
-            })
-            .expect("at last");
-        Level::detect().dispatch(Write(new, shard, at, granules));
-        let item = Item::load(shard, at);
-        assert!(item.is_unsettled() && item.granules() == needed);
-        Item::settle(shard, at);
-        let item = Item::load(shard, at);
-        assert!(!item.is_unsettled() && item.granules() == needed);
+        for flags in [0, 7] {
+            let new = NewItem { key: b"key", value: [b"value", b""], flags, expires: None, mark: None };
+            let needed = new.shape().granules();
+            // The first items go to main.
+            let (at, granules) = (0..100_000)
+                .find_map(|_| {
+                    let got = local.allocate_newcomer(shard, needed, Some(cache.shared.hash(new.key)));
+                    got.ok().filter(|got| shard.in_nursery(got.0))
+                })
+                .expect("at last");
+            Level::detect().dispatch(Write(new, shard, at, granules));
+            let item = Item::load(shard, at);
+            assert!(item.is_unsettled() && item.granules() == needed);
+            Item::settle(shard, at);
+            let item = Item::load(shard, at);
+            assert!(!item.is_unsettled() && item.granules() == needed);
+        }
     }
 }

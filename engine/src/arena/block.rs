@@ -153,11 +153,11 @@ impl Header {
         Self(self.0 & !PREV_FREE)
     }
 
-    /// The size of the block of a plain item.
+    /// The size that the block of a plain item must have at least.
     #[inline(always)]
-    pub(crate) fn plain_granules(self) -> u32 {
+    pub(crate) fn plain_granules_min(self) -> u32 {
         debug_assert!(self.is_plain());
-        granules_of(self.key_len() + self.value_len()) + self.slack()
+        granules_of(self.key_len() + self.value_len())
     }
 
     #[inline(always)]
