@@ -415,8 +415,9 @@ impl<'c> Handle<'c> {
                     local.counters.removed += 1;
                     crate::index::Memory::retire_item(local, shard, at);
                 });
-                if emptied.is_err() {
-                    self.local.settle();
+                if let Err(failed) = emptied {
+                    // A split that was begun there needs images. What came of it shows in the next call.
+                    self.local.after(failed, shard, now, &mut 0);
                     return Some(bucket * shards + number);
                 }
                 (bucket, left) = (bucket + 1, left - 1);

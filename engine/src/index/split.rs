@@ -131,3 +131,39 @@ impl<'a> Shard<'a> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{Cache, Config, Millis};
+
+    /// Who has no memory for an image leaves the mark where it is. Whoever empties the bucket needs images, too.
+    #[test]
+    fn a_flush_finishes_a_split_for_which_there_was_no_memory() {
+        let mut region = std::vec![0; 1 << 20];
+        let config = Config { shards: 1, handles_max: 1, seed: [1, 2, 3, 4], ..Config::default() };
+        let cache = Cache::in_filled(&mut region, config).expect("large enough");
+        let (mut handle, shard) = (cache.handle().expect("the first"), cache.shared.shard(0));
+        let born = shard.born().load(Relaxed);
+        let mut keys = 0_u32;
+        while shard.load(0).len() < 4 {
+            handle.put(Millis(0), &keys.to_le_bytes(), &[7; 1000]).expect("room");
+            keys += 1;
+        }
+        assert_eq!(shard.born().load(Relaxed), born, "it has not grown");
+        assert!(handle.rest(), "it keeps nothing");
+        let locked = shard.try_lock().expect("nobody has it");
+        let chunk = locked.allocate_directory_chunk().expect("room");
+        shard.table_word(born).store(chunk, Relaxed);
+        shard.directory(0).store(shard.load(0).with_split().0, Relaxed);
+        while locked.allocate_image(4).is_some() || locked.allocate(4).is_some() {}
+        drop(locked);
+        let (mut cursor, mut calls) = (Some(0), 0);
+        while let Some(at) = cursor {
+            assert!(calls < 1000, "it never comes past bucket {at}");
+            cursor = handle.flush(Millis(0), at, 16);
+            calls += 1;
+        }
+        assert_eq!(cache.stats().items, 0);
+    }
+}
