@@ -110,14 +110,6 @@ impl<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> Spares<SLOTS, 
         self.granules += granules * count as u32;
     }
 
-    /// Keeps a raw block. False: it is not wanted.
-    pub(crate) fn push(&mut self, shard: Shard<'_>, at: u32, granules: u32) -> bool {
-        let Some(place) = self.places(shard, granules).first_mut() else { return false };
-        *place = at;
-        self.keep(shard, granules, 1);
-        true
-    }
-
     /// A raw block of exactly this size, which is below 2^16.
     #[inline(always)]
     pub(crate) fn pop(&mut self, shard: Shard<'_>, granules: u32) -> Option<u32> {
@@ -138,24 +130,25 @@ impl<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> Spares<SLOTS, 
         self.granules == 0
     }
 
-    /// Hands all of them out, images or items' blocks, one lock for each kind. False: `give` does not take any more.
+    /// Hands all of them out, images or items' blocks, one lock for each kind. Keeps the rest where `give` does not take one.
     pub(crate) fn give_back(
         &mut self,
         shared: &Shared,
         image: bool,
         mut give: impl FnMut(Option<&Locked<'_>>, Block) -> bool,
-    ) -> bool {
-        while let Some(slot) = self.slots.iter().find(|slot| slot.count > 0) {
-            let (number, granules) = (slot.kind.shard(), slot.kind.granules());
+    ) {
+        while let Some(slot) = self.slots.iter().position(|slot| slot.count > 0) {
+            let Slot { kind, count } = self.slots[slot];
+            let (number, granules) = (kind.shard(), kind.granules());
             let shard = shared.shard(number);
             let locked = shard.try_lock();
-            while let Some(at) = self.pop(shard, granules) {
+            for i in (0..count as usize).rev() {
+                let at = self.blocks[slot][i];
                 if !give(locked.as_ref(), Block { shard: number, image, at, granules }) {
-                    self.push(shard, at, granules);
-                    return false;
+                    return;
                 }
+                self.pop(shard, granules);
             }
         }
-        true
     }
 }

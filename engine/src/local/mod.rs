@@ -105,6 +105,7 @@ impl<'c> Local<'c> {
                 break;
             }
         }
+        // An image that neither its shard nor limbo has taken by now is lost.
         self.save_counters();
         self.participant.leave();
     }

@@ -147,29 +147,28 @@ impl<'c> Local<'c> {
         self.participant.announce();
     }
 
-    /// Gives the blocks kept for later writes back to their shards, or to limbo, as long as this has more room than that.
+    /// Gives the blocks kept for later writes back to their shards. Where somebody else has the lock, items' blocks are left to
+    /// whoever makes room there next, and images go to limbo, as long as this has more room than that.
     pub(super) fn give_spares_back(&mut self, limbo_room: u32) {
-        let Self { shared, participant, counters, spares, spare_images, expected, .. } = self;
+        let Self { shared, participant, counters, spares, spare_images, .. } = self;
         // False: neither the shard, whose lock this is if it could be had, nor limbo takes it now.
         let mut give = |locked: Option<&Locked<'_>>, block: Block| {
-            let granules = block.granules;
-            if let Some(locked) = locked {
-                counters.limbo_granules = counters.limbo_granules.wrapping_sub(u64::from(granules));
-                if block.image { locked.release_image(block.at) } else { locked.release(block.at) }
-            } else if participant.limbo.room() > limbo_room {
-                // As good as just retired: limbo gives it back later.
-                if !block.image {
-                    expected[block.shard as usize] += granules;
+            match locked {
+                Some(locked) if block.image => locked.release_image(block.at),
+                Some(locked) => locked.release(block.at),
+                None if !block.image => shared.shard(block.shard).abandon(block.at),
+                None if participant.limbo.room() > limbo_room => {
+                    // As good as just retired: limbo gives it back later.
+                    participant.retire(block);
+                    return true;
                 }
-                participant.retire(block);
-            } else {
-                return false;
+                None => return false,
             }
+            counters.limbo_granules = counters.limbo_granules.wrapping_sub(u64::from(block.granules));
             true
         };
-        if spares.give_back(shared, false, &mut give) {
-            spare_images.give_back(shared, true, &mut give);
-        }
+        spares.give_back(shared, false, &mut give);
+        spare_images.give_back(shared, true, &mut give);
     }
 
     /// Takes back what nobody can be reading any more.
@@ -372,5 +371,71 @@ impl Memory for Local<'_> {
         self.counters.removed += 1;
         self.tell_gone(Item::load(shard, at).key());
         self.retire_item(shard, at);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{Cache, Config};
+
+    const NOW: Millis = Millis(0);
+
+    /// A handle with spare blocks, whose limbo is as full as can be, and another one, which keeps it so. Nothing is to be lost.
+    fn with_spares_and_no_room_in_limbo(test: impl for<'c> Fn(Shard<'c>, Local<'c>, Local<'c>)) {
+        let mut region = std::vec![0; 1 << 20];
+        let config = Config { shards: 1, seed: [1, 2, 3, 4], ..Config::default() };
+        let cache = Cache::in_filled(&mut region, config).expect("large enough");
+        let [mut keeper, other] = [0, 1].map(|_| Local::join(&cache.shared).expect("a handle"));
+        let shard = cache.shared.shard(0);
+        let lock = || shard.try_lock().expect("nobody has it");
+        let image = lock().allocate_image(4).expect("room");
+        let index_free = shard.index_free_word().load(Relaxed);
+        keeper.spare_images.places(shard, 4)[0] = image;
+        keeper.spare_images.keep(shard, 4, 1);
+        let allocate = || lock().allocate(4).expect("room").0;
+        keeper.spares.places(shard, 4)[..20].fill_with(allocate);
+        keeper.spares.keep(shard, 4, 20);
+        while keeper.participant.limbo.room() > 0 {
+            keeper.retire(shard, allocate(), false);
+        }
+        test(shard, keeper, other);
+        // It takes over what is left in limbo.
+        let mut heir = Local::join(&cache.shared).expect("a handle");
+        heir.let_grace_pass();
+        heir.drain();
+        heir.leave();
+        let locked = lock();
+        locked.release_abandoned();
+        let census = locked.verify();
+        assert_eq!((census.spare, census.items.len()), (0, 0));
+        assert_eq!(shard.index_free_word().load(Relaxed), index_free + 4);
+    }
+
+    #[test]
+    fn what_cannot_be_given_back_when_it_is_called_is_kept_or_left_to_others() {
+        with_spares_and_no_room_in_limbo(|shard, mut keeper, mut other| {
+            other.call_spares_back(NOW);
+            let locked = shard.try_lock().expect("nobody has it");
+            keeper.quiescent(NOW);
+            assert!(keeper.spares.is_empty() && !keeper.spare_images.is_empty());
+            drop(locked);
+            keeper.leave();
+            other.leave();
+        });
+    }
+
+    #[test]
+    fn a_handle_that_goes_leaves_to_others_what_it_cannot_give_back() {
+        with_spares_and_no_room_in_limbo(|shard, mut keeper, mut other| {
+            keeper.spare_images.give_back(shard.shared, true, |locked, block| {
+                locked.expect("nobody has it").release_image(block.at);
+                true
+            });
+            let locked = shard.try_lock().expect("nobody has it");
+            keeper.leave();
+            drop(locked);
+            other.leave();
+        });
     }
 }
