@@ -51,10 +51,12 @@ impl<'c> Local<'c> {
     /// Somebody was faster, or there is no memory for an image: makes some.
     #[cold]
     pub(crate) fn after(&mut self, failed: Failed, shard: Shard<'c>, now: Millis, tries: &mut u32) -> Next {
+        // Of each try blocks may be left in limbo, and nobody may let go of them.
+        if !self.prepare_write() {
+            return Next::GiveUp;
+        }
         match failed {
-            // Of each race that was lost blocks may be left in limbo, and nobody may let go of them.
-            Failed::Conflict if self.prepare_write() => Next::Again,
-            Failed::Conflict => Next::GiveUp,
+            Failed::Conflict => Next::Again,
             Failed::NoMemory(NoBlock::Busy) => wait_for_lock(tries),
             Failed::NoMemory(_) => {
                 self.make_room(shard, Room::Index(self.shared.geometry.chunk_granules()), now, tries)
@@ -136,5 +138,33 @@ mod tests {
         reader.participant.offline();
         assert_eq!(writer.after(Failed::Conflict, shard, now, &mut tries), Next::Again);
         assert!(writer.participant.limbo.is_empty());
+    }
+
+    /// A write may find a block in each of its tries, and no image, since somebody has the lock: then it gives the block up each time.
+    #[test]
+    fn who_waits_for_the_lock_gives_up_before_limbo_is_full() {
+        let mut region = std::vec![0; 1 << 20];
+        let config = Config { shards: 1, seed: [1, 2, 3, 4], ..Config::default() };
+        let cache = Cache::in_filled(&mut region, config).expect("large enough");
+        let [mut writer, mut reader] = [0, 1].map(|_| Local::join(&cache.shared).expect("a handle"));
+        let (shard, now, mut tries) = (cache.shared.shard(0), Millis(0), 0);
+        let allocate = || shard.try_lock().and_then(|locked| locked.allocate(4)).expect("room").0;
+        let blocks = [(); LIMBO_ROOM as usize + 4].map(|()| allocate());
+        while writer.participant.limbo.room() > LIMBO_ROOM {
+            writer.retire(shard, allocate(), false);
+        }
+        let _locked = shard.try_lock().expect("nobody has it");
+        assert!(
+            writer.prepare_write(),
+            "the reader holds all that was retired, and there is just enough room"
+        );
+        for at in blocks {
+            writer.discard_item(shard, at);
+            if writer.after(Failed::NoMemory(NoBlock::Busy), shard, now, &mut tries) == Next::GiveUp {
+                break;
+            }
+        }
+        assert!(writer.participant.limbo.room() > 0);
+        reader.leave();
     }
 }
