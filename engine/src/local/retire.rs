@@ -210,7 +210,7 @@ impl<'c> Local<'c> {
     pub(super) fn call_spares_back(&mut self, now: Millis) -> bool {
         let epoch = self.shared.epoch().load(Relaxed);
         if let Some((called, then)) = self.called_at
-            && (then.0..=then.0 + CALL_LASTS).contains(&now.0)
+            && (then..=then.after(CALL_LASTS)).contains(&now)
         {
             let answered = epoch - called >= CALL_GRACE;
             if answered {

@@ -167,4 +167,14 @@ mod tests {
         assert!(writer.participant.limbo.room() > 0);
         reader.leave();
     }
+
+    #[test]
+    fn calls_bear_any_moment() {
+        let mut region = std::vec![0; 1 << 20];
+        let cache = Cache::in_filled(&mut region, Config::default()).expect("large enough");
+        let mut local = Local::join(&cache.shared).expect("a handle");
+        for now in [u64::MAX, u64::MAX - 1, 0] {
+            assert!(!local.call_spares_back(Millis(now)), "nobody had the time to answer");
+        }
+    }
 }
