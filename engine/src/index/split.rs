@@ -24,7 +24,7 @@ fn settle(result: Result<(), Failed>) -> Result<bool, Failed> {
 
 impl<'a> Shard<'a> {
     /// Splits the next bucket in line. False: the directory is as large as it can get, or another thread did it.
-    /// `ensure` makes the directory reach a bucket, or says that it can't.
+    /// `ensure` makes the directory reach a bucket; or it says that there is no memory, and nothing is begun.
     pub(crate) fn split_next<M: Memory>(
         self,
         memory: &mut M,
