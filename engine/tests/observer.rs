@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
 use crabcache_engine::{Cache, Config, Expiry, Millis, Observer, Op, Put};
@@ -76,4 +77,47 @@ fn what_is_evicted_or_has_expired_is_told_once() {
         handle.quiescent(Millis(30));
     }
     assert!(gone.take().is_empty());
+}
+
+#[derive(Debug)]
+struct Unwinds;
+
+impl Observer for Unwinds {
+    fn gone(&self, _key: &[u8]) {
+        resume_unwind(Box::new("told"));
+    }
+}
+
+/// An observer that panics ends the call in which it is told, and harms nothing else.
+#[test]
+fn a_panic_leaves_the_cache_whole() {
+    let mut region = vec![MaybeUninit::uninit(); 1 << 20];
+    let cache = Cache::new(&mut region, Config { shards: 1, handles_max: 1, ..Config::default() }).unwrap();
+    let mut handle = cache.handle().unwrap();
+    handle.observe(Some(&Unwinds));
+    let mut panics = 0;
+    for number in 0..20_000_u32 {
+        let (now, key) = (Millis(u64::from(number)), number.to_le_bytes());
+        // Some are evicted, some swept, some met when their time has come.
+        let (expiry, met) = (Expiry::At(now.after(u64::from(number % 7) * 1000)), (number / 2).to_le_bytes());
+        let put = Put { value: &[b'v'; 300][..number as usize % 300], expiry, ..Put::default() };
+        panics += catch_unwind(AssertUnwindSafe(|| {
+            handle.apply(now, &Op { key: &key, action: crabcache_engine::Action::Put(put) });
+            handle.apply(now, &Op::delete(&met));
+            handle.quiescent(now);
+        }))
+        .is_err() as u32;
+    }
+    assert!(panics > 1000, "{panics}");
+    handle.observe(None);
+    handle.quiescent(Millis(0));
+    let mut there = 0;
+    handle.scan(Millis(0), 0, usize::MAX, |_, _| there += 1);
+    assert_eq!(cache.stats().items, there);
+    let mut cursor = Some(0);
+    while let Some(at) = cursor {
+        cursor = handle.flush(Millis(0), at, 1000);
+    }
+    assert_eq!(cache.stats().items, 0);
+    assert_eq!(handle.put(Millis(0), b"large", &vec![1; cache.item_len_max() / 4]), Ok(()));
 }

@@ -369,8 +369,8 @@ impl Memory for Local<'_> {
     fn displace_item(&mut self, shard: Shard<'_>, at: u32) {
         self.counters.evictions += 1;
         self.counters.removed += 1;
-        self.tell_gone(Item::load(shard, at).key());
         self.retire_item(shard, at);
+        self.tell_gone(Item::load(shard, at).key());
     }
 }
 

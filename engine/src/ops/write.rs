@@ -179,11 +179,13 @@ fn account<'c>(local: &mut Local<'c>, target: &Target<'c, '_>, was_there: bool, 
     if was_there && !was_live {
         local.counters.expirations += 1;
         if did != Did::Put {
-            local.tell_gone(target.key);
+            local.counters.removed += 1;
+            // Last, since it may panic.
+            return local.tell_gone(target.key);
         }
     }
     match did {
-        Did::Kept => local.counters.removed += u64::from(was_there),
+        Did::Kept => {}
         Did::Removed => {
             local.counters.removed += u64::from(was_there);
             local.counters.deletes += u64::from(was_live);
