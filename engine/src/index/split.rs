@@ -13,8 +13,8 @@ use crate::item::Item;
 use crate::shared::{KeyHash, Shard};
 use crate::sync::{Acquire, Relaxed, Release, fault, unless};
 
-/// Another helper having been faster is fine.
-fn settle(result: Result<(), Failed>) -> Result<bool, Failed> {
+/// Whether this thread made the change: another helper having been faster is fine.
+fn is_ours(result: Result<(), Failed>) -> Result<bool, Failed> {
     match result {
         Ok(()) => Ok(true),
         Err(Failed::Conflict) => Ok(false),
@@ -71,7 +71,7 @@ impl<'a> Shard<'a> {
         // This order: child, parent, born. The child is reached only through what is written after it.
         let mut won = false;
         if fault("split_parent_first") {
-            won = settle(self.replace_image(memory, home, level, &stay))?;
+            won = is_ours(self.replace_image(memory, home, level, &stay))?;
         }
         let new = self.new_word(memory, level, &go)?;
         let word = self.directory(child);
@@ -86,7 +86,7 @@ impl<'a> Shard<'a> {
             memory.discard_image(self, new.image());
         }
         if !fault("split_parent_first") {
-            won = settle(self.replace_image(memory, home, level, &stay))?;
+            won = is_ours(self.replace_image(memory, home, level, &stay))?;
         }
         self.bump_born(child);
         Ok(won)

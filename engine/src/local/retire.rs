@@ -113,7 +113,7 @@ impl<'c> Local<'c> {
     #[inline]
     pub(crate) fn prepare_write(&mut self) -> bool {
         if !self.has_limbo_room() && !self.pinned {
-            self.settle();
+            self.let_go();
         }
         self.has_limbo_room()
     }
@@ -122,7 +122,7 @@ impl<'c> Local<'c> {
     pub(crate) fn prepare_flush(&mut self) -> bool {
         let needed = LIMBO_ROOM + crate::index::IMAGE_LEN_MAX as u32;
         if self.participant.limbo.room() < needed {
-            self.settle();
+            self.let_go();
         }
         self.participant.limbo.room() >= needed
     }
@@ -132,7 +132,7 @@ impl<'c> Local<'c> {
     }
 
     /// Lets go of everything found so far and lets a grace period pass, as far as the other handles allow.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         debug_assert!(!self.pinned);
         self.grip = self.grip.wrapping_add(1);
         self.let_grace_pass();
@@ -241,7 +241,7 @@ impl<'c> Local<'c> {
     pub(crate) fn rest(&mut self) -> bool {
         self.pinned = false;
         self.give_spares_back(0);
-        self.settle();
+        self.let_go();
         // Draining has kept what it could.
         self.give_spares_back(0);
         self.participant.limbo.is_empty() && self.spares.is_empty() && self.spare_images.is_empty()

@@ -92,7 +92,7 @@ impl<'c> Local<'c> {
             return if *tries & NOWHERE == 0 { Next::GiveUp } else { Next::Nowhere };
         }
         *tries += 1;
-        self.settle();
+        self.let_go();
         self.drain_orphan();
         self.give_spares_back(LIMBO_ROOM);
         if MakeRoom::for_block(self, shard, room, now).run().nowhere {
@@ -102,7 +102,7 @@ impl<'c> Local<'c> {
                 *tries |= NOWHERE;
             }
         }
-        self.settle();
+        self.let_go();
         // Draining may have kept what was just freed.
         self.give_spares_back(LIMBO_ROOM);
         Next::Again
