@@ -75,7 +75,7 @@ impl<'r> Cache<'r> {
     }
 
     /// The most bytes that key and value of one item may have together. Where the index has grown in a full cache, its pieces may
-    /// leave no place for one so large, which is then refused with [`Pressure`](crate::StoreError::Pressure); for what takes up to a
+    /// leave no place for one so large, which is then refused with [`NoPlace`](crate::StoreError::NoPlace); for what takes up to a
     /// tenth of a shard there always is one.
     #[must_use]
     pub fn item_len_max(&self) -> usize {

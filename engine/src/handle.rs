@@ -153,7 +153,7 @@ impl<'c> Handle<'c> {
     }
 
     /// Stores `value` under `key`, for ever and in any case. For more, see [`Action::Put`](crate::Action::Put). Refused are a
-    /// key or an item that is too long, and under [`StoreError::Pressure`] any.
+    /// key or an item that is too long, a large one under [`StoreError::NoPlace`], and under [`StoreError::Pressure`] any.
     pub fn put(&mut self, now: Millis, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         match self.apply(now, &Op::put(key, value)) {
             Outcome::Refused(error) => Err(error),

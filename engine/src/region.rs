@@ -1,7 +1,8 @@
 //! The bytes we were handed, and the only pointer arithmetic over them.
 //!
 //! Three kinds of access, and no memory is used for two of them at a time:
-//! - *words*, always through atomics of one width (`word32`, `word64`; a line of the ghost through both, under the lock);
+//! - *words*, always through atomics of one width (`word32`, `word64`; a line of the ghost through both, under the lock), but for the
+//!   header of a block, of which x86 stores single bytes (`arch/parts.rs`);
 //! - *settled bytes* of a published block, which nobody writes until its grace period is over (`bytes`, `tags`); or of an item
 //!   that the index does not have, which the hand looks at, and others give back, under the shard's lock;
 //! - *private bytes* of a block that only the caller knows of (`write`, `write_tags`, `private`, `private_filled`, `zero`), or
