@@ -111,7 +111,7 @@ impl Drop for Reservation<'_> {
         // Whoever has the lock has not run for some hundred thousand loads.
         let (_, value_len) = self.item().value_range();
         if !self.is_item || value_len >= ABANDONED_MIN {
-            self.shard().abandon(self.at);
+            self.shard().abandon(self.at, false);
         }
     }
 }

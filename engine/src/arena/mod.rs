@@ -30,6 +30,9 @@ use free_list::FreeLists;
 /// How often a busy lock is tried again before the caller is told.
 const TRIES: usize = if cfg!(all(test, loom)) { 1 } else { 200 };
 
+/// Marks an image in the list of abandoned blocks: granules have fewer bits.
+const ABANDONED_IMAGE: u32 = 1 << 31;
+
 /// Words of a shard that name a block to go on from.
 const CURSORS: &[usize] = &[SHARD_HAND, SHARD_SWEEP];
 
@@ -79,19 +82,20 @@ impl<'a> Shard<'a> {
         None
     }
 
-    /// Leaves a private block of main to whoever makes room next: for those who cannot wait for the lock. The link stands in
-    /// its last granule, which is nobody's: if the block is an item already, the hand may look at its header and key.
-    pub(crate) fn abandon(self, at: u32) {
+    /// Leaves a private block, of an image or of main, to whoever makes room next: for those who cannot wait for the lock. The link
+    /// stands in its last granule, which is nobody's: if the block is an item already, the hand may look at its header and key.
+    pub(crate) fn abandon(self, at: u32, image: bool) {
+        let entry = if image { at | ABANDONED_IMAGE } else { at };
         let link = self.word(offset_of(at + self.block_granules(at) - 1));
         let head = self.word(SHARD_ABANDONED);
         let mut next = head.load(Relaxed);
         loop {
             link.store(next, Relaxed);
             if fault("abandon_store") {
-                return head.store(at, Release);
+                return head.store(entry, Release);
             }
             // Release: the block with its link. Pairs with the Acquire in `release_abandoned`.
-            match head.compare_exchange(next, at, unless("abandon_relaxed", Release), Relaxed) {
+            match head.compare_exchange(next, entry, unless("abandon_relaxed", Release), Relaxed) {
                 Ok(_) => return,
                 Err(now) => next = now,
             }
@@ -215,23 +219,28 @@ impl<'a> Locked<'a> {
     /// Gives back the blocks that others could not.
     pub(crate) fn release_abandoned(&self) {
         let head = self.shard.word(SHARD_ABANDONED);
-        let mut at = head.load(Relaxed);
-        while at != 0 {
+        let mut entry = head.load(Relaxed);
+        while entry != 0 {
             if fault("release_abandoned_store") {
                 head.store(0, Relaxed);
                 break;
             }
             // Acquire: the blocks with their links. Pairs with the Release in `abandon`; between that and this there are
             // only read-modify-writes, which carry on what the first of them released.
-            match head.compare_exchange(at, 0, unless("release_abandoned_relaxed", Acquire), Relaxed) {
+            match head.compare_exchange(entry, 0, unless("release_abandoned_relaxed", Acquire), Relaxed) {
                 Ok(_) => break,
-                Err(now) => at = now,
+                Err(now) => entry = now,
             }
         }
-        while at != 0 {
+        while entry != 0 {
+            let at = entry & !ABANDONED_IMAGE;
             let next = self.shard.word(offset_of(at + self.shard.block_granules(at) - 1)).load(Relaxed);
-            self.release(at);
-            at = next;
+            if at == entry {
+                self.release(at);
+            } else {
+                self.release_image(at);
+            }
+            entry = next;
         }
     }
 

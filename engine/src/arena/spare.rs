@@ -6,9 +6,8 @@
 //! quiescent (`Shared::call_spares_back`). Where they are is noted in the handle, so that their own memory, which may
 //! be cold, is not touched before it is filled.
 
-use super::Locked;
 use crate::config::GRANULE;
-use crate::reclaim::limbo::{self, Block};
+use crate::reclaim::limbo;
 use crate::shared::{Shard, Shared};
 
 /// For items: two batches of overwrites of each size.
@@ -40,10 +39,6 @@ impl Kind {
 
     fn shard(self) -> u32 {
         self.0 >> 16
-    }
-
-    fn granules(self) -> u32 {
-        self.0 & 0xffff
     }
 }
 
@@ -126,29 +121,20 @@ impl<const SLOTS: usize, const COUNT: usize, const STRIDE: usize> Spares<SLOTS, 
         Some(at)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.granules == 0
-    }
-
-    /// Hands all of them out, images or items' blocks, one lock for each kind. Keeps the rest where `give` does not take one.
-    pub(crate) fn give_back(
-        &mut self,
-        shared: &Shared,
-        image: bool,
-        mut give: impl FnMut(Option<&Locked<'_>>, Block) -> bool,
-    ) {
-        while let Some(slot) = self.slots.iter().position(|slot| slot.count > 0) {
-            let Slot { kind, count } = self.slots[slot];
-            let (number, granules) = (kind.shard(), kind.granules());
-            let shard = shared.shard(number);
+    /// Gives all of them, images or items' blocks, back to their shards, under one lock for each kind; where somebody else has that,
+    /// leaves them to whoever makes room there next. Answers how many granules they were.
+    pub(crate) fn give_back(&mut self, shared: &Shared, image: bool) -> u32 {
+        for (slot, blocks) in self.slots.iter_mut().zip(&self.blocks).filter(|(slot, _)| slot.count > 0) {
+            let shard = shared.shard(slot.kind.shard());
             let locked = shard.try_lock();
-            for i in (0..count as usize).rev() {
-                let at = self.blocks[slot][i];
-                if !give(locked.as_ref(), Block { shard: number, image, at, granules }) {
-                    return;
+            for &at in &blocks[..core::mem::take(&mut slot.count) as usize] {
+                match &locked {
+                    Some(locked) if image => locked.release_image(at),
+                    Some(locked) => locked.release(at),
+                    None => shard.abandon(at, image),
                 }
-                self.pop(shard, granules);
             }
         }
+        core::mem::take(&mut self.granules)
     }
 }

@@ -16,7 +16,6 @@ use crate::region::Part;
 use crate::shared::Shared;
 use crate::stats::Counters;
 use crate::time::Millis;
-use room::BUSY_TRIES;
 
 #[derive(Debug)]
 pub(crate) struct Local<'c> {
@@ -99,13 +98,7 @@ impl<'c> Local<'c> {
         if !self.participant.is_online() {
             self.participant.online();
         }
-        for _ in 0..BUSY_TRIES {
-            self.give_spares_back(0);
-            if self.spares.is_empty() && self.spare_images.is_empty() {
-                break;
-            }
-        }
-        // An image that neither its shard nor limbo has taken by now is lost.
+        self.give_spares_back();
         self.save_counters();
         self.participant.leave();
     }

@@ -147,28 +147,11 @@ impl<'c> Local<'c> {
         self.participant.announce();
     }
 
-    /// Gives the blocks kept for later writes back to their shards. Where somebody else has the lock, items' blocks are left to
-    /// whoever makes room there next, and images go to limbo, as long as this has more room than that.
-    pub(super) fn give_spares_back(&mut self, limbo_room: u32) {
-        let Self { shared, participant, counters, spares, spare_images, .. } = self;
-        // False: neither the shard, whose lock this is if it could be had, nor limbo takes it now.
-        let mut give = |locked: Option<&Locked<'_>>, block: Block| {
-            match locked {
-                Some(locked) if block.image => locked.release_image(block.at),
-                Some(locked) => locked.release(block.at),
-                None if !block.image => shared.shard(block.shard).abandon(block.at),
-                None if participant.limbo.room() > limbo_room => {
-                    // As good as just retired: limbo gives it back later.
-                    participant.retire(block);
-                    return true;
-                }
-                None => return false,
-            }
-            counters.limbo_granules = counters.limbo_granules.wrapping_sub(u64::from(block.granules));
-            true
-        };
-        spares.give_back(shared, false, &mut give);
-        spare_images.give_back(shared, true, &mut give);
+    /// Gives the blocks kept for later writes back to their shards, or leaves them to whoever makes room there.
+    pub(super) fn give_spares_back(&mut self) {
+        let granules =
+            self.spares.give_back(self.shared, false) + self.spare_images.give_back(self.shared, true);
+        self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
     }
 
     /// Takes back what nobody can be reading any more.
@@ -230,7 +213,7 @@ impl<'c> Local<'c> {
         if called != self.spares_called {
             (self.spares_called, self.lean) = (called, LEAN_TURNS);
             self.keep_spares(false);
-            self.give_spares_back(LIMBO_ROOM);
+            self.give_spares_back();
         } else if self.lean > 0 {
             self.lean -= 1;
             self.keep_spares(self.lean == 0);
@@ -240,11 +223,11 @@ impl<'c> Local<'c> {
     /// Gives back all that the handle keeps, and what it retired, as far as the other handles allow. True: nothing is left.
     pub(crate) fn rest(&mut self) -> bool {
         self.pinned = false;
-        self.give_spares_back(0);
+        self.give_spares_back();
         self.let_go();
         // Draining has kept what it could.
-        self.give_spares_back(0);
-        self.participant.limbo.is_empty() && self.spares.is_empty() && self.spare_images.is_empty()
+        self.give_spares_back();
+        self.participant.limbo.is_empty()
     }
 
     /// Takes back what handles that are gone left in their limbo.
@@ -377,65 +360,54 @@ impl Memory for Local<'_> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::evict::MakeRoom;
     use crate::{Cache, Config};
 
     const NOW: Millis = Millis(0);
 
-    /// A handle with spare blocks, whose limbo is as full as can be, and another one, which keeps it so. Nothing is to be lost.
-    fn with_spares_and_no_room_in_limbo(test: impl for<'c> Fn(Shard<'c>, Local<'c>, Local<'c>)) {
+    /// A handle gives back what it keeps while somebody else has the lock, and its limbo is as full as can be.
+    fn gives_back(give: impl for<'c> Fn(&mut Local<'c>, &Local<'c>)) {
         let mut region = std::vec![0; 1 << 20];
         let config = Config { shards: 1, seed: [1, 2, 3, 4], ..Config::default() };
         let cache = Cache::in_filled(&mut region, config).expect("large enough");
-        let [mut keeper, other] = [0, 1].map(|_| Local::join(&cache.shared).expect("a handle"));
+        let [mut keeper, mut other] = [0, 1].map(|_| Local::join(&cache.shared).expect("a handle"));
         let shard = cache.shared.shard(0);
         let lock = || shard.try_lock().expect("nobody has it");
-        let image = lock().allocate_image(4).expect("room");
+        let images = [(); 10].map(|()| lock().allocate_image(4).expect("room"));
         let index_free = shard.index_free_word().load(Relaxed);
-        keeper.spare_images.places(shard, 4)[0] = image;
-        keeper.spare_images.keep(shard, 4, 1);
+        keeper.spare_images.places(shard, 4)[..10].copy_from_slice(&images);
+        keeper.spare_images.keep(shard, 4, 10);
         let allocate = || lock().allocate(4).expect("room").0;
         keeper.spares.places(shard, 4)[..20].fill_with(allocate);
         keeper.spares.keep(shard, 4, 20);
+        keeper.counters.limbo_granules += 4 * 30;
         while keeper.participant.limbo.room() > 0 {
             keeper.retire(shard, allocate(), false);
         }
-        test(shard, keeper, other);
-        // It takes over what is left in limbo.
-        let mut heir = Local::join(&cache.shared).expect("a handle");
-        heir.let_grace_pass();
-        heir.drain();
-        heir.leave();
         let locked = lock();
-        locked.release_abandoned();
-        let census = locked.verify();
+        give(&mut keeper, &other);
+        drop(locked);
+        MakeRoom::expired(&mut other, shard, 0, NOW).run();
+        assert_eq!(shard.index_free_word().load(Relaxed), index_free + 4 * 10);
+        // Whoever takes the record takes over what is left in limbo.
+        keeper.leave();
+        keeper = Local::join(&cache.shared).expect("a handle");
+        other.participant.offline();
+        keeper.let_go();
+        keeper.leave();
+        other.leave();
+        let census = lock().verify();
         assert_eq!((census.spare, census.items.len()), (0, 0));
-        assert_eq!(shard.index_free_word().load(Relaxed), index_free + 4);
+        assert_eq!(cache.stats().limbo_bytes, 0);
     }
 
     #[test]
-    fn what_cannot_be_given_back_when_it_is_called_is_kept_or_left_to_others() {
-        with_spares_and_no_room_in_limbo(|shard, mut keeper, mut other| {
-            other.call_spares_back(NOW);
-            let locked = shard.try_lock().expect("nobody has it");
+    fn what_cannot_be_given_back_at_once_is_left_to_whoever_makes_room() {
+        gives_back(|keeper, other| {
+            other.shared.call_spares_back();
             keeper.quiescent(NOW);
-            assert!(keeper.spares.is_empty() && !keeper.spare_images.is_empty());
-            drop(locked);
-            keeper.leave();
-            other.leave();
         });
-    }
-
-    #[test]
-    fn a_handle_that_goes_leaves_to_others_what_it_cannot_give_back() {
-        with_spares_and_no_room_in_limbo(|shard, mut keeper, mut other| {
-            keeper.spare_images.give_back(shard.shared, true, |locked, block| {
-                locked.expect("nobody has it").release_image(block.at);
-                true
-            });
-            let locked = shard.try_lock().expect("nobody has it");
-            keeper.leave();
-            drop(locked);
-            other.leave();
-        });
+        gives_back(|keeper, _| assert!(!keeper.rest(), "the other one holds what is in limbo"));
+        gives_back(|keeper, _| keeper.leave());
     }
 }

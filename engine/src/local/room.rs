@@ -1,7 +1,6 @@
 //! Making room: ahead of need, and when a write has none.
 
 use super::Local;
-use super::retire::LIMBO_ROOM;
 use crate::arena::NoBlock;
 use crate::evict::{MakeRoom, Room};
 use crate::index::Failed;
@@ -12,7 +11,7 @@ use crate::time::Millis;
 const ROOM_TRIES: u32 = 4;
 
 /// How often a write asks for a lock that stays busy before it answers Pressure.
-pub(super) const BUSY_TRIES: u32 = 16;
+const BUSY_TRIES: u32 = 16;
 
 /// What a write does after its index change failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,7 +93,7 @@ impl<'c> Local<'c> {
         *tries += 1;
         self.let_go();
         self.drain_orphan();
-        self.give_spares_back(LIMBO_ROOM);
+        self.give_spares_back();
         if MakeRoom::for_block(self, shard, room, now).run().nowhere {
             // What limbo gives back now has to do, or what others keep, which may be all that stands in the way.
             *tries |= steps.min(0xffff);
@@ -104,7 +103,7 @@ impl<'c> Local<'c> {
         }
         self.let_go();
         // Draining may have kept what was just freed.
-        self.give_spares_back(LIMBO_ROOM);
+        self.give_spares_back();
         Next::Again
     }
 }
@@ -112,6 +111,7 @@ impl<'c> Local<'c> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::local::retire::LIMBO_ROOM;
     use crate::{Cache, Config};
 
     #[test]
