@@ -16,7 +16,7 @@ use crate::large_values::LargeValues;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::pubsub::Channels;
-use crate::reactor::budget;
+use crate::reactor::budget::{self, Beyond};
 use crate::seat::Seat;
 use crate::settings::Settings;
 use crate::shutdown::Control;
@@ -69,6 +69,8 @@ pub(crate) struct Shared<'r> {
     pub(crate) pause: Pause,
     /// How many times all workers were asked about their clients.
     pub(crate) surveys: AtomicU64,
+    /// Memory of clients beyond what their workers have for them.
+    pub(crate) beyond: Beyond,
     /// What requests may look like.
     pub(crate) bounds: Bounds,
     /// What may be changed.
@@ -115,6 +117,7 @@ impl<'r> Shared<'r> {
             monitors: Arc::default(),
             pause: Pause::default(),
             surveys: AtomicU64::new(0),
+            beyond: Beyond::default(),
             bounds,
             run_id,
             rates: Rates::default(),

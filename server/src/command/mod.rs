@@ -67,7 +67,7 @@ pub(crate) fn serve<'a, 's>(
     loop {
         if let Some(task) = connection.task.take() {
             let long = task.is_long();
-            if long && !pass.executor.takes_another_slice() {
+            if pass.is_full() || (long && !pass.executor.takes_another_slice()) {
                 connection.task = Some(task);
                 connection.input.postpone();
                 return at;

@@ -290,6 +290,38 @@ impl Connection<'_> {
         self.input.is_large() && !self.input.is_whole() && self.task.is_none()
     }
 
+    /// How long the answer is that it waits to be given memory for, if it does.
+    #[inline]
+    #[must_use]
+    pub(crate) fn answer_wanted(&self) -> Option<usize> {
+        match self.task.as_deref() {
+            Some(Task::Exec(exec)) => exec.wanted(),
+            _ => None,
+        }
+    }
+
+    /// Sets apart the memory that it waits for.
+    pub(crate) fn reserve(&mut self) {
+        match self.task.as_deref_mut() {
+            Some(Task::Exec(exec)) => exec.reserve(),
+            _ => self.input.reserve(),
+        }
+    }
+
+    /// Whether memory is set apart for its request, or for the answer.
+    #[inline]
+    #[must_use]
+    pub(crate) fn has_reserved(&self) -> bool {
+        self.input.is_reserved() || self.has_reserved_answer()
+    }
+
+    /// Whether memory is set apart for its answer.
+    #[inline]
+    #[must_use]
+    pub(crate) fn has_reserved_answer(&self) -> bool {
+        matches!(self.task.as_deref(), Some(Task::Exec(exec)) if exec.has_reserved())
+    }
+
     /// Whether many bytes of large values or answers may be moved for it.
     #[must_use]
     pub(crate) fn moves_much(&self) -> bool {

@@ -8,8 +8,8 @@
 //!
 //! A large request reserves all its memory before it is read on, so those that are read can be finished: nobody holds
 //! memory while waiting for more. Whoever waits is not read, and the kernel's flow control slows its client down; so
-//! many clients with large values make each other wait, but nobody is refused. One request or answer at a time may be
-//! larger than what is left. Clients with small requests and answers never wait. While some do wait, a client that
+//! many clients with large values make each other wait, but nobody is refused. So does a transaction whose answer is large. One request or answer at a time,
+//! of all workers' clients, may be larger than what is left. Clients with small requests and answers never wait. While some do wait, a client that
 //! holds memory and neither sends nor takes anything for a few seconds is closed.
 //!
 //! What is kept over several turns to make an answer of it (the table of LCS, a large value that DUMP copies) is made for one client at
@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crabcache_engine::Millis;
 
@@ -46,7 +46,7 @@ impl Charge {
 }
 
 /// What stands for memory of which few clients may have some at a time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Room(Arc<AtomicUsize>);
 
 /// A part of it: it is given back where this is dropped.
@@ -59,12 +59,26 @@ pub(crate) struct Taken {
 impl Room {
     /// Takes so much of it, if there is no more than `max` taken then or nobody else has any.
     pub(crate) fn take(&self, len: usize, max: usize) -> Option<Taken> {
-        // Relaxed: it counts what one worker does.
-        let taken = self.0.load(Ordering::Relaxed);
-        (taken == 0 || taken + len <= max).then(|| {
-            self.0.store(taken + len, Ordering::Relaxed);
-            Taken { room: Arc::clone(&self.0), len }
-        })
+        // Relaxed: it is a count, no more.
+        let fits = |taken| (taken == 0 || taken + len <= max).then_some(taken + len);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        taken.ok().map(|_| Taken { room: Arc::clone(&self.0), len })
+    }
+}
+
+/// What goes beyond the budgets of all workers: one client at a time has it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beyond {
+    room: Room,
+    /// Somebody has wanted it in vain since it was taken.
+    wanted: Arc<AtomicBool>,
+}
+
+impl Beyond {
+    fn take(&self) -> Option<Taken> {
+        let taken = self.room.take(1, 0);
+        self.wanted.store(taken.is_none(), Ordering::Relaxed);
+        taken
     }
 }
 
@@ -83,8 +97,9 @@ pub(crate) struct Budget {
     reserved: usize,
     /// Clients that give memory back by themselves.
     moving: usize,
-    /// Whether a client was let through beyond the budget.
-    let_through: bool,
+    beyond: Beyond,
+    /// A client was let through beyond the budget.
+    let_through: Option<Taken>,
     /// Clients that wait, those first who hold a good part of a large request already: they are nearest to giving that back.
     waiting_with_part: VecDeque<usize>,
     waiting: VecDeque<usize>,
@@ -116,13 +131,14 @@ pub(crate) fn share(bytes: usize, workers: usize) -> usize {
 
 impl Budget {
     /// A budget of this many bytes.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, beyond: Beyond) -> Self {
         Self {
             limit,
+            beyond,
             held: 0,
             reserved: 0,
             moving: 0,
-            let_through: false,
+            let_through: None,
             waiting_with_part: VecDeque::new(),
             waiting: VecDeque::new(),
             rested: 0,
@@ -140,7 +156,7 @@ impl Budget {
     #[inline]
     #[must_use]
     pub(crate) fn is_tight(&self) -> bool {
-        (self.held > self.soft() && self.moving > 0) || self.let_through
+        (self.held > self.soft() && self.moving > 0) || self.let_through.is_some()
     }
 
     /// The same for one client, which must not wait for itself.
@@ -148,7 +164,8 @@ impl Budget {
     #[must_use]
     pub(crate) fn is_tight_for(&self, connection: &Connection) -> bool {
         let others = self.held - connection.charge.counted();
-        (others > self.soft() && self.moving > 0) || (self.let_through && connection.charge.free == 0)
+        (others > self.soft() && self.moving > 0)
+            || (self.let_through.is_some() && connection.charge.free == 0)
     }
 
     /// Whether nobody may come to hold more, where values are large.
@@ -170,7 +187,7 @@ impl Budget {
     pub(crate) fn charge(&mut self, connection: &mut Connection) {
         let before = connection.charge;
         let bytes = connection.held();
-        let reserved = connection.input.is_reserved();
+        let reserved = connection.has_reserved();
         let goes_on = connection.task.as_ref().is_some_and(|task| task.goes_on());
         let moves = reserved || !connection.output.is_empty() || goes_on;
         // Once it has given that back, what is left counts again: its next request, say, which must not wait for itself.
@@ -181,29 +198,30 @@ impl Budget {
         self.held = self.held - before.counted() + now.counted();
         self.reserved = self.reserved + usize::from(now.reserved) - usize::from(before.reserved);
         if before.free > 0 && now.free == 0 {
-            self.let_through = false;
+            self.let_through = None;
         }
     }
 
-    /// Lets a client have what it needs beyond `limit`; false if another one was let through already, and still holds
-    /// some of that.
-    fn let_through(&mut self, connection: &mut Connection, limit: usize) -> bool {
-        let free = self.held.saturating_sub(limit).min(connection.charge.counted());
-        if free > 0 {
-            if self.let_through && connection.charge.free == 0 {
-                return false;
-            }
-            self.let_through = true;
-            connection.charge.free += free;
-            self.held -= free;
+    /// Whether a client may have more than there is: one at a time may, here and at all other workers.
+    fn lets_through(&mut self, connection: &Connection) -> bool {
+        if self.let_through.is_some() {
+            return connection.charge.free > 0;
         }
-        true
+        self.let_through = self.beyond.take();
+        self.let_through.is_some()
+    }
+
+    /// What the client that is let through has beyond `limit` does not count.
+    fn free(&mut self, connection: &mut Connection, limit: usize) {
+        let free = self.held.saturating_sub(limit).min(connection.charge.counted());
+        connection.charge.free += free;
+        self.held -= free;
     }
 
     /// Lets a client keep what goes beyond the limit, if it is the only one, and will give it back.
     pub(crate) fn tolerate(&mut self, connection: &mut Connection) {
-        if connection.charge.moves {
-            self.let_through(connection, self.limit);
+        if connection.charge.moves && connection.charge.counted() > 0 && self.lets_through(connection) {
+            self.free(connection, self.limit);
         }
     }
 
@@ -219,17 +237,23 @@ impl Budget {
         self.charge(connection);
     }
 
-    /// Reserves the memory of a large request, if there is enough of it or nobody else reads one.
+    /// Reserves the memory of a large request, or of a large answer, if there is enough of it or nobody else reads or makes one.
     pub(crate) fn admit(&mut self, connection: &mut Connection, now: Millis) -> bool {
-        let more = connection.input.needed().saturating_sub(connection.input.held());
-        if self.held + more > self.soft() && (self.reserved > 0 || self.let_through) {
+        let answer = connection.answer_wanted();
+        let more =
+            answer.unwrap_or_else(|| connection.input.needed().saturating_sub(connection.input.held()));
+        let goes_beyond = self.held + more > self.soft();
+        if goes_beyond && (self.reserved > 0 || !self.lets_through(connection)) {
             return false;
         }
-        connection.input.reserve();
+        connection.reserve();
         connection.moved = now;
         self.charge(connection);
-        let through = self.let_through(connection, self.soft());
-        debug_assert!(through, "nobody else was, or there is enough");
+        if goes_beyond {
+            self.free(connection, self.soft());
+            // It may hold less by now than was known.
+            self.let_through.take_if(|_| connection.charge.free == 0);
+        }
         true
     }
 
@@ -247,7 +271,7 @@ impl Budget {
     /// Whether anybody holds memory.
     #[must_use]
     pub(crate) fn is_held(&self) -> bool {
-        self.held > 0 || self.let_through
+        self.held > 0 || self.let_through.is_some()
     }
 
     /// Panics if the sums are not those of `connections`.
@@ -257,7 +281,7 @@ impl Budget {
         assert_eq!(self.held, charges().map(Charge::counted).sum::<usize>(), "held");
         assert_eq!(self.reserved, charges().filter(|charge| charge.reserved).count(), "reserved");
         assert_eq!(self.moving, charges().filter(|charge| charge.moves).count(), "moving");
-        assert!(!self.let_through || charges().any(|charge| charge.free > 0), "let through");
+        assert!(self.let_through.is_none() || charges().any(|charge| charge.free > 0), "let through");
         assert!(charges().filter(|charge| charge.free > 0).count() <= 1, "several let through");
         assert!(self.held <= 2 * self.limit, "{} of {} held", self.held, self.limit);
         for (key, connection) in connections {
@@ -285,7 +309,7 @@ impl Budget {
         while let Some(&key) = self.waiting_with_part.front().or(self.waiting.front()) {
             // A client that left may have left its place to one that does not wait.
             if let Some(connection) = connections.get_mut(key).filter(|connection| connection.waits) {
-                let goes = if connection.gathers() {
+                let goes = if connection.gathers() || connection.answer_wanted().is_some() {
                     self.admit(connection, now)
                 } else {
                     !self.is_tight_for(connection)
@@ -309,9 +333,16 @@ impl Budget {
         }
     }
 
+    /// Whether another worker waits until the client that was let through has less.
+    #[must_use]
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.let_through.is_some() && self.beyond.wanted.load(Ordering::Relaxed)
+    }
+
     /// Whether it is time to look at those who hold memory while others wait.
     pub(crate) fn looks(&mut self, now: Millis) -> bool {
-        let looks = self.has_waiting() && now.0.saturating_sub(self.looked.0) >= LOOK_MS;
+        let looks =
+            (self.has_waiting() || self.is_waited_for()) && now.0.saturating_sub(self.looked.0) >= LOOK_MS;
         if looks {
             self.looked = now;
         }
@@ -345,6 +376,11 @@ pub(crate) fn reserve_again(connection: &mut Connection) {
     if reserved && connection.gathers() && connection.input.needed() <= bytes + LARGE {
         connection.input.reserve();
     }
+}
+
+/// Whether a client was let through.
+pub(crate) fn is_through(connection: &Connection) -> bool {
+    connection.charge.free > 0
 }
 
 /// Whether a client holds memory that others need, and has done nothing about it for so long.

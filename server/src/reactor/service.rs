@@ -91,7 +91,7 @@ impl<'s> Service<'s> {
         Self {
             shared,
             seat,
-            turn: Turn::new(&shared.config, shared.seats.len()),
+            turn: Turn::new(&shared.config, shared.seats.len(), shared.beyond.clone()),
             executor: Executor::new(handle, shared, seat),
             lingering: Vec::new(),
             moment,

@@ -192,6 +192,8 @@ pub(super) fn exec<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
         room: None,
         task: None,
         name: args.name().into(),
+        wanted: 0,
+        reserved: false,
         answer: Vec::new(),
         too_long: false,
         closes: false,
@@ -201,6 +203,8 @@ pub(super) fn exec<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut P
 
 /// The longest answer to EXEC: as many values as are read at a time, and something to each request.
 const ANSWER_LEN_MAX: usize = OUT_LEN_MAX + OUT_LEN_MAX / 4;
+/// So many values need not be looked at beforehand where large ones are not about.
+const SMALL_ANSWERS: usize = 64;
 /// Behind a request that holds more than this, what was carried out of the queue is forgotten.
 const QUEUE_KEPT: usize = sized(64 << 10);
 const TOO_LONG: &str = "ERR the transaction was carried out, but its answer is too long to be given";
@@ -220,6 +224,9 @@ pub(crate) struct Exec {
     task: Option<Box<Task>>,
     /// How it was asked for.
     name: Box<[u8]>,
+    /// How long its answer will be, about, if it is a large one; and whether there is memory for that.
+    wanted: usize,
+    reserved: bool,
     /// What was answered in earlier turns: sent in parts, it would have others' messages between them.
     answer: Vec<u8>,
     /// What it answers is dropped.
@@ -234,9 +241,24 @@ impl Exec {
     /// Bytes of memory that it takes.
     pub(crate) fn held(&self) -> usize {
         self.queue.bytes.capacity()
-            + self.answer.capacity()
+            + self.answer.capacity().max(if self.reserved { self.wanted } else { 0 })
             + self.watching.as_ref().map_or(0, Watching::held)
             + self.task.as_ref().map_or(0, |task| task.held())
+    }
+
+    /// How long the answer is that it waits to be given memory for, if it does.
+    pub(crate) fn wanted(&self) -> Option<usize> {
+        (self.wanted > 0 && !self.reserved && !self.begun).then_some(self.wanted)
+    }
+
+    /// Sets memory apart for its answer.
+    pub(crate) fn reserve(&mut self) {
+        self.reserved = true;
+    }
+
+    /// Whether that is so.
+    pub(crate) fn has_reserved(&self) -> bool {
+        self.reserved
     }
 
     /// Whether its next step takes long.
@@ -261,7 +283,7 @@ impl Exec {
 
     /// Does without the memory of its answer from here on.
     pub(crate) fn drop_answer(&mut self) {
-        (self.answer, self.too_long) = (Vec::new(), true);
+        (self.answer, self.too_long, self.reserved) = (Vec::new(), true, false);
         self.task.take_if(|task| task.only_answers());
         self.queue.forget(&mut self.at);
     }
@@ -274,9 +296,12 @@ impl Exec {
     /// Goes on; true when all is done and answered.
     pub(crate) fn step(&mut self, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
         if !self.begun {
-            if self.asks_too_much(pass) {
-                connection.hold_back();
-                return false;
+            if !self.reserved {
+                self.wanted = self.answer_len(pass);
+                if self.wanted > 0 {
+                    connection.input.postpone();
+                    return false;
+                }
             }
             let max = pass.shared().client_memory_each();
             self.room = pass.executor.transactions.take(self.queue.bytes.capacity(), max);
@@ -303,7 +328,7 @@ impl Exec {
             paused
         });
         if paused {
-            self.room = None;
+            (self.room, self.reserved) = (None, false);
             connection.pause();
             return false;
         }
@@ -321,7 +346,12 @@ impl Exec {
         } else if self.too_long {
             pass.error(TOO_LONG);
         } else if !self.answer.is_empty() {
-            pass.settled().splice(start..start, std::mem::take(&mut self.answer));
+            // It may be large, so that it is not what is copied.
+            let mut answer = std::mem::take(&mut self.answer);
+            let out = pass.settled();
+            answer.extend(out.drain(start..));
+            answer.splice(..0, out.drain(..));
+            *out = answer;
         }
         if self.closes || self.last {
             connection.close();
@@ -400,10 +430,18 @@ impl Exec {
         out.truncate(start);
     }
 
-    /// Whether its answer has to wait for memory.
-    fn asks_too_much(&self, pass: &mut Pass<'_, '_, '_>) -> bool {
-        let requests = requests(&self.queue.bytes, pass);
-        pass.is_too_much(requests.flat_map(|(request, _)| values_shown(request)))
+    /// How long its answer will be, about: 0 where that does not matter. It is known before it begins, since nobody can be asked to
+    /// wait in the middle of it.
+    fn answer_len(&self, pass: &mut Pass<'_, '_, '_>) -> usize {
+        let shown = || requests(&self.queue.bytes, pass).flat_map(|(request, _)| values_shown(request));
+        if !pass.shared().large.are_about() && shown().nth(SMALL_ANSWERS).is_none() {
+            return 0;
+        }
+        let keys: Vec<&[u8]> = shown().collect();
+        pass.run();
+        let lens = keys.into_iter().map(|key| pass.peek(key, |value| value.bytes().len()).unwrap_or(0));
+        let len = lens.sum::<usize>().min(ANSWER_LEN_MAX);
+        if len > LargeValues::FROM { len } else { 0 }
     }
 
     /// Whether it removes or replaces so much, and wants it for an answer, that it cannot be answered: what is only read can

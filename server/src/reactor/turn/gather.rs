@@ -116,7 +116,15 @@ impl Turn<'_> {
                 }
                 continue;
             }
-            if connection.heavy && self.budget.is_tight_for(connection) {
+            if connection.answer_wanted().is_some() {
+                if !self.budget.has_waiting() && self.budget.admit(connection, now) {
+                    self.push_own(key);
+                } else {
+                    self.budget.wait(key, connection, now);
+                }
+                continue;
+            }
+            if connection.heavy && !connection.has_reserved_answer() && self.budget.is_tight_for(connection) {
                 self.budget.wait(key, connection, now);
                 continue;
             }

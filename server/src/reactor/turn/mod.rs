@@ -24,7 +24,7 @@ use crabcache_engine::Millis;
 use slab::Slab;
 
 use super::batch::{Executor, Pass};
-use super::budget::{self, Budget};
+use super::budget::{self, Beyond, Budget};
 use super::deadline::Deadlines;
 use super::scratch::Scratch;
 use super::sized;
@@ -94,7 +94,7 @@ pub(crate) struct Turn<'s> {
 
 impl<'s> Turn<'s> {
     /// For one of so many workers.
-    pub(crate) fn new(config: &Config, workers: usize) -> Self {
+    pub(crate) fn new(config: &Config, workers: usize, beyond: Beyond) -> Self {
         Self {
             connections: Slab::new(),
             ready: Vec::new(),
@@ -106,7 +106,7 @@ impl<'s> Turn<'s> {
             segments: Vec::new(),
             scratch: Scratch::new(),
             owned: Vec::new(),
-            budget: Budget::new(budget::share(config.client_memory_bytes, workers)),
+            budget: Budget::new(budget::share(config.client_memory_bytes, workers), beyond),
             deadlines: Deadlines::new(config.request_ms_max),
             now: Millis::default(),
             gone: Vec::new(),
@@ -153,10 +153,10 @@ impl<'s> Turn<'s> {
         self.budget.is_tight()
     }
 
-    /// Whether clients wait for memory.
+    /// Whether clients wait for memory, here or for what somebody here holds.
     #[must_use]
     pub(crate) fn has_waiting(&self) -> bool {
-        self.budget.has_waiting()
+        self.budget.has_waiting() || self.budget.is_waited_for()
     }
 
     /// How many clients have something to be answered in this turn.

@@ -15,6 +15,13 @@ impl Turn<'_> {
         if self.budget.looks(self.now) {
             // The largest first: its memory may be enough.
             let rest_ms = self.budget.rest_ms();
+            if self.budget.is_waited_for()
+                && let Some(key) = self.largest(|connection, now| {
+                    budget::is_through(connection) && budget::rests(connection, now, rest_ms)
+                })
+            {
+                self.close_for_memory(key, counters);
+            }
             while self.budget.has_waiting()
                 && let Some(key) = self.largest(|connection, now| budget::rests(connection, now, rest_ms))
             {
@@ -199,6 +206,53 @@ mod tests {
             }
             assert_eq!(shared.seats[0].counters.memory_closes.get(), 0);
         });
+    }
+
+    #[test]
+    fn one_answer_at_a_time_is_larger_than_there_is_memory_for_whoever_makes_it() {
+        let config = Config { client_memory_bytes: 0, workers: 2, ..Config::default() };
+        for takes in [true, false] {
+            with_server(16 << 20, config.clone(), |shared| {
+                let mut services = [0, 1].map(|number| {
+                    Service::new(shared, number, shared.cache.handle().expect("one each"), moment(0))
+                });
+                // Nobody else waits where the first of them is.
+                let clients: [Vec<(usize, Peer)>; 2] = [1, 2].map(|count| {
+                    let service = &mut services[count - 1];
+                    (0..count as u64).map(|number| connect(shared, service, number, 64 << 10)).collect()
+                });
+                ask(&mut services[0], &clients[0][0], b"SETRANGE l 699999 v\r\n");
+                for (service, clients) in services.iter_mut().zip(&clients) {
+                    for client in clients {
+                        send(service, client, b"MULTI\r\nGET l\r\nGET l\r\nEXEC\r\n");
+                    }
+                }
+                let mut ended = 0;
+                for tenths in 0..200 {
+                    let mut full = 0;
+                    for (service, clients) in services.iter_mut().zip(&clients) {
+                        service.turn(moment(100 * tenths), false);
+                        service.turn.verify();
+                        for (key, peer) in clients {
+                            let held = service.turn.connections.get(*key).map_or(0, |client| client.held());
+                            full += usize::from(held > 700_000);
+                            if takes {
+                                let taken = peer.take(usize::MAX);
+                                ended += usize::from(taken.ends_with(b"v\r\n"));
+                                if let Some(readiness) = peer.poll() {
+                                    service.note(*key, readiness);
+                                }
+                            }
+                        }
+                    }
+                    assert!(full <= 1, "{full} at {tenths}");
+                }
+                let closes: u64 = shared.seats.iter().map(|seat| seat.counters.memory_closes.get()).sum();
+                // Whoever takes nothing is closed for the next one.
+                assert_eq!((ended, closes), if takes { (3, 0) } else { (0, 2) });
+                services.into_iter().for_each(|mut service| service.leave());
+            });
+        }
     }
 
     /// Clients that have queued much, and go on, beside two transactions that have begun; the one of little memory is let through.
