@@ -14,7 +14,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::RandomState;
@@ -58,6 +58,8 @@ pub(crate) struct Tracking {
     clients: AtomicUsize,
     /// What it takes, in nanoseconds or so, to ask those who are told of every change whether one concerns them.
     asking: AtomicUsize,
+    /// A removal has ended too early to tell anybody of it.
+    cut_off: AtomicBool,
     table: Mutex<Table>,
 }
 
@@ -228,6 +230,15 @@ impl Tracking {
         drop(forgotten);
     }
 
+    /// Tells all that every key has changed, where a removal was cut off.
+    #[inline]
+    pub(crate) fn look_for_cut_off(&self, shared: &Shared<'_>) {
+        // Relaxed: the worker that asks is the one that has cut it off.
+        if self.cut_off.load(Ordering::Relaxed) && self.cut_off.swap(false, Ordering::Relaxed) {
+            self.flushed(shared);
+        }
+    }
+
     /// Whether the client that this one redirects to is gone.
     pub(crate) fn is_broken(&self, id: u64) -> bool {
         self.with(|table| table.trackers.get(&id).is_some_and(|tracker| tracker.broken))
@@ -241,6 +252,34 @@ impl Tracking {
             items: table.keys.values().map(|readers| readers.ids.len()).sum(),
             prefixes: table.trackers.values().map(|tracker| tracker.options.prefix_count()).sum(),
         })
+    }
+}
+
+/// A removal of many keys, of which those who keep copies are told at its end, whatever ends it: its client may go in the middle of it.
+#[derive(Debug)]
+pub(crate) struct Removal {
+    tracking: Arc<Tracking>,
+    told: bool,
+}
+
+impl Removal {
+    /// Begins.
+    pub(crate) fn begin(tracking: &Arc<Tracking>) -> Self {
+        Self { tracking: Arc::clone(tracking), told: false }
+    }
+
+    /// Tells of it, at its end.
+    pub(crate) fn end(&mut self, shared: &Shared<'_>) {
+        self.told = true;
+        self.tracking.flushed(shared);
+    }
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tracking.cut_off.store(true, Ordering::Relaxed);
+        }
     }
 }
 

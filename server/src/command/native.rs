@@ -267,7 +267,7 @@ fn directly<'a>(opaque: u16, command: Command<'a>, connection: &mut Connection, 
         Command::Sample => sample(opaque, pass),
         Command::Flush => {
             pass.counters().flushes.add(1);
-            connection.task = Some(Box::new(Task::flush(Done::Native { opaque })));
+            connection.task = Some(Box::new(Task::flush(Done::Native { opaque }, pass.shared())));
         }
         Command::MultiGet { keys, meta } => {
             // It begins a batch, so that nothing before it is still to be put in front of it.

@@ -12,6 +12,8 @@ use super::walk::Walk;
 use crate::connection::Connection;
 use crate::database::Place;
 use crate::reactor::batch::Pass;
+use crate::shared::Shared;
+use crate::tracking::Removal;
 
 /// A request under way.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) enum Task {
         only: Option<Place>,
         /// What to answer at the end.
         done: Done,
+        /// For those who keep copies.
+        removal: Removal,
     },
     /// Walk over all items.
     Walk(Walk),
@@ -67,13 +71,13 @@ pub(crate) const FLUSH_BUCKETS: usize = 128;
 
 impl Task {
     /// A flush that has just begun.
-    pub(crate) fn flush(done: Done) -> Self {
-        Self::Flush { cursor: 0, only: None, done }
+    pub(crate) fn flush(done: Done, shared: &Shared<'_>) -> Self {
+        Self::Flush { cursor: 0, only: None, done, removal: Removal::begin(&shared.tracking) }
     }
 
     /// The same of a place that has all keys.
-    pub(crate) fn flush_only(place: Place, done: Done) -> Self {
-        Self::Flush { cursor: 0, only: Some(place), done }
+    pub(crate) fn flush_only(place: Place, done: Done, shared: &Shared<'_>) -> Self {
+        Self::Flush { cursor: 0, only: Some(place), done, removal: Removal::begin(&shared.tracking) }
     }
 
     /// Bytes of memory that it holds.
@@ -149,19 +153,17 @@ impl Task {
             Self::Lcs(lcs) => lcs.step(connection, pass),
             Self::Summing(summing) => summing.step(connection, pass),
             Self::Flush { only: Some(place), .. } if !pass.shared().databases.only_first() => {
-                // From here on only its keys may go. What has gone so far nobody was told of.
-                let place = *place;
-                pass.shared().tracking.flushed(pass.shared());
-                *self = Self::Walk(Walk::clear(place));
+                // From here on only its keys may go.
+                *self = Self::Walk(Walk::clear(*place, pass.shared()));
                 false
             }
-            Self::Flush { cursor, done, .. } => {
+            Self::Flush { cursor, done, removal, .. } => {
                 pass.executor.will_remove_all();
                 if let Some(next) = pass.executor.handle().flush(now, *cursor, FLUSH_BUCKETS) {
                     *cursor = next;
                     return false;
                 }
-                pass.shared().tracking.flushed(pass.shared());
+                removal.end(pass.shared());
                 let out = pass.direct();
                 match *done {
                     Done::Resp => out.extend_from_slice(write::OK),

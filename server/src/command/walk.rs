@@ -7,6 +7,8 @@ use crabcache_protocol::resp::write;
 use super::resp::info;
 use crate::database::{self, DATABASES, Place};
 use crate::reactor::batch::Pass;
+use crate::shared::Shared;
+use crate::tracking::Removal;
 
 /// Items of a slice.
 const SLICE_ITEMS: usize = 4096;
@@ -44,7 +46,7 @@ enum Errand {
     /// Find a key, any.
     Random { place: Place, choice: u64, wrapped: bool },
     /// Remove the keys of a place.
-    Clear { place: Place },
+    Clear { place: Place, removal: Removal },
 }
 
 /// How many items each place has.
@@ -153,8 +155,9 @@ impl Walk {
     }
 
     /// For FLUSHDB.
-    pub(crate) fn clear(place: Place) -> Self {
-        Self { cursor: 0, errand: Errand::Clear { place } }
+    pub(crate) fn clear(place: Place, shared: &Shared<'_>) -> Self {
+        let removal = Removal::begin(&shared.tracking);
+        Self { cursor: 0, errand: Errand::Clear { place, removal } }
     }
 
     /// Bytes of memory that it holds.
@@ -177,7 +180,7 @@ impl Walk {
             Errand::Keys { search, pattern } => keys(cursor, search, pattern, pass),
             Errand::Count { items, then } => count(cursor, items, then, pass),
             Errand::Random { place, choice, wrapped } => random(cursor, *place, *choice, wrapped, pass),
-            Errand::Clear { place } => clear(cursor, *place, pass),
+            Errand::Clear { place, removal } => clear(cursor, *place, removal, pass),
         }
     }
 }
@@ -250,7 +253,7 @@ fn random(
     true
 }
 
-fn clear(cursor: &mut u64, place: Place, pass: &mut Pass<'_, '_, '_>) -> bool {
+fn clear(cursor: &mut u64, place: Place, removal: &mut Removal, pass: &mut Pass<'_, '_, '_>) -> bool {
     let now = pass.now();
     let (mut keys, mut bytes) = (Vec::new(), 0);
     let next = pass.executor.handle().scan(now, *cursor, SLICE_ITEMS / 4, |stored, _| {
@@ -277,7 +280,7 @@ fn clear(cursor: &mut u64, place: Place, pass: &mut Pass<'_, '_, '_>) -> bool {
     }
     *cursor = next;
     if next == 0 {
-        pass.shared().tracking.flushed(pass.shared());
+        removal.end(pass.shared());
         pass.direct().extend_from_slice(write::OK);
     }
     next == 0

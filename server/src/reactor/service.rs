@@ -287,6 +287,7 @@ impl<'s> Service<'s> {
     /// What time brings: lingering clients, expired items, a flush by appointment.
     fn upkeep(&mut self, Moment { wall, steady }: Moment) {
         self.watch_lingering(steady);
+        self.shared.tracking.look_for_cut_off(self.shared);
         if self.pausing && self.shared.pause.paused(wall).is_none() {
             self.pausing = false;
             self.enqueue_all(|connection| std::mem::take(&mut connection.paused));

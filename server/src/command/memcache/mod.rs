@@ -312,7 +312,7 @@ fn less_usual<'a>(request: Request<'a>, connection: &mut Connection, pass: &mut 
             _ => {
                 pass.shared().flush_at.cancel();
                 pass.counters().flushes.add(1);
-                connection.task = Some(Box::new(Task::flush(Done::Memcache { noreply })));
+                connection.task = Some(Box::new(Task::flush(Done::Memcache { noreply }, pass.shared())));
             }
         },
         Request::Version => write::version(pass.direct(), MEMCACHED_VERSION),

@@ -71,7 +71,7 @@ pub(super) fn swapdb<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut
 /// `FLUSHALL [ASYNC | SYNC]`
 pub(super) fn flushall<'a>(args: Args<'a>, connection: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     if flushes(args, pass) {
-        connection.task = Some(Box::new(Task::flush(Done::Resp)));
+        connection.task = Some(Box::new(Task::flush(Done::Resp, pass.shared())));
     }
 }
 
@@ -84,7 +84,12 @@ pub(super) fn flushdb<'a>(args: Args<'a>, connection: &mut Connection, pass: &mu
             return pass.direct().extend_from_slice(write::OK);
         }
         let is_all = place.index() == 0 && databases.only_first();
-        let task = if is_all { Task::flush_only(place, Done::Resp) } else { Task::Walk(Walk::clear(place)) };
+        let shared = pass.shared();
+        let task = if is_all {
+            Task::flush_only(place, Done::Resp, shared)
+        } else {
+            Task::Walk(Walk::clear(place, shared))
+        };
         connection.task = Some(Box::new(task));
     }
 }

@@ -249,6 +249,31 @@ mod tests {
     }
 
     #[test]
+    fn who_keeps_copies_is_told_of_a_flush_that_is_cut_off() {
+        for (database, flush) in [(0, "FLUSHALL"), (0, "FLUSHDB"), (1, "FLUSHDB")] {
+            with_scene(|scene| {
+                scene.ask(LISTENS, "HELLO 3\r\nCLIENT TRACKING ON\r\n");
+                scene.ask(CAUSES, &format!("SELECT {database}\r\n"));
+                for first in (0..20_000).step_by(1000) {
+                    let sets: String = (first..first + 1000).map(|key| format!("SET {key} v\r\n")).collect();
+                    scene.ask(CAUSES, &sets);
+                }
+                let read = scene.ask(LISTENS, "GET 1\r\n") + &scene.turn(LISTENS);
+                assert_eq!(read, if database == 0 { "$1\r\nv\r\n" } else { "_\r\n" });
+                scene.ask(CAUSES, &format!("{flush}\r\n"));
+                while scene.service.turn.connections[scene.clients[CAUSES].0].task.is_none() {
+                    assert_eq!(scene.read_mail(LISTENS), "");
+                }
+                let kill = "CLIENT KILL TYPE normal\r\n";
+                assert_eq!(scene.ask(LISTENS, kill), ":1\r\n");
+                let sent = scene.read_mail(LISTENS) + &scene.read_mail(LISTENS);
+                assert!(scene.clients[CAUSES].1.is_closed(), "it is gone");
+                assert_eq!(sent, ALL, "{flush} of {database}");
+            });
+        }
+    }
+
+    #[test]
     fn what_a_client_publishes_to_itself_comes_right_behind_the_answer() {
         const MESSAGE: &str = ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
         const END: &str = ">3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n";
