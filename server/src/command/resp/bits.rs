@@ -6,7 +6,7 @@ use crabcache_engine::{Expiry, Op, Outcome};
 use crabcache_protocol::number::parse_i64;
 use crabcache_protocol::resp::{Args, write};
 
-use super::change::{Change, change};
+use super::change::{Change, TOGETHER_MAX, change};
 use super::{is, one, reply, three, two};
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
@@ -269,6 +269,10 @@ pub(super) fn bitop<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, 
     } else {
         return pass.syntax_error();
     };
+    if args.len() > TOGETHER_MAX + 3 {
+        return pass.error(&format!("ERR BITOP takes at most {TOGETHER_MAX} keys"));
+    }
+    pass.executor.note_work(args.len() * 300);
     let done = pass.alone(|pass| {
         let lens = sources.clone().map(|key| pass.peek(key, |value| value.bytes().len()).unwrap_or(0));
         let (sum, longest) = lens.fold((0, 0), |(sum, longest), len| (sum + len, longest.max(len)));

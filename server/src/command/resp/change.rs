@@ -179,10 +179,18 @@ pub(super) fn delifeq<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a
     }
 }
 
+/// Keys of a command that cannot be carried out in slices, since it does something to all of them or to none: others wait meanwhile.
+pub(super) const TOGETHER_MAX: usize = 2048;
+
 pub(super) fn msetnx<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     if args.len().is_multiple_of(2) {
         return pass.wrong_arity("msetnx");
     }
+    if args.len() > 2 * TOGETHER_MAX + 1 {
+        return pass.error(&format!("ERR MSETNX takes at most {TOGETHER_MAX} keys"));
+    }
+    // To look, and to store.
+    pass.executor.note_work(args.len() * 500);
     let pairs = args.iter().skip(1).step_by(2).zip(args.iter().skip(2).step_by(2));
     let done = pass.alone(|pass| {
         if pairs.clone().any(|(key, _)| pass.peek(key, |_| ()).is_some()) {
