@@ -58,6 +58,8 @@ pub(crate) struct Tracking {
     clients: AtomicUsize,
     /// What it takes, in nanoseconds or so, to ask those who are told of every change whether one concerns them.
     asking: AtomicUsize,
+    /// What it took to tell of what has gone by itself, in nanoseconds or so, as far as no worker has counted it.
+    gone_work: AtomicUsize,
     /// A removal has ended too early to tell anybody of it.
     cut_off: AtomicBool,
     table: Mutex<Table>,
@@ -79,6 +81,10 @@ struct Table {
     broadcasting: Vec<u64>,
     /// What it takes to ask all of these.
     asking: usize,
+    /// What it took to tell of what has gone by itself, since a worker's turn has ended.
+    gone_work: usize,
+    /// More has gone since then, of which those that broadcast were not told.
+    gone_untold: bool,
 }
 
 /// Who has read a key.
@@ -186,31 +192,47 @@ impl Tracking {
 
     /// Tells those who keep copies of `key` that `author` has changed it; gives what it took, in nanoseconds or so.
     pub(crate) fn changed(&self, shared: &Shared<'_>, key: &[u8], author: u64) -> usize {
-        self.with(|table| {
-            let mut work = table.forget(shared, key, Some(author));
-            let Table { trackers, broadcasting, .. } = table;
-            for id in broadcasting {
-                let Some(tracker) = trackers.get_mut(id) else { continue };
-                work += ASKED;
-                let Options { prefixes, no_loop, .. } = &tracker.options;
-                if *no_loop && *id == author || tracker.knows_all() {
-                    continue;
-                }
-                let asked = prefixes.iter().position(|prefix| key.starts_with(prefix));
-                work += asked.map_or(prefixes.len(), |at| at + 1) * PREFIX_ASKED;
-                if prefixes.is_empty() || asked.is_some() {
-                    tracker.tell(shared, Some(key));
-                    work += TOLD;
-                }
-            }
-            work
-        })
+        self.with(|table| table.forget(shared, key, Some(author)) + table.ask_all(shared, key, author))
     }
 
-    /// Tells those who keep copies of `key` that it has gone by itself.
+    /// Tells those who keep copies of `key` that it has gone by itself. Very many may go at once, for one write: beyond some, those who
+    /// are told of every change are told later that everything has changed ([`Tracking::end_turn`]).
     fn gone(&self, shared: &Shared<'_>, key: &[u8]) {
-        // Nobody has this number.
-        self.changed(shared, key, 0);
+        let work = self.with(|table| {
+            // Nobody has this number.
+            let author = 0;
+            let mut work = GONE + table.forget(shared, key, Some(author));
+            if table.gone_work < GONE_WORK {
+                work += table.ask_all(shared, key, author);
+                table.gone_work += work;
+            } else {
+                table.gone_untold = true;
+            }
+            work
+        });
+        self.gone_work.fetch_add(work, Ordering::Relaxed);
+    }
+
+    /// What it took to tell of what has gone since this was asked last, in nanoseconds or so.
+    pub(crate) fn take_gone_work(&self) -> usize {
+        self.gone_work.swap(0, Ordering::Relaxed)
+    }
+
+    /// A worker has made room, and does something else now: tells of what nobody was told of yet.
+    pub(crate) fn end_turn(&self, shared: &Shared<'_>) {
+        if self.any() {
+            self.with(|table| {
+                table.gone_work = 0;
+                if mem::take(&mut table.gone_untold) {
+                    let Table { trackers, broadcasting, .. } = table;
+                    for id in broadcasting {
+                        if let Some(tracker) = trackers.get_mut(id) {
+                            tracker.tell(shared, None);
+                        }
+                    }
+                }
+            });
+        }
     }
 
     /// Tells all that every key has changed.
@@ -293,6 +315,10 @@ const ASKED: usize = 30;
 const PREFIX_ASKED: usize = 10;
 const TOLD: usize = 100;
 const EXPIRED: usize = 500;
+/// And to find out who has read a key that has gone.
+const GONE: usize = 50;
+/// How much of that is done in a turn to tell those who are told of every change of what has gone.
+const GONE_WORK: usize = 500_000;
 /// How much of that is done at once for keys that have expired.
 const EXPIRE_WORK: usize = 1000 * EXPIRED;
 
@@ -350,6 +376,27 @@ impl Table {
             deadlines.retain(|Reverse((at, key))| is_current(keys, key, *at));
             self.stale = 0;
         }
+    }
+
+    /// Tells those who are told of every change that `author` has changed `key`; gives what it took, in nanoseconds or so.
+    fn ask_all(&mut self, shared: &Shared<'_>, key: &[u8], author: u64) -> usize {
+        let mut work = 0;
+        let Self { trackers, broadcasting, .. } = self;
+        for id in broadcasting {
+            let Some(tracker) = trackers.get_mut(id) else { continue };
+            work += ASKED;
+            let Options { prefixes, no_loop, .. } = &tracker.options;
+            if *no_loop && *id == author || tracker.knows_all() {
+                continue;
+            }
+            let asked = prefixes.iter().position(|prefix| key.starts_with(prefix));
+            work += asked.map_or(prefixes.len(), |at| at + 1) * PREFIX_ASKED;
+            if prefixes.is_empty() || asked.is_some() {
+                tracker.tell(shared, Some(key));
+                work += TOLD;
+            }
+        }
+        work
     }
 
     /// Tells those who have read `key`, and forgets that they have; gives what it took, in nanoseconds or so.
@@ -412,6 +459,8 @@ pub(crate) struct Tracked {
     pub(crate) options: Options,
     /// What CLIENT CACHING has said about the next command.
     pub(crate) caching: bool,
+    /// The command at hand notes the keys that it reads by itself, in slices.
+    pub(crate) notes_slices: bool,
 }
 
 impl Tracked {
@@ -422,6 +471,7 @@ impl Tracked {
             id: client.id,
             options: Options::default(),
             caching: false,
+            notes_slices: false,
         };
         tracked.change(client, options);
         tracked
@@ -538,6 +588,40 @@ mod tests {
             // Who was there before is told of what goes.
             executor.aside_of_turns(|_| {});
             assert!(client.stale().is_none());
+            drop(tracked);
+        });
+    }
+
+    /// A large value makes room by letting very many small ones go.
+    #[test]
+    fn very_many_keys_that_go_at_once_are_told_of_as_all() {
+        with_server(1 << 20, Config::default(), |shared| {
+            let tracking = &shared.tracking;
+            let prefixes = (0..100_u8).map(|first| Box::from([first, 0])).chain([Box::from(*b"k")]).collect();
+            let options = Options { broadcast: true, prefixes, ..Options::default() };
+            let clients: Vec<_> = (0..50).map(|_| newcomer(shared)).collect();
+            clients.iter().for_each(|client| client.resp.store(3, Ordering::Relaxed));
+            let tracked: Vec<_> =
+                clients.iter().map(|client| Tracked::new(tracking, client, options.clone())).collect();
+            let told =
+                || clients.iter().filter(|client| client.stale().as_ref().is_some_and(Stale::is_all)).count();
+            for key in 0..10_000_u32 {
+                tracking.gone(shared, format!("k{key}").as_bytes());
+            }
+            assert!(tracking.take_gone_work() < 3 * GONE_WORK);
+            assert_eq!((told(), tracking.take_gone_work()), (0, 0));
+            tracking.end_turn(shared);
+            assert_eq!(told(), clients.len());
+            // Few are told of by their names.
+            for client in &clients {
+                shared.seats[0].take_stale(client);
+            }
+            tracking.gone(shared, b"key");
+            tracking.end_turn(shared);
+            assert_eq!(told(), 0);
+            assert!(
+                clients.iter().all(|client| client.stale().as_ref().is_some_and(|stale| stale.len() == 9))
+            );
             drop(tracked);
         });
     }

@@ -336,6 +336,7 @@ impl<'s> Service<'s> {
             }
             self.executor.handle().quiescent(wall);
         }
+        self.shared.tracking.end_turn(self.shared);
     }
 
     fn watch_lingering(&mut self, now: Millis) {

@@ -4,9 +4,10 @@
 use crabcache_protocol::Usual;
 use crabcache_protocol::resp::{Args, Request, Version};
 
+use super::connection::ECHOED_MAX;
 use super::table::flags::{ADMIN, NO_MANDATORY_KEYS, READ, WRITE};
 use super::table::{self, Found};
-use super::{calls, is, transaction};
+use super::{calls, is, many, transaction};
 use crate::connection::{Connection, Replies};
 use crate::monitor;
 use crate::pause::Paused;
@@ -51,8 +52,16 @@ pub(super) fn command(
     connection: &mut Connection,
     pass: &mut Pass<'_, '_, '_>,
 ) -> bool {
-    let keys = if connection.tracked.is_some() { found.command.keys_of(args) } else { Vec::new() };
-    look(found, args.iter(), keys.iter().map(|(key, _)| *key), connection, pass)
+    let in_slices = many::goes_in_slices(found, args, connection);
+    let keys =
+        if connection.tracked.is_some() && !in_slices { found.command.keys_of(args) } else { Vec::new() };
+    let reads = in_slices && found.command.is(READ);
+    let notes = reads && connection.tracked.as_ref().is_some_and(|tracked| tracked.notes_keys());
+    let goes = look(found, args.iter(), keys.iter().map(|(key, _)| *key), connection, pass);
+    if let Some(tracked) = &mut connection.tracked {
+        tracked.notes_slices = notes;
+    }
+    goes
 }
 
 fn look<'w>(
@@ -109,17 +118,9 @@ fn look<'w>(
     if let Some(tracked) = &mut connection.tracked {
         // Scripts, the commands that need not have keys, read those that they have.
         if found.command.is(READ | NO_MANDATORY_KEYS) && tracked.notes_keys() {
-            let shared = pass.shared();
-            // What was asked before may change when they expire.
-            pass.run();
-            for key in keys {
-                shared.tracking.read(shared, connection.client.id, key, shared.settings.tracked_keys_max());
-                let mut expires = None;
-                pass.peek(key, |value| expires = value.expires());
-                if let Some(at) = expires {
-                    shared.tracking.expires(key, at);
-                }
-            }
+            // No script that is carried out has more.
+            let most = if found.command.is(NO_MANDATORY_KEYS) { ECHOED_MAX } else { usize::MAX };
+            note_keys(keys.take(most), connection.client.id, pass);
         }
         // It is about the next command that is not about the client itself, or about a whole transaction.
         if !in_transaction && !found.command.name.starts_with("client|") && found.command.name != "multi" {
@@ -127,6 +128,26 @@ fn look<'w>(
         }
     }
     true
+}
+
+/// What it takes to note that a key is read, in nanoseconds or so; and when it expires.
+const NOTED: usize = 500;
+
+/// Notes that a client that tracks reads these keys.
+pub(super) fn note_keys<'k>(keys: impl Iterator<Item = &'k [u8]>, id: u64, pass: &mut Pass<'_, '_, '_>) {
+    let shared = pass.shared();
+    // What was asked before may change when they expire.
+    pass.run();
+    let mut work = 0;
+    for key in keys {
+        shared.tracking.read(shared, id, key, shared.settings.tracked_keys_max());
+        work += NOTED;
+        if let Some(at) = pass.peek(key, |value| value.expires()).flatten() {
+            shared.tracking.expires(key, at);
+            work += NOTED;
+        }
+    }
+    pass.executor.note_work(work);
 }
 
 /// Looks at a command that was carried out, or has begun: what it has ended.

@@ -5,7 +5,8 @@ use crabcache_engine::{Action, Op, Put, StoreError};
 use crabcache_protocol::resp::{Args, write};
 
 use super::reply::{self, Reply};
-use super::strings;
+use super::table::Found;
+use super::{attend, strings};
 use crate::command::task::Task;
 use crate::connection::Connection;
 use crate::reactor::batch::Pass;
@@ -25,6 +26,8 @@ pub(crate) struct Many {
     left: usize,
     at: usize,
     errand: Errand,
+    /// The client that keeps copies of what is read.
+    reader: Option<u64>,
 }
 
 /// What is done to the keys.
@@ -58,15 +61,29 @@ pub(super) fn read(args: Args<'_>, connection: &mut Connection, pass: &mut Pass<
     begin(args, Errand::Read((args.len() - 1) as u32), connection, pass)
 }
 
+/// Whether a command is carried out so.
+pub(super) fn goes_in_slices(found: Found, args: Args<'_>, connection: &Connection) -> bool {
+    args.len() > SLICE + 1
+        && !connection.executes
+        && matches!(found.command.name, "del" | "unlink" | "exists" | "touch" | "mget" | "mset")
+}
+
 fn begin(args: Args<'_>, errand: Errand, connection: &mut Connection, pass: &mut Pass<'_, '_, '_>) -> bool {
     if args.len() <= SLICE + 1 || connection.executes {
         return false;
     }
+    let notes = connection.tracked.as_mut().is_some_and(|tracked| std::mem::take(&mut tracked.notes_slices));
     let Some(rest) = args.from(1) else { return false };
     let bytes = rest.as_bytes();
     // It is copied.
     pass.executor.note_work(bytes.len() / 4);
-    let many = Many { args: bytes.into(), left: rest.len(), at: 0, errand };
+    let many = Many {
+        args: bytes.into(),
+        left: rest.len(),
+        at: 0,
+        errand,
+        reader: notes.then_some(connection.client.id),
+    };
     connection.task = Some(Box::new(Task::Many(many)));
     true
 }
@@ -84,12 +101,16 @@ impl Many {
 
     /// Goes on for a slice; true when it is done and answered.
     pub(crate) fn step(&mut self, pass: &mut Pass<'_, '_, '_>) -> bool {
-        let Self { args: all, left, at, errand } = self;
+        let Self { args: all, left, at, errand, reader } = self;
         let args = Args::new(&all[*at..], *left);
+        let slice = if reader.is_some() { SLICE / 4 } else { SLICE };
+        if let Some(reader) = reader {
+            attend::note_keys(args.iter().take(slice), *reader, pass);
+        }
         let mut rest = args.iter();
         pass.aside(|pass| {
             let mut bytes = 0;
-            while args.len() - rest.len() < SLICE && bytes < SLICE_BYTES {
+            while args.len() - rest.len() < slice && bytes < SLICE_BYTES {
                 let Some(key) = rest.next() else { break };
                 bytes += key.len();
                 match errand {

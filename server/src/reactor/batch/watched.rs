@@ -28,6 +28,9 @@ impl Executor<'_> {
                 return at;
             }
             let changed = changes(op, &outcome);
+            if self.tracked {
+                self.answers.worked += self.shared.tracking.take_gone_work();
+            }
             self.answers.answer(op, &batch.plan(at), outcome);
             self.end(batch, at + 1);
             if changed {
