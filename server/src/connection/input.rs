@@ -58,6 +58,11 @@ impl Input {
         self.whole
     }
 
+    /// Whether what is kept begins with a request of which some arguments are yet to be checked.
+    pub(crate) fn is_partly_checked(&self) -> bool {
+        self.whole && self.progress.unread().is_some()
+    }
+
     /// Whether the unfinished request is gathered here.
     #[must_use]
     pub(crate) fn is_large(&self) -> bool {

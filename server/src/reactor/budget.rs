@@ -370,10 +370,11 @@ impl Budget {
     }
 }
 
-/// Keeps memory set apart for a large request that is not whole yet, since an argument more is to come.
+/// Keeps memory set apart for a large request that is not whole yet, since an argument more is to come, or not all checked.
 pub(crate) fn reserve_again(connection: &mut Connection) {
     let Charge { bytes, reserved, .. } = connection.charge;
-    if reserved && connection.gathers() && connection.input.needed() <= bytes + LARGE {
+    let goes_on = connection.gathers() && connection.input.needed() <= bytes + LARGE;
+    if reserved && (goes_on || connection.input.is_partly_checked()) {
         connection.input.reserve();
     }
 }

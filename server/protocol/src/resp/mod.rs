@@ -20,7 +20,9 @@ pub mod write;
 
 pub use args::{Args, ArgsIter};
 pub use error::ParseError;
-pub use request::{IncomingSet, Progress, Request, argument_len, incoming_set, parse, parse_other};
+pub use request::{
+    IncomingSet, Progress, Request, argument_len, check_some, incoming_set, parse, parse_other,
+};
 pub use usual::{SHORT_LEN_MAX, usual, usual_get, usual_set};
 
 /// The version of RESP that a connection speaks; it starts with 2, and `HELLO 3` raises it.

@@ -124,30 +124,79 @@ pub fn parse_other<'a>(
     }
 }
 
+/// Checks some arguments of the request at the head of `input`, `most` of those that were not checked, as [`parse`] does: it goes on
+/// behind them. True if there are more; for whoever has something else to do in between.
+pub fn check_some(
+    input: &[u8],
+    limits: &Limits,
+    progress: &mut Progress,
+    most: usize,
+) -> Result<bool, ParseError> {
+    if progress.args_total == 0
+        && (input.first() != Some(&b'*') || begin_array(input, limits, progress)?.is_some())
+    {
+        return Ok(false);
+    }
+    let left = progress.args_total - progress.args_done;
+    Ok(check(input, limits, progress, most)?.is_none() && left > most)
+}
+
 fn parse_array<'a>(
     input: &'a [u8],
     limits: &Limits,
     progress: &mut Progress,
 ) -> Result<Parsed<Request<'a>>, ParseError> {
-    if progress.args_total == 0 {
-        let (count, len) = match frame::header(input) {
-            Header::Number { value, len } => (value, len),
-            Header::Partial { missing } => return Ok(Parsed::Incomplete { at_least: input.len() + missing }),
-            Header::TooLong => return Err(ParseError::TooBigMultibulkCount),
-            Header::NotANumber => return Err(ParseError::InvalidMultibulkLength),
-        };
-        if count <= 0 {
-            return Ok(Parsed::Complete { value: Request::Nothing, consumed: len });
-        }
-        // Redis ends at the largest int, whatever is configured.
-        let args_total = i32::try_from(count).map_err(|_| ParseError::InvalidMultibulkLength)? as usize;
-        if args_total > limits.args_max.max(LIMIT_MIN) {
-            return Err(ParseError::InvalidMultibulkLength);
-        }
-        *progress = Progress { args_total, args_done: 0, args_start: len, offset: len };
+    if progress.args_total == 0
+        && let Some(parsed) = begin_array(input, limits, progress)?
+    {
+        return Ok(parsed);
     }
+    if let Some(at_least) = check(input, limits, progress, usize::MAX)? {
+        return Ok(Parsed::Incomplete { at_least });
+    }
+    let Progress { args_total, args_start, offset, .. } = core::mem::take(progress);
+    let args = Args::new(&input[args_start..offset], args_total);
+    Ok(Parsed::Complete { value: classify(args), consumed: offset })
+}
+
+/// Reads the number of arguments; gives what comes of the request if that is known then.
+#[inline]
+fn begin_array<'a>(
+    input: &'a [u8],
+    limits: &Limits,
+    progress: &mut Progress,
+) -> Result<Option<Parsed<Request<'a>>>, ParseError> {
+    let (count, len) = match frame::header(input) {
+        Header::Number { value, len } => (value, len),
+        Header::Partial { missing } => {
+            return Ok(Some(Parsed::Incomplete { at_least: input.len() + missing }));
+        }
+        Header::TooLong => return Err(ParseError::TooBigMultibulkCount),
+        Header::NotANumber => return Err(ParseError::InvalidMultibulkLength),
+    };
+    if count <= 0 {
+        return Ok(Some(Parsed::Complete { value: Request::Nothing, consumed: len }));
+    }
+    // Redis ends at the largest int, whatever is configured.
+    let args_total = i32::try_from(count).map_err(|_| ParseError::InvalidMultibulkLength)? as usize;
+    if args_total > limits.args_max.max(LIMIT_MIN) {
+        return Err(ParseError::InvalidMultibulkLength);
+    }
+    *progress = Progress { args_total, args_done: 0, args_start: len, offset: len };
+    Ok(None)
+}
+
+/// Checks so many more arguments at most; where they are not all here, gives how long the request is at least.
+#[inline]
+fn check(
+    input: &[u8],
+    limits: &Limits,
+    progress: &mut Progress,
+    most: usize,
+) -> Result<Option<usize>, ParseError> {
     let len_max = limits.value_len_max.max(LIMIT_MIN);
-    while progress.args_done < progress.args_total {
+    let end = progress.args_total.min(progress.args_done.saturating_add(most));
+    while progress.args_done < end {
         let rest = input.get(progress.offset..).unwrap_or_default();
         match frame::bulk(rest, len_max)? {
             Bulk::Whole { len, .. } => {
@@ -157,14 +206,11 @@ fn parse_array<'a>(
             Bulk::Partial { at_least } => {
                 let after =
                     (progress.args_total - progress.args_done - 1).saturating_mul(frame::BULK_LEN_MIN);
-                let at_least = progress.offset.saturating_add(at_least).saturating_add(after);
-                return Ok(Parsed::Incomplete { at_least });
+                return Ok(Some(progress.offset.saturating_add(at_least).saturating_add(after)));
             }
         }
     }
-    let Progress { args_total, args_start, offset, .. } = core::mem::take(progress);
-    let args = Args::new(&input[args_start..offset], args_total);
-    Ok(Parsed::Complete { value: classify(args), consumed: offset })
+    Ok(None)
 }
 
 fn classify(args: Args<'_>) -> Request<'_> {
@@ -213,6 +259,39 @@ mod tests {
 
     const LIMITS: Limits =
         Limits { key_len_max: 250, value_len_max: 1 << 20, args_max: 1024, line_len_max: 64 };
+
+    /// However many at a time, and however much of the request is here.
+    #[test]
+    fn what_is_checked_in_parts_is_the_same_request() {
+        let words: Vec<&[u8]> = (0..40).map(|number| &b"word"[..number % 5]).collect();
+        let whole = [&command(&words)[..], b"PING\r\n"].concat();
+        let expected = parse(&whole, &LIMITS, &mut Progress::default());
+        for most in [1, 2, 3, 7, 39, 40, 41, usize::MAX] {
+            for len in 0..=whole.len() {
+                let (mut progress, mut times) = (Progress::default(), 0);
+                while check_some(&whole[..len], &LIMITS, &mut progress, most).expect("it is well formed") {
+                    times += 1;
+                }
+                let parts = words.len() / most + usize::from(!words.len().is_multiple_of(most));
+                assert!(
+                    times < parts && (len < whole.len() || times == parts - 1),
+                    "{most} of {len}: {times}"
+                );
+                let parsed = parse(&whole[..len], &LIMITS, &mut progress);
+                if len < whole.len() - b"PING\r\n".len() {
+                    assert_eq!(parsed, parse(&whole[..len], &LIMITS, &mut Progress::default()));
+                } else {
+                    assert_eq!(parsed, expected);
+                }
+            }
+        }
+        for (input, error) in
+            [("*x\r\n", true), ("*2\r\n$1\r\na\r\n+", true), ("GET k\r\n", false), ("*0\r\n", false)]
+        {
+            let checked = check_some(input.as_bytes(), &LIMITS, &mut Progress::default(), 5);
+            assert_eq!((checked.is_err(), checked.unwrap_or(false)), (error, false), "{input:?}");
+        }
+    }
 
     #[test]
     fn incoming_set_is_seen_as_soon_as_its_header_is_here() {

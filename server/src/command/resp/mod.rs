@@ -62,6 +62,8 @@ use super::{NOT_A_WEB_SERVER, Reply as AnyReply};
 use crate::bounds::Bounds;
 use crate::connection::{Connection, Dialect, Replies};
 use crate::reactor::batch::{Form, Pass};
+use crate::reactor::sized;
+use crate::reactor::turn::READ_MAX;
 
 /// Answers requests until they end, one is not all here, or the client has to wait; gives how many bytes they had.
 pub(crate) fn serve<'a, 's>(
@@ -123,6 +125,21 @@ fn serve_other<'a, 's>(
     pass: &mut Pass<'a, '_, 's>,
 ) -> usize {
     let limits = &pass.shared().bounds.resp;
+    // What is longer than is read at once was gathered, and may have very many arguments.
+    if bytes.len() > READ_MAX {
+        match resp::check_some(bytes, limits, &mut connection.input.progress, CHECKED) {
+            Ok(true) => {
+                pass.executor.note_work(CHECKED * CHECK_TIME);
+                connection.input.postpone();
+                return 0;
+            }
+            Ok(false) => {}
+            Err(error) => {
+                protocol_error(error, connection, pass);
+                return bytes.len();
+            }
+        }
+    }
     // Whose requests are ordinary has come from `serve_usual`, where this one was looked at.
     let parse = if pass.is_ordinary() { resp::parse_other } else { resp::parse };
     match parse(bytes, limits, &mut connection.input.progress) {
@@ -170,6 +187,10 @@ fn serve_other<'a, 's>(
         }
     }
 }
+
+/// Arguments of a request that are checked in a turn, and how long one takes, in nanoseconds or so.
+const CHECKED: usize = sized(32 << 10);
+const CHECK_TIME: usize = 10;
 
 /// Nobody knows where the next request begins: says so, unless the client wants no answer, and closes.
 #[cold]

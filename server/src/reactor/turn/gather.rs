@@ -20,7 +20,7 @@ use crate::reactor::sized;
 use crate::stats::Counters;
 
 /// Bytes that a turn reads from one client.
-pub(super) const READ_MAX: usize = sized(256 << 10);
+pub(crate) const READ_MAX: usize = sized(256 << 10);
 /// With less room than this in the buffer a client waits for the next turn.
 pub(super) const READ_MIN: usize = sized(16 << 10);
 /// So much of the buffer is kept for those who come behind: what one of them has kept of a request that is not large, and that.
@@ -524,6 +524,63 @@ mod tests {
             assert!(turns > 10, "all in {turns} turns");
             let text = String::from_utf8(taken).expect("text");
             assert!(text.contains(&answer), "{}", &text[..200]);
+        });
+    }
+
+    #[test]
+    fn a_request_of_very_many_arguments_is_looked_at_in_parts() {
+        const WORDS: usize = 20_000;
+        with_clients(2, |service, clients| {
+            let [greedy, modest] = clients else { panic!("two") };
+            let request = format!("*{}\r\n$4\r\nECHO\r\n{}", WORDS + 1, "$1\r\na\r\n".repeat(WORDS));
+            let before = service.turn.connections[greedy.0].input.kept().len();
+            assert_eq!(before, 0);
+            ask(service, greedy, request.as_bytes());
+            let (mut partly, mut taken) = (0, Vec::new());
+            for turn in 0.. {
+                ask(service, modest, b"PING\r\n");
+                service.turn(moment(0), false);
+                service.turn.verify();
+                assert_eq!(modest.1.take(usize::MAX), b"+PONG\r\n", "turn {turn}");
+                partly += usize::from(service.turn.connections[greedy.0].input.is_partly_checked());
+                taken.extend(greedy.1.take(usize::MAX));
+                if taken.ends_with(b"\r\n") {
+                    break;
+                }
+                assert!(turn < 1000, "no end");
+            }
+            assert!(taken.starts_with(b"-ERR wrong number of arguments"), "{}", taken.escape_ascii());
+            assert!(partly >= WORDS / 2048 - 1, "in {partly} parts");
+        });
+    }
+
+    #[test]
+    fn keys_of_which_copies_are_kept_are_noted_in_slices() {
+        const KEYS: usize = 5000;
+        with_shared(2, |shared, service, clients| {
+            let [keeper, other] = clients else { panic!("two") };
+            ask(service, keeper, b"HELLO 3\r\nCLIENT TRACKING ON\r\n");
+            service.turn(moment(0), false);
+            keeper.1.take(usize::MAX);
+            let keys: String = (0..KEYS).map(|key| format!("$4\r\n{key:04}\r\n")).collect();
+            ask(service, keeper, format!("*{}\r\n$4\r\nMGET\r\n{keys}", KEYS + 1).as_bytes());
+            let (mut noted, mut steps) = (0, 0);
+            while noted < KEYS {
+                service.turn(moment(0), false);
+                let now = shared.tracking.figures().keys;
+                // A turn has three slices.
+                assert!(now - noted <= 3 * 128, "{} at once", now - noted);
+                steps += 1;
+                assert!(steps < 1000, "no end");
+                noted = now;
+            }
+            keeper.1.take(usize::MAX);
+            ask(service, other, format!("SET {} v\r\n", KEYS - 1).as_bytes());
+            service.turn(moment(0), false);
+            read_mail(shared, service);
+            service.turn(moment(0), false);
+            let told = keeper.1.take(usize::MAX);
+            assert!(told.ends_with(b"invalidate\r\n*1\r\n$4\r\n4999\r\n"), "{}", told.escape_ascii());
         });
     }
 

@@ -23,6 +23,8 @@ use std::sync::Arc;
 use crabcache_engine::Millis;
 use slab::Slab;
 
+pub(crate) use gather::READ_MAX;
+
 use super::batch::{Executor, Pass};
 use super::budget::{self, Beyond, Budget};
 use super::deadline::Deadlines;
