@@ -1,6 +1,7 @@
 //! What is looked at before a request is carried out, while somebody wants that: a client in a mode of its own, MONITOR, or
 //! a pause. Otherwise no request comes by here.
 
+use crabcache_engine::Value;
 use crabcache_protocol::Usual;
 use crabcache_protocol::resp::{Args, Request, Version};
 
@@ -142,7 +143,7 @@ pub(super) fn note_keys<'k>(keys: impl Iterator<Item = &'k [u8]>, id: u64, pass:
     for key in keys {
         shared.tracking.read(shared, id, key, shared.settings.tracked_keys_max());
         work += NOTED;
-        if let Some(at) = pass.peek(key, |value| value.expires()).flatten() {
+        if let Some(at) = pass.peek(key, Value::expires).flatten() {
             shared.tracking.expires(key, at);
             work += NOTED;
         }

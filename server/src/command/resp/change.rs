@@ -180,7 +180,7 @@ pub(super) fn delifeq<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a
 }
 
 /// Keys of a command that cannot be carried out in slices, since it does something to all of them or to none: others wait meanwhile.
-pub(super) const TOGETHER_MAX: usize = 2048;
+pub(super) const TOGETHER_MAX: usize = 8192;
 
 pub(super) fn msetnx<'a>(args: Args<'a>, _: &mut Connection, pass: &mut Pass<'a, '_, '_>) {
     if args.len().is_multiple_of(2) {
