@@ -4,7 +4,8 @@
 //! processor stores what is aligned in one step, in the order of the program, and leaves all other bytes of the line alone (Intel
 //! SDM 3A, 9.1.1 and 9.2.3.2; Linux' queued spinlocks rest on it, too). So to everybody else each of these is a read-modify-write
 //! of the word that orders what the program stored before it; and that is what the compiler has to take it for, since it cannot
-//! look into it.
+//! look into it. The thread itself may read its bytes back before others see them: so nothing that it reads then of the bytes that
+//! others change is gone by.
 
 use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU32;

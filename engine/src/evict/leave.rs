@@ -45,7 +45,7 @@ impl<'c> Evictor<'_, 'c> {
             let hash = foreseen.take(at).unwrap_or_else(|| self.hash(&item));
             let mut left = self.leave(at, &item, hash, &ghost);
             if left.is_err() {
-                // Main has no place for one that deserves it.
+                // Main has no place for one that deserves it (or a split that was met no memory: then whoever inserts makes some).
                 let made = self.make_run(item.granules());
                 if !made.nowhere {
                     return evicted + made.evicted;
