@@ -183,7 +183,7 @@ fn values<'a>(
     connection: &mut Connection,
     pass: &mut Pass<'a, '_, '_>,
 ) {
-    if let Some(retrieval) = Retrieval::of_many(keys, line_len, with_cas, action) {
+    if let Some(retrieval) = Retrieval::of_many(keys, line_len, with_cas, action, &pass.shared().large) {
         connection.task = Some(Box::new(Task::Retrieval(retrieval)));
         return;
     }

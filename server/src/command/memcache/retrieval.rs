@@ -1,10 +1,11 @@
-//! `get` of so many keys that others would have to wait for it, and its relatives: a slice per turn.
+//! `get` of so many keys, or of several large values, that others would have to wait for it, and its relatives: a slice per turn.
 
 use crabcache_engine::{Action, Op};
 use crabcache_protocol::memcache::Keys;
 
 use super::Reply;
 use crate::command::Reply as AnyReply;
+use crate::large_values::LargeValues;
 use crate::reactor::batch::Pass;
 use crate::reactor::sized;
 
@@ -23,14 +24,16 @@ pub(crate) struct Retrieval {
 }
 
 impl Retrieval {
-    /// One that has just begun, if there are many keys; they came in a line of so many bytes.
+    /// One that has just begun, if there are many keys, or several where values are large; they came in a line of so many bytes.
     pub(super) fn of_many(
         keys: Keys<'_>,
         line_len: usize,
         with_cas: bool,
         action: Action<'static>,
+        large: &LargeValues,
     ) -> Option<Self> {
-        if line_len < 2 * SLICE || keys.iter().nth(SLICE).is_none() {
+        let slice = if large.are_about() { 1 } else { SLICE };
+        if line_len < 2 * slice || keys.iter().nth(slice).is_none() {
             return None;
         }
         let mut text = Vec::with_capacity(line_len);

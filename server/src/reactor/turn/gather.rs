@@ -527,6 +527,34 @@ mod tests {
         });
     }
 
+    /// Of memcached: a command of RESP over several keys is in one piece unless they are very many.
+    #[test]
+    fn several_large_values_are_answered_in_slices() {
+        const VALUES: usize = 20;
+        with_clients(2, |service, clients| {
+            let [modest, greedy] = clients else { panic!("two") };
+            ask(service, greedy, format!("get{}\r\n", " large".repeat(VALUES)).as_bytes());
+            // From here on it comes behind the other.
+            service.turn(moment(0), false);
+            let held = service.turn.connections[greedy.0].held();
+            assert!(held < VALUES * LARGE / 2, "{held} bytes at once");
+            let (mut turns, mut taken) = (0, greedy.1.take(usize::MAX));
+            while !taken.ends_with(b"END\r\n") {
+                ask(service, modest, b"PING\r\n");
+                service.turn(moment(0), false);
+                assert_eq!(modest.1.take(usize::MAX), b"+PONG\r\n", "turn {turns}");
+                taken.extend(greedy.1.take(usize::MAX));
+                if let Some(readiness) = greedy.1.poll() {
+                    service.note(greedy.0, readiness);
+                }
+                turns += 1;
+                assert!(turns < 1000, "no end: {}", taken[..taken.len().min(200)].escape_ascii());
+            }
+            assert_eq!(taken.windows(5).filter(|part| part == b"VALUE").count(), VALUES);
+            assert!(taken.len() > VALUES * LARGE && turns >= VALUES / 3, "{} in {turns} turns", taken.len());
+        });
+    }
+
     #[test]
     fn a_request_of_very_many_arguments_is_looked_at_in_parts() {
         const WORDS: usize = 20_000;
@@ -562,7 +590,8 @@ mod tests {
             ask(service, keeper, b"HELLO 3\r\nCLIENT TRACKING ON\r\n");
             service.turn(moment(0), false);
             keeper.1.take(usize::MAX);
-            let keys: String = (0..KEYS).map(|key| format!("$4\r\n{key:04}\r\n")).collect();
+            let keys: Vec<_> = (0..KEYS).map(|key| format!("$4\r\n{key:04}\r\n")).collect();
+            let keys = keys.concat();
             ask(service, keeper, format!("*{}\r\n$4\r\nMGET\r\n{keys}", KEYS + 1).as_bytes());
             let (mut noted, mut steps) = (0, 0);
             while noted < KEYS {
