@@ -296,4 +296,10 @@ fn commands_that_cannot_be_carried_out_in_slices_have_few_keys() {
     let bitop = [&b"BITOP"[..], b"OR", b"d"];
     client.check(resp(&[&bitop, &keys[..]].concat()), "-ERR BITOP takes at most 8192 keys\r\n");
     client.check(resp(&[&bitop, &keys[1..]].concat()), ":1\r\n");
+    // Nor has any that does not take any number of keys very many words.
+    let gets = [&b"GET"[..], b"u8", b"0"].repeat(5461);
+    let bitfield = [&[&b"BITFIELD"[..], b"key1"], &gets[..]].concat();
+    client.check(resp(&bitfield), "-ERR wrong number of arguments for 'bitfield' command\r\n");
+    client.send(resp(&bitfield[..bitfield.len() - 3]));
+    assert_eq!(client.line(), "*5460\r\n");
 }

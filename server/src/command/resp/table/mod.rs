@@ -47,6 +47,9 @@ pub(super) struct Command {
     run: Run,
 }
 
+/// Most arguments of a command that does not take any number of keys: nobody has so many, but to hold others up while they are looked at.
+const WORDS_MAX: usize = 16 << 10;
+
 /// Where keys stand among the arguments.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -190,7 +193,15 @@ impl Command {
     /// Whether it takes so many arguments, the name included.
     pub(super) fn accepts(&self, args: usize) -> bool {
         let least = self.arity.unsigned_abs() as usize;
-        if self.arity < 0 { args >= least } else { args == least }
+        if self.arity >= 0 {
+            return args == least;
+        }
+        args >= least && (args <= WORDS_MAX || self.takes_many_keys())
+    }
+
+    /// Whether it takes any number of keys.
+    fn takes_many_keys(&self) -> bool {
+        self.keys.iter().any(|keys| matches!(keys.others, Others::Range { last, .. } if last < 0))
     }
 
     /// Whether any of its arguments are keys: channels stand where keys do, but are none.
