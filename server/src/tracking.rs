@@ -11,6 +11,8 @@
 //! When a key that was read expires, is noted with it, so that its readers are told then, within a second. Items that the
 //! engine evicts, or finds expired and removes, are told of by an observer, which its handles have only while somebody tracks.
 
+mod keys;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
@@ -22,6 +24,7 @@ use crabcache_engine::{Millis, Observer};
 use crabcache_protocol::resp::{Version, write};
 use hashbrown::HashMap;
 
+use self::keys::{Forgotten, Keys, Readers};
 use crate::connection::client::Client;
 use crate::database;
 use crate::mail::{Stale, Text, What};
@@ -62,6 +65,9 @@ pub(crate) struct Tracking {
     gone_work: AtomicUsize,
     /// A removal has ended too early to tell anybody of it.
     cut_off: AtomicBool,
+    /// What is no longer tracked and not dropped yet, and how much of it nobody is about to drop.
+    forgotten: Mutex<Vec<Forgotten>>,
+    forgotten_len: AtomicUsize,
     table: Mutex<Table>,
 }
 
@@ -85,15 +91,6 @@ struct Table {
     gone_work: usize,
     /// More has gone since then, of which those that broadcast were not told.
     gone_untold: bool,
-}
-
-/// Who has read a key.
-#[derive(Debug)]
-struct Readers {
-    /// The numbers of the clients in order.
-    ids: Vec<u64>,
-    /// When the key expires.
-    expires: Option<Millis>,
 }
 
 /// How much is tracked.
@@ -146,8 +143,13 @@ impl Tracking {
             }
             while max > 0 && table.keys.len() > max || table.held > shared.config.client_memory_bytes {
                 let Some(oldest) = table.order.pop_front() else { break };
-                if readers(&table.keys, &oldest).is_some() {
+                if let Some(readers) = readers(&table.keys, &oldest) {
+                    let has_deadline = readers.expires.is_some();
                     table.forget(shared, &oldest, None);
+                    if !has_deadline {
+                        // Nothing more is left of it.
+                        table.stale -= ENTRY + oldest.len();
+                    }
                 }
             }
             table.prune();
@@ -244,12 +246,40 @@ impl Tracking {
             for tracker in table.trackers.values_mut() {
                 tracker.tell(shared, None);
             }
-            (table.held, table.stale) = (0, 0);
-            let Table { keys, order, deadlines, .. } = table;
-            (mem::take(keys), mem::take(order), mem::take(deadlines))
+            table.take_keys()
         });
-        // It may be much, and others wait for the lock.
-        drop(forgotten);
+        self.leave_to_drop(forgotten);
+    }
+
+    /// Lets what is no longer tracked be dropped some at a time.
+    fn leave_to_drop(&self, forgotten: Forgotten) {
+        let mut all = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(forgotten);
+        self.forgotten_len.store(all.len(), Ordering::Relaxed);
+    }
+
+    /// Whether there is something to drop.
+    #[inline]
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.forgotten_len.load(Ordering::Relaxed) > 0
+    }
+
+    /// Drops some of it.
+    pub(crate) fn drop_some(&self) {
+        if !self.has_forgotten() {
+            return;
+        }
+        let last = {
+            let mut all = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = all.pop();
+            self.forgotten_len.store(all.len(), Ordering::Relaxed);
+            last
+        };
+        if let Some(mut last) = last
+            && !last.drop_some()
+        {
+            self.leave_to_drop(last);
+        }
     }
 
     /// Tells all that every key has changed, where a removal was cut off.
@@ -336,8 +366,6 @@ const SLACK: usize = 64;
 /// What was forgotten may take so much more memory than what was not.
 const STALE_SLACK: usize = 64 << 10;
 
-type Keys = HashMap<Arc<[u8]>, Readers, RandomState>;
-
 /// Who has read `key`, if it was not forgotten since: a key that is read again then has entries of its own in `order` and
 /// `deadlines`, and these would pile up if they counted for it, too.
 fn readers<'k>(keys: &'k Keys, key: &Arc<[u8]>) -> Option<&'k Readers> {
@@ -366,6 +394,13 @@ impl Options {
 }
 
 impl Table {
+    /// Forgets all keys.
+    fn take_keys(&mut self) -> Forgotten {
+        (self.held, self.stale) = (0, 0);
+        let Self { keys, order, deadlines, .. } = self;
+        Forgotten::new(mem::take(keys), mem::take(order), mem::take(deadlines))
+    }
+
     /// Lets go of what was forgotten, once it is as much as what was not.
     fn prune(&mut self) {
         let most = 2 * self.keys.len() + SLACK;
@@ -513,9 +548,11 @@ impl Drop for Tracked {
             let before = table.trackers.remove(&self.id);
             table.asking -= before.map_or(0, |before| before.options.asking());
             table.broadcasting.retain(|id| *id != self.id);
-            table.trackers.is_empty().then(|| mem::take(table))
+            table.trackers.is_empty().then(|| mem::take(table).take_keys())
         });
-        drop(forgotten);
+        if let Some(forgotten) = forgotten {
+            self.tracking.leave_to_drop(forgotten);
+        }
     }
 }
 
@@ -600,7 +637,9 @@ mod tests {
             let prefixes = (0..100_u8).map(|first| Box::from([first, 0])).chain([Box::from(*b"k")]).collect();
             let options = Options { broadcast: true, prefixes, ..Options::default() };
             let clients: Vec<_> = (0..50).map(|_| newcomer(shared)).collect();
-            clients.iter().for_each(|client| client.resp.store(3, Ordering::Relaxed));
+            for client in &clients {
+                client.resp.store(3, Ordering::Relaxed);
+            }
             let tracked: Vec<_> =
                 clients.iter().map(|client| Tracked::new(tracking, client, options.clone())).collect();
             let told =
@@ -701,7 +740,7 @@ mod tests {
                 tracking.read(shared, 1, key, 2);
             }
             tracking.with(|table| {
-                let noted = |key: &[u8]| table.keys.contains_key(key);
+                let noted = |key: &[u8]| table.keys.get_key_value(key).is_some();
                 assert_eq!([b"older", b"again", b"newer"].map(|key| noted(key)), [false, true, true]);
             });
         });

@@ -262,7 +262,7 @@ impl<'s> Service<'s> {
 
     /// Whether the next turn has something to do that is already known.
     pub(crate) fn has_work(&self) -> bool {
-        self.turn.has_work() || self.flushing.is_some()
+        self.turn.has_work() || self.flushing.is_some() || self.shared.tracking.has_forgotten()
     }
 
     /// Before sleeping.
@@ -337,6 +337,7 @@ impl<'s> Service<'s> {
             self.executor.handle().quiescent(wall);
         }
         self.shared.tracking.end_turn(self.shared);
+        self.shared.tracking.drop_some();
     }
 
     fn watch_lingering(&mut self, now: Millis) {

@@ -255,8 +255,8 @@ mod tests {
                 scene.ask(LISTENS, "HELLO 3\r\nCLIENT TRACKING ON\r\n");
                 scene.ask(CAUSES, &format!("SELECT {database}\r\n"));
                 for first in (0..20_000).step_by(1000) {
-                    let sets: String = (first..first + 1000).map(|key| format!("SET {key} v\r\n")).collect();
-                    scene.ask(CAUSES, &sets);
+                    let sets: Vec<_> = (first..first + 1000).map(|key| format!("SET {key} v\r\n")).collect();
+                    scene.ask(CAUSES, &sets.concat());
                 }
                 let read = scene.ask(LISTENS, "GET 1\r\n") + &scene.turn(LISTENS);
                 assert_eq!(read, if database == 0 { "$1\r\nv\r\n" } else { "_\r\n" });

@@ -128,6 +128,7 @@ impl Turn<'_> {
 #[cfg(test)]
 mod tests {
     use crate::config::Config;
+    use crate::connection::Connection;
     use crate::reactor::service::Service;
     use crate::shared::Shared;
     use crate::simulation::setup::{connect, moment, send, with_server};
@@ -234,7 +235,7 @@ mod tests {
                         service.turn(moment(100 * tenths), false);
                         service.turn.verify();
                         for (key, peer) in clients {
-                            let held = service.turn.connections.get(*key).map_or(0, |client| client.held());
+                            let held = service.turn.connections.get(*key).map_or(0, Connection::held);
                             full += usize::from(held > 700_000);
                             if takes {
                                 let taken = peer.take(usize::MAX);
@@ -250,7 +251,9 @@ mod tests {
                 let closes: u64 = shared.seats.iter().map(|seat| seat.counters.memory_closes.get()).sum();
                 // Whoever takes nothing is closed for the next one.
                 assert_eq!((ended, closes), if takes { (3, 0) } else { (0, 2) });
-                services.into_iter().for_each(|mut service| service.leave());
+                for service in &mut services {
+                    service.leave();
+                }
             });
         }
     }
