@@ -1,7 +1,6 @@
 //! What is looked at before a request is carried out, while somebody wants that: a client in a mode of its own, MONITOR, or
 //! a pause. Otherwise no request comes by here.
 
-use crabcache_engine::Value;
 use crabcache_protocol::Usual;
 use crabcache_protocol::resp::{Args, Request, Version};
 
@@ -143,7 +142,9 @@ pub(super) fn note_keys<'k>(keys: impl Iterator<Item = &'k [u8]>, id: u64, pass:
     for key in keys {
         shared.tracking.read(shared, id, key, shared.settings.tracked_keys_max());
         work += NOTED;
-        if let Some(at) = pass.peek(key, Value::expires).flatten() {
+        let mut expires = None;
+        pass.peek(key, |value| expires = value.expires());
+        if let Some(at) = expires {
             shared.tracking.expires(key, at);
             work += NOTED;
         }
