@@ -74,9 +74,9 @@ impl<'r> Cache<'r> {
         Local::join(&self.shared).map(Handle::new).ok_or(NoHandle { max: self.shared.geometry.handles })
     }
 
-    /// The most bytes that key and value of one item may have together. Where the index has grown in a full cache, its pieces may
-    /// leave no place for one so large, which is then refused with [`NoPlace`](crate::StoreError::NoPlace); for what takes up to a
-    /// tenth of a shard there always is one.
+    /// The most bytes that key and value of one item may have together. There is a place for one so large unless others stand in its
+    /// way: reservations, values that are being written, blocks that handles which are not quiescent keep, or pieces of the index for
+    /// which a full cache had no better place. Then it is refused with [`NoPlace`](crate::StoreError::NoPlace).
     #[must_use]
     pub fn item_len_max(&self) -> usize {
         self.shared.geometry.item_len_max()
@@ -164,8 +164,7 @@ fn format(shard: Shard<'_>, number: u32) {
     for chunk in 0..geometry.table_len {
         shard.word(SHARD_TABLE + chunk as usize * 4).store(0, Relaxed);
     }
-    let chunk = locked.allocate_directory_chunk().expect("the smallest shard holds a chunk");
-    shard.table_word(0).store(chunk, Relaxed);
+    assert!(locked.ensure_directory(0, false), "the smallest shard holds a chunk");
     let born = 1 << geometry.chunk_shift;
     for bucket in 0..born {
         shard.directory(bucket).store(Word::new(geometry.chunk_shift, 0, 0).0, Relaxed);

@@ -76,6 +76,12 @@ pub(crate) const SHARD_INDEX: usize = 148;
 pub(crate) const SHARD_INDEX_FREE: usize = 152;
 pub(crate) const SHARD_ABANDONED: usize = 156;
 pub(crate) const SHARD_NURSERY: usize = 160;
+/// The lowest chunk of the index of those at the high end of main.
+pub(crate) const SHARD_EDGE: usize = 208;
+/// For the next chunk main is cleared up to this block; from this granule; at this epoch, if it is long enough.
+pub(crate) const SHARD_CLEARING: usize = 212;
+pub(crate) const SHARD_CLEARED_FROM: usize = 216;
+pub(crate) const SHARD_CLEARED_AT: usize = 220;
 pub(crate) const SHARD_TABLE: usize = 256;
 
 /// Where everything lies. Made once, cannot be wrong afterwards.

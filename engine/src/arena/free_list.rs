@@ -60,8 +60,20 @@ pub(crate) struct FreeLists<'a> {
     levels: u32,
     /// Word that counts the free granules of this space.
     free: usize,
-    /// Words of the shard that name a block to go on from: they move along when that block is swallowed.
-    cursors: &'a [usize],
+    cursors: &'a Cursors,
+}
+
+/// Words of the shard that name a block.
+#[derive(Debug)]
+pub(crate) struct Cursors {
+    /// Those that go on when something is put there.
+    pub(crate) hands: &'static [usize],
+    /// Those that move along when that block is swallowed.
+    pub(crate) all: &'static [usize],
+}
+
+impl Cursors {
+    pub(crate) const NONE: Self = Self { hands: &[], all: &[] };
 }
 
 impl<'a> FreeLists<'a> {
@@ -70,7 +82,7 @@ impl<'a> FreeLists<'a> {
         lists: usize,
         bytes: usize,
         free: usize,
-        cursors: &'a [usize],
+        cursors: &'a Cursors,
     ) -> Self {
         Self { shard, lists, levels: levels(bytes), free, cursors }
     }
@@ -225,29 +237,28 @@ impl<'a> FreeLists<'a> {
             self.block(at, size).fetch_and(!PREV_FREE, Relaxed);
             size
         };
-        for &cursor in self.cursors {
-            let cursor = self.word(cursor);
-            if cursor.load(Relaxed) == at {
-                cursor.store(at + taken, Relaxed);
+        for &hand in self.cursors.hands {
+            let hand = self.word(hand);
+            if hand.load(Relaxed) == at {
+                hand.store(at + taken, Relaxed);
             }
         }
         self.block(at, 0).store(Header::raw(taken).0, Relaxed);
         (at, taken)
     }
 
-    /// The same from the high end: what stays for good is better out of the way of large values.
-    pub(crate) fn allocate_high(&self, granules: u32) -> Option<(u32, u32)> {
-        let (at, size) = self.find(granules)?;
+    /// The same at its high end.
+    pub(crate) fn allocate_high(&self, at: u32, size: u32, granules: u32) -> (u32, u32) {
         let rest = size - granules;
         if rest < BLOCK_GRANULES_MIN {
-            return self.allocate(granules);
+            return self.allocate_at(at, size, granules);
         }
         self.remove(at, size);
         self.insert(at, rest);
         let taken = at + rest;
         self.block(taken, 0).store(Header::raw(granules).0 | PREV_FREE, Relaxed);
         self.block(taken, granules).fetch_and(!PREV_FREE, Relaxed);
-        Some((taken, granules))
+        (taken, granules)
     }
 
     /// Gives a block in use back, and coalesces it with its neighbours.
@@ -273,7 +284,7 @@ impl<'a> FreeLists<'a> {
     }
 
     fn moved(&self, from: u32, to: u32) {
-        for &cursor in self.cursors {
+        for &cursor in self.cursors.all {
             let cursor = self.word(cursor);
             if cursor.load(Relaxed) == from {
                 cursor.store(to, Relaxed);

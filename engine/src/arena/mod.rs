@@ -4,20 +4,20 @@
 //! allocator makes others answer `Pressure`, never wait. Lookups do not come here, and changes of the index only
 //! where they need an image and the handle has none to spare.
 //!
-//! The index takes its memory from the same arena, chunk by chunk, and divides the chunks by free lists of its own. So images, which
-//! cannot be moved, do not lie scattered among items: chunks do, at the high end while main fills, and in a full cache wherever one
-//! has become free. There they stay, and no item can lie across one (`evict/hand.rs` looks for that before it evicts for a large one).
+//! The index takes its memory from the same arena, chunk by chunk (`chunks.rs`), and divides the chunks by free lists of its own. So
+//! images, which cannot be moved, do not lie scattered among items.
 
 pub(crate) mod arena_ref;
 pub(crate) mod block;
+mod chunks;
 pub(crate) mod free_list;
 pub(crate) mod spare;
 #[cfg(all(test, not(loom)))]
 mod verify;
 
 use crate::config::{
-    GRANULE, SHARD_ABANDONED, SHARD_FREE, SHARD_HAND, SHARD_INDEX, SHARD_INDEX_FREE, SHARD_ITEMS, SHARD_LOCK,
-    SHARD_SWEEP, offset_of,
+    GRANULE, SHARD_ABANDONED, SHARD_CLEARING, SHARD_FREE, SHARD_HAND, SHARD_INDEX_FREE, SHARD_ITEMS,
+    SHARD_LOCK, SHARD_SWEEP, offset_of,
 };
 use crate::evict::ghost::Ghost;
 use crate::evict::nursery::Nursery;
@@ -25,7 +25,7 @@ use crate::item::Item;
 use crate::shared::{KeyHash, Shard};
 use crate::sync::{Acquire, Relaxed, Release, fault, spin, unless};
 use block::{BLOCK_GRANULES_MIN, Header, Kind, PREV_FREE};
-use free_list::FreeLists;
+use free_list::{Cursors, FreeLists};
 
 /// How often a busy lock is tried again before the caller is told.
 const TRIES: usize = if cfg!(all(test, loom)) { 1 } else { 200 };
@@ -33,8 +33,9 @@ const TRIES: usize = if cfg!(all(test, loom)) { 1 } else { 200 };
 /// Marks an image in the list of abandoned blocks: granules have fewer bits.
 const ABANDONED_IMAGE: u32 = 1 << 31;
 
-/// Words of a shard that name a block to go on from.
-const CURSORS: &[usize] = &[SHARD_HAND, SHARD_SWEEP];
+/// Words of a shard that name a block.
+const CURSORS: Cursors =
+    Cursors { hands: &[SHARD_HAND, SHARD_SWEEP], all: &[SHARD_HAND, SHARD_SWEEP, SHARD_CLEARING] };
 
 /// Why there is no block at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,9 +135,9 @@ impl<'a> Locked<'a> {
         self.items().clear();
         self.shard.word(SHARD_ITEMS).store(0, Relaxed);
         self.shard.word(SHARD_ABANDONED).store(0, Relaxed);
-        self.shard.word(SHARD_INDEX).store(0, Relaxed);
         self.shard.word(SHARD_HAND).store(first, Relaxed);
         self.shard.word(SHARD_SWEEP).store(first, Relaxed);
+        self.format_chunks();
         self.items().insert(first, end - first);
         self.put_sentinel(end, PREV_FREE);
         Nursery::of(self.shard).format();
@@ -153,7 +154,7 @@ impl<'a> Locked<'a> {
         let shared = self.shard.shared;
         let geometry = &shared.geometry;
         let (lists, bytes) = (geometry.item_lists_at, geometry.shard_stride);
-        FreeLists::new(self.shard.part, lists, bytes, SHARD_FREE, CURSORS)
+        FreeLists::new(self.shard.part, lists, bytes, SHARD_FREE, &CURSORS)
     }
 
     #[inline]
@@ -161,15 +162,19 @@ impl<'a> Locked<'a> {
         let shared = self.shard.shared;
         let geometry = &shared.geometry;
         let bytes = geometry.chunk_granules() as usize * GRANULE;
-        FreeLists::new(self.shard.part, geometry.index_lists_at, bytes, SHARD_INDEX_FREE, &[])
+        FreeLists::new(self.shard.part, geometry.index_lists_at, bytes, SHARD_INDEX_FREE, &Cursors::NONE)
     }
 
     /// A raw block for an item: where, and how many granules it really has.
     #[inline]
     pub(crate) fn allocate(&self, granules: u32) -> Option<(u32, u32)> {
-        let got = self.items().allocate(granules)?;
+        let (items, granules) = (self.items(), granules.max(BLOCK_GRANULES_MIN));
+        let (mut hole, mut size) = items.find(granules)?;
+        if self.is_set_aside(hole, size) {
+            (hole, size) = self.find_beside(size)?;
+        }
         self.count_items(1);
-        Some(got)
+        Some(items.allocate_at(hole, size, granules))
     }
 
     /// A raw block for a newcomer: in the nursery, or in main if it is too large, or remembered by its hash.
@@ -273,47 +278,5 @@ impl<'a> Locked<'a> {
     fn count_items(&self, change: i32) {
         let items = self.shard.word(SHARD_ITEMS);
         items.store(items.load(Relaxed).wrapping_add_signed(change), Relaxed);
-    }
-
-    /// Memory for an image; takes another chunk from the arena if need be and possible.
-    pub(crate) fn allocate_image(&self, granules: u32) -> Option<u32> {
-        if let Some((at, _)) = self.index().allocate(granules) {
-            return Some(at);
-        }
-        let (chunk, size) = self.allocate_chunk()?;
-        // The chunk's own header stays; behind the usable part stands a sentinel.
-        let (first, end) = (chunk + 1, chunk + size - 1);
-        self.index().insert(first, end - first);
-        self.put_sentinel(end, PREV_FREE);
-        self.index().allocate(granules).map(|(at, _)| at)
-    }
-
-    pub(crate) fn release_image(&self, at: u32) {
-        let granules = self.shard.block_granules(at);
-        self.index().release(at, granules);
-    }
-
-    fn allocate_chunk(&self) -> Option<(u32, u32)> {
-        let (chunk, size) = self.items().allocate_high(self.shard.shared.geometry.chunk_granules())?;
-        let index = self.shard.word(SHARD_INDEX);
-        index.store(index.load(Relaxed) + size, Relaxed);
-        Some((chunk, size))
-    }
-
-    /// Zeroed memory for a chunk of the directory, aligned to eight bytes: its first granule.
-    pub(crate) fn allocate_directory_chunk(&self) -> Option<u32> {
-        let (chunk, _) = self.allocate_chunk()?;
-        let first = (chunk + 1).next_multiple_of(2);
-        self.shard.part.zero(offset_of(first), 8 << self.shard.shared.geometry.chunk_shift);
-        Some(first)
-    }
-
-    /// Whether a bucket can be split without running out of memory for its two images.
-    pub(crate) fn can_split(&self) -> bool {
-        // Two of the largest images, whatever the fragmentation.
-        let ample = 16 * crate::index::IMAGE_GRANULES_MAX;
-        self.index().free_granules() >= ample
-            || self.items().find(self.shard.shared.geometry.chunk_granules()).is_some()
-            || self.index().largest() >= 2 * crate::index::IMAGE_GRANULES_MAX + BLOCK_GRANULES_MIN
     }
 }

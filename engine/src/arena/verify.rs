@@ -1,8 +1,8 @@
 //! Walks a shard and names the first invariant that is broken. For tests, while nobody else uses the cache.
 
-use super::Locked;
 use super::block::{Header, Kind};
-use crate::config::{SHARD_HAND, SHARD_INDEX, SHARD_ITEMS, SHARD_SWEEP};
+use super::{CURSORS, Locked};
+use crate::config::{SHARD_INDEX, SHARD_ITEMS};
 use crate::evict::nursery::Nursery;
 use crate::index::Image;
 use crate::item::Item;
@@ -30,6 +30,8 @@ impl Locked<'_> {
         let mut census = Census::default();
         let (mut at, end) = (shard.first_block(), shard.shared.geometry.arena_end);
         let (mut prev_free, mut free_blocks, mut cursors) = (false, 0, 0);
+        let cursors_at =
+            |at| CURSORS.all.iter().filter(|&&word| shard.word(word).load(Relaxed) == at).count();
         let nursery = Nursery::of(shard);
         census.free += nursery.free();
         nursery.walk(|at, _| {
@@ -41,8 +43,7 @@ impl Locked<'_> {
         while at < end {
             let header = Header(shard.word(at as usize * 4).load(Relaxed));
             assert_eq!(header.is_prev_free(), prev_free, "block {at}: wrong neighbour bit");
-            cursors +=
-                [SHARD_HAND, SHARD_SWEEP].iter().filter(|&&w| shard.word(w).load(Relaxed) == at).count();
+            cursors += cursors_at(at);
             let size = match header.kind() {
                 Kind::Free => {
                     assert!(!prev_free, "block {at}: two free neighbours");
@@ -66,8 +67,8 @@ impl Locked<'_> {
             at += size;
         }
         assert_eq!(at, end, "the blocks do not end where the arena does");
-        cursors += [SHARD_HAND, SHARD_SWEEP].iter().filter(|&&w| shard.word(w).load(Relaxed) == end).count();
-        assert_eq!(cursors, 2, "a cursor stands inside a block");
+        cursors += cursors_at(end);
+        assert_eq!(cursors, CURSORS.all.len(), "a cursor stands inside a block");
         assert_eq!(Header(shard.word(end as usize * 4).load(Relaxed)).is_prev_free(), prev_free);
         assert_eq!(self.items().audit(), (free_blocks, free), "the free lists miss a block");
         census.free += free;

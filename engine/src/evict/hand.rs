@@ -8,10 +8,10 @@ use crate::item::Item;
 use crate::sync::Relaxed;
 
 /// Blocks after which the hand spares nobody in one call.
-const SPARING: u32 = 64;
+pub(super) const SPARING: u32 = 64;
 
 /// Blocks that the hand looks at in one call at most, beyond those that make up the room asked for.
-const STEPS_MAX: u32 = 4096;
+pub(super) const STEPS_MAX: u32 = 4096;
 
 /// Blocks that the hand looks at when it makes room ahead of need.
 const STEPS_AHEAD: u32 = 96;
@@ -24,20 +24,27 @@ const MOVED_MAX: u32 = 64 << 10;
 
 /// How far the hand has come in one call.
 #[derive(Clone, Copy, Debug, Default)]
-struct Walk {
-    steps: u32,
+pub(super) struct Walk {
+    pub(super) steps: u32,
     /// Blocks looked at ahead of the hand that it has not passed (yet), and up to where nothing that has to stay was found.
     looks: u32,
     clear: u32,
     laps: u32,
     /// Granules in a row, up to where the hand is, that are free or on their way there.
-    run: u32,
+    pub(super) run: u32,
     /// Granules evicted.
     freed: u32,
     /// Items evicted.
-    evicted: u32,
+    pub(super) evicted: u32,
     /// Granules moved.
     moved: u32,
+}
+
+impl Walk {
+    /// Goes on behind a run of so many granules.
+    pub(super) fn behind(run: u32) -> Self {
+        Self { run, ..Self::default() }
+    }
 }
 
 impl<'c> Evictor<'_, 'c> {
@@ -51,19 +58,22 @@ impl<'c> Evictor<'_, 'c> {
     }
 
     /// The same without looking ahead.
-    pub(super) fn evict_run(&mut self, granules: u32) -> Made {
+    fn evict_run(&mut self, granules: u32) -> Made {
         // What cannot be spared adds to the run, so the steps are bounded by the size asked for.
         self.walk(SPARING, STEPS_MAX + granules, 0, |walk| walk.run >= granules)
     }
 
     /// Evicts until the reserve is there, counting what is on its way. Where enough is free, but in crumbs, the reserve is made in
-    /// one piece: those who stay can step aside to it, and the crumbs between them come together.
-    pub(super) fn refill_reserve(&mut self) -> Made {
+    /// one piece: those who stay can step aside to it, and the crumbs between them come together. The same for the index.
+    pub(super) fn refill_reserve(&mut self) -> u32 {
         let (coming, reserve) = (self.local.expected[self.shard().number()], self.local.reserve());
         let wanted = reserve.saturating_sub(self.shard().free_word().load(Relaxed) + coming);
         let crumbled = coming < reserve && self.locked.is_crumbled(reserve);
         let done = |walk: &Walk| walk.freed >= wanted && (!crumbled || walk.run >= reserve);
-        self.walk(STEPS_AHEAD, STEPS_AHEAD, 0, done)
+        let before = self.local.counters.walked;
+        let made = self.walk(STEPS_AHEAD, STEPS_AHEAD, 0, done);
+        let steps_left = STEPS_AHEAD - (self.local.counters.walked - before) as u32;
+        made.evicted + self.refill_index(steps_left)
     }
 
     /// Moves the hand on until it is done, where a run of `wanted` granules can be (0: anywhere); after `sparing` steps it spares
@@ -125,7 +135,7 @@ impl<'c> Evictor<'_, 'c> {
     }
 
     /// Lets the hand pass one block. Answers its size.
-    fn pass(&mut self, at: u32, sparing: bool, walk: &mut Walk) -> u32 {
+    pub(super) fn pass(&mut self, at: u32, sparing: bool, walk: &mut Walk) -> u32 {
         let item = match Item::meet(self.shard(), at) {
             Ok(item) => item,
             Err(header) => {

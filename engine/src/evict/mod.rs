@@ -20,6 +20,7 @@
 pub(crate) mod ghost;
 pub(crate) mod nursery;
 
+mod clear;
 mod foresee;
 mod hand;
 mod leave;
@@ -58,7 +59,7 @@ fn a_row(shard: Shard<'_>, nursery: &Nursery<'_>) -> u32 {
 pub(crate) enum Room {
     Main(u32),
     Nursery(u32),
-    /// For the index: of main, or of what those who go leave behind in it.
+    /// For a chunk of the index.
     Index(u32),
 }
 
@@ -75,7 +76,7 @@ pub(crate) struct MakeRoom<'l, 'c> {
 enum Goal {
     /// So many granules in a row in main.
     Block(u32),
-    /// The same, or as much less in the index.
+    /// A chunk of the index.
     Index(u32),
     /// So many granules of the nursery.
     Nursery(u32),
@@ -121,7 +122,7 @@ impl MakeRoom<'_, '_> {
         let mut evictor = Evictor { local: self.local, locked: &locked, now: self.now };
         let evicted = match self.goal {
             Goal::Block(granules) => return evictor.make_run(granules),
-            Goal::Index(granules) => evictor.evict_run(granules).evicted,
+            Goal::Index(granules) => evictor.make_chunk(granules),
             Goal::Nursery(granules) => {
                 let nursery = Nursery::of(self.shard);
                 let goal = evictor.local.nursery_goal(&nursery).max(nursery.needed(granules));
@@ -130,7 +131,7 @@ impl MakeRoom<'_, '_> {
             Goal::Reserve => {
                 let nursery = Nursery::of(self.shard);
                 let goal = evictor.local.nursery_goal(&nursery) + a_row(self.shard, &nursery);
-                evictor.refill_reserve().evicted + evictor.clear_nursery(goal, 0)
+                evictor.refill_reserve() + evictor.clear_nursery(goal, 0)
             }
             Goal::Expired(blocks) => evictor.sweep(blocks),
         };

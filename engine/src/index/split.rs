@@ -153,8 +153,7 @@ mod tests {
         assert_eq!(shard.born().load(Relaxed), born, "it has not grown");
         assert!(handle.rest(), "it keeps nothing");
         let locked = shard.try_lock().expect("nobody has it");
-        let chunk = locked.allocate_directory_chunk().expect("room");
-        shard.table_word(born).store(chunk, Relaxed);
+        assert!(locked.ensure_directory(born, true), "room");
         shard.directory(0).store(shard.load(0).with_split().0, Relaxed);
         while locked.allocate_image(4).is_some() || locked.allocate(4).is_some() {}
         drop(locked);

@@ -88,14 +88,27 @@ impl<'c> Local<'c> {
         self.ahead(nursery.len() / 16)
     }
 
+    /// Granules that the index should have in one piece before anybody asks for an image: about as many as are asked for items, but at
+    /// most half a chunk. None for who is alone: what is cleared when it is needed can be used at once.
+    pub(crate) fn index_goal(&self) -> u32 {
+        if self.online == 1 { 0 } else { self.reserve().min(self.shared.geometry.chunk_granules() / 2) }
+    }
+
+    #[inline]
     fn is_low(&self, locked: &Locked<'_>) -> bool {
         let reserve = self.reserve();
         locked.shard.free_word().load(Relaxed) < reserve || locked.is_crumbled(reserve)
     }
 
-    pub(super) fn want_room(&mut self, shard: Shard<'c>) {
+    pub(super) fn want_room(&mut self, shard: Shard<'_>) {
         let shard = shard.number();
         self.wants_room[shard / 64] |= 1 << (shard % 64);
+    }
+
+    /// Room is to be made ahead there in the next turn, too.
+    pub(crate) fn go_on(&mut self, shard: Shard<'_>) {
+        let shard = shard.number();
+        self.goes_on[shard / 64] |= 1 << (shard % 64);
     }
 
     pub(super) fn allocate_from_arena(

@@ -1,19 +1,28 @@
 //! Growing the index, bucket by bucket, as items come.
 
 use super::Local;
+use crate::config::SHARD_ITEMS;
 use crate::shared::Shard;
 use crate::sync::Relaxed;
 
 /// Blocks of items per bucket at which the index grows (index memory is least near 8, probing is cheapest near 4).
 const LOAD: u64 = 6;
 
+impl Shard<'_> {
+    /// Whether there are more items than so many sixteenths of those that its buckets are for.
+    #[inline]
+    pub(crate) fn is_crowded(self, sixteenths: u64) -> bool {
+        let items = u64::from(self.word(SHARD_ITEMS).load(Relaxed));
+        16 * items > sixteenths * LOAD * self.born().load(Relaxed)
+    }
+}
+
 impl<'c> Local<'c> {
     /// Grows the index by up to two buckets if it is due, without waiting for anything.
     #[inline]
     pub(crate) fn grow(&mut self, shard: Shard<'c>) {
         for _ in 0..2 {
-            let items = u64::from(shard.word(crate::config::SHARD_ITEMS).load(Relaxed));
-            if items <= LOAD * shard.born().load(Relaxed) || !self.split(shard) {
+            if !shard.is_crowded(16) || !self.split(shard) {
                 return;
             }
         }
@@ -21,20 +30,21 @@ impl<'c> Local<'c> {
 
     #[cold]
     pub(super) fn split(&mut self, shard: Shard<'c>) -> bool {
-        shard.split_next(self, |_, bucket| has_room(shard, bucket)) == Ok(true)
+        if let Ok(won) = shard.split_next(self, |_, bucket| has_room(shard, bucket)) {
+            return won;
+        }
+        // A chunk of the index is missing.
+        self.want_room(shard);
+        false
     }
 }
 
 /// Makes the directory reach this bucket; whether it does, and there is memory for the two images of a split behind that.
 fn has_room(shard: Shard<'_>, bucket: u64) -> bool {
     let Some(locked) = shard.try_lock() else { return false };
-    let table = shard.table_word(bucket);
-    if table.load(Relaxed) == 0 {
-        let Some(chunk) = locked.allocate_directory_chunk() else { return false };
-        // Release: the zeroed words. Pairs with the Acquire in `Shard::directory`.
-        table.store(chunk, crate::sync::Release);
-    }
-    locked.can_split()
+    // Who is never quiescent has no room made ahead: then the directory may lie anywhere, if that is all that is missing.
+    let anywhere = shard.is_crowded(32) && locked.can_split();
+    locked.ensure_directory(bucket, anywhere) && locked.can_split()
 }
 
 #[cfg(all(test, not(loom)))]
@@ -57,9 +67,11 @@ mod tests {
         }
         assert!(handle.rest(), "it keeps nothing");
         let locked = shard.try_lock().expect("nobody has it");
-        let (last, _) = locked.allocate(cache.shared.geometry.chunk_granules()).expect("room");
+        let (items, granules) = (locked.items(), cache.shared.geometry.chunk_granules());
+        let (hole, size) = items.find(granules).expect("room");
+        let (last, granules) = items.allocate_high(hole, size, granules);
         while locked.allocate_image(4).is_some() || locked.allocate(4).is_some() {}
-        locked.release(last);
+        items.release(last, granules);
         drop(locked);
         let mut local = Local::join(&cache.shared).expect("the second");
         assert!(!local.split(shard));

@@ -28,6 +28,8 @@ pub(crate) struct Local<'c> {
     spare_images: ImageSpares,
     /// Bit per shard in which main or the nursery had less free than is made ahead when this handle last allocated there.
     wants_room: [u64; Config::SHARDS_MAX as usize / 64],
+    /// The same of those in which room that was begun to be made ahead has to go on in the next turn.
+    goes_on: [u64; Config::SHARDS_MAX as usize / 64],
     /// Granules of items in this handle's limbo, by shard: they are as good as free, a little later.
     pub(crate) expected: [u32; Config::SHARDS_MAX as usize],
     /// Changes whenever this handle may have let go of what it found.
@@ -63,6 +65,7 @@ impl<'c> Local<'c> {
             spares: ItemSpares::new(),
             spare_images: ImageSpares::new(),
             wants_room: [0; Config::SHARDS_MAX as usize / 64],
+            goes_on: [0; Config::SHARDS_MAX as usize / 64],
             expected: [0; Config::SHARDS_MAX as usize],
             grip: 0,
             pinned: false,

@@ -175,6 +175,7 @@ impl<'c> Local<'c> {
         let made_room = self.wants_room.iter().any(|&shards| shards != 0);
         if made_room {
             self.make_room_ahead(now);
+            self.wants_room = core::mem::take(&mut self.goes_on);
         }
         if made_room || !self.participant.limbo.is_empty() {
             let online = self.participant.advance();
@@ -304,7 +305,8 @@ fn take_back(
     let (raw, mut count) = (Header::raw(granules), 0);
     for at in blocks {
         locked.set_raw(at, raw);
-        match places.next() {
+        let place = if locked.is_set_aside(at, granules) { None } else { places.next() };
+        match place {
             Some(place) => *place = at,
             None => locked.release(at),
         }
@@ -326,7 +328,14 @@ impl Memory for Local<'_> {
             self.counters.limbo_granules = self.counters.limbo_granules.wrapping_sub(u64::from(granules));
             return Ok(at);
         }
-        shard.try_lock().ok_or(NoBlock::Busy)?.allocate_image(granules).ok_or(NoBlock::Full)
+        let locked = shard.try_lock().ok_or(NoBlock::Busy)?;
+        let got = locked.allocate_image(granules);
+        let low = !locked.has_for_images(self.index_goal());
+        drop(locked);
+        if low {
+            self.want_room(shard);
+        }
+        got.ok_or(NoBlock::Full)
     }
 
     fn discard_image(&mut self, shard: Shard<'_>, at: u32) {

@@ -3,7 +3,10 @@
 use super::*;
 use crate::arena::block::{PREV_FREE, USES_MAX};
 use crate::arena::free_list::lists_bytes;
-use crate::config::{SHARD_ABANDONED, SHARD_FREE, SHARD_HAND, SHARD_ITEMS, SHARD_LOCK, SHARD_SWEEP};
+use crate::config::{
+    SHARD_ABANDONED, SHARD_CLEARED_FROM, SHARD_CLEARING, SHARD_FREE, SHARD_HAND, SHARD_ITEMS, SHARD_LOCK,
+    SHARD_SWEEP,
+};
 use crate::reservation::Reservation;
 use crate::sync::Witness;
 use loom::thread;
@@ -99,7 +102,9 @@ fn two_reserved() -> Shared {
     let mut region = Region::empty(geometry.len);
     [SHARD_LOCK, SHARD_ABANDONED].iter().for_each(|at| region.add32(SHARD + at, 0));
     // Written under the lock alone.
-    [SHARD_FREE, SHARD_HAND, SHARD_SWEEP].iter().for_each(|at| region.add_settled32(SHARD + at, 0));
+    [SHARD_FREE, SHARD_HAND, SHARD_SWEEP, SHARD_CLEARING, SHARD_CLEARED_FROM]
+        .iter()
+        .for_each(|at| region.add_settled32(SHARD + at, 0));
     region.add_settled32(SHARD + SHARD_ITEMS, RESERVED.len() as u32);
     let lists = lists..lists + lists_bytes(geometry.shard_stride) + GRANULE;
     lists.step_by(GRANULE).for_each(|at| region.add_settled32(SHARD + at, 0));
