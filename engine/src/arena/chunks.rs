@@ -47,9 +47,9 @@ impl Locked<'_> {
         Some(Hole { at, size, high: false })
     }
 
-    /// Whether a block lies in what is being cleared, and should not become something else before it is a chunk.
+    /// Whether a hole has a part of what is being cleared, and should not become something else before it is a chunk.
     #[inline(always)]
-    pub(crate) fn is_set_aside(&self, at: u32, granules: u32) -> bool {
+    pub(super) fn is_set_aside(&self, at: u32, granules: u32) -> bool {
         let get = |word| self.shard.word(word).load(Relaxed);
         at < get(SHARD_CLEARING) && at + granules > get(SHARD_CLEARED_FROM) && self.is_clearing()
     }

@@ -299,14 +299,17 @@ fn take_back(
     blocks: impl Iterator<Item = u32>,
 ) -> u64 {
     let shard = locked.shard;
-    let places = own.as_mut().map_or(&mut [][..], |own| own.spares.places(shard, granules));
+    let places = match own {
+        // While a place for the index is being cleared all that comes back may be of it.
+        Some(own) if !locked.is_clearing() => own.spares.places(shard, granules),
+        _ => &mut [][..],
+    };
     let room = places.len();
     let mut places = places.iter_mut();
     let (raw, mut count) = (Header::raw(granules), 0);
     for at in blocks {
         locked.set_raw(at, raw);
-        let place = if locked.is_set_aside(at, granules) { None } else { places.next() };
-        match place {
+        match places.next() {
             Some(place) => *place = at,
             None => locked.release(at),
         }
