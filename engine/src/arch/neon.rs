@@ -8,7 +8,8 @@ use core::arch::aarch64::{
 use core::mem::MaybeUninit;
 
 use super::aes_hash::{self, Block, Seed};
-use super::scalar::{Scalar, below, sixteen_of};
+use super::scalar::Scalar;
+use super::sixteens::{Sixteen, match_sixteens};
 use super::{Kernels, Work};
 
 /// See the module.
@@ -39,19 +40,9 @@ impl Kernels for Neon {
         aes_hash::hash::<Vector>(seed, key)
     }
 
-    /// Up to 16 entries without a branch on their number, as SSE has it.
     #[inline(always)]
     fn match_tags(tags: &[u16], len: usize, tag: u16) -> u64 {
-        debug_assert!(len <= tags.len() && tags.len() <= 64 && tags.len().is_multiple_of(4));
-        let fours = tags.as_chunks::<4>().0;
-        let Some(last) = fours.len().checked_sub(1) else { return 0 };
-        let mut found = sixteen(fours, 0, last, tag);
-        let mut first = 4;
-        while first * 4 < len {
-            found |= sixteen(fours, first, last, tag) << (4 * first);
-            first += 4;
-        }
-        found & below(len)
+        match_sixteens::<Vector>(tags, len, tag)
     }
 
     /// The compiler has NEON for the scalar code, too.
@@ -66,26 +57,27 @@ impl Kernels for Neon {
     }
 }
 
-/// The sixteen tags from `4 * first` on, a bit for each.
-#[inline(always)]
-fn sixteen(fours: &[[u16; 4]], first: usize, last: usize, tag: u16) -> u64 {
-    static BITS: [u16; 16] = {
-        let mut bits = [0; 16];
-        let mut i = 0;
-        while i < 16 {
-            bits[i] = 1 << i;
-            i += 1;
+impl Sixteen for Vector {
+    #[inline(always)]
+    fn matching([a, b, c, d]: [u64; 4], tag: u16) -> u64 {
+        static BITS: [u16; 16] = {
+            let mut bits = [0; 16];
+            let mut i = 0;
+            while i < 16 {
+                bits[i] = 1 << i;
+                i += 1;
+            }
+            bits
+        };
+        let (low, high) = (Self::of([a, b]), Self::of([c, d]));
+        // SAFETY: the CPU has NEON, see `Vector`; the bits are sixteen, eight for each half.
+        unsafe {
+            let tag = vdupq_n_u16(tag);
+            let low = vandq_u16(vceqq_u16(vreinterpretq_u16_u8(low.0), tag), vld1q_u16(BITS.as_ptr()));
+            let high =
+                vandq_u16(vceqq_u16(vreinterpretq_u16_u8(high.0), tag), vld1q_u16(BITS.as_ptr().add(8)));
+            u64::from(vaddvq_u16(vorrq_u16(low, high)))
         }
-        bits
-    };
-    let [a, b, c, d] = sixteen_of(fours, first, last);
-    let (low, high) = (Vector::of([a, b]), Vector::of([c, d]));
-    // SAFETY: the CPU has NEON, see `Vector`; the bits are sixteen, eight for each half.
-    unsafe {
-        let tag = vdupq_n_u16(tag);
-        let low = vandq_u16(vceqq_u16(vreinterpretq_u16_u8(low.0), tag), vld1q_u16(BITS.as_ptr()));
-        let high = vandq_u16(vceqq_u16(vreinterpretq_u16_u8(high.0), tag), vld1q_u16(BITS.as_ptr().add(8)));
-        u64::from(vaddvq_u16(vorrq_u16(low, high)))
     }
 }
 

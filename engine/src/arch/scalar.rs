@@ -81,25 +81,6 @@ fn copy_ends<const N: usize>(
     }
 }
 
-/// The sixteen tags from `4 * first` on, four in each word. The last four stand in for all behind them.
-#[inline(always)]
-pub(super) fn sixteen_of(fours: &[[u16; 4]], first: usize, last: usize) -> [u64; 4] {
-    [
-        four(fours, first, last),
-        four(fours, first + 1, last),
-        four(fours, first + 2, last),
-        four(fours, first + 3, last),
-    ]
-}
-
-#[inline(always)]
-fn four(fours: &[[u16; 4]], i: usize, last: usize) -> u64 {
-    debug_assert!(last < fours.len());
-    // SAFETY: the callers, both `match_tags`, took `last` from the slice's length; nothing behind it is read.
-    let [a, b, c, d] = unsafe { fours.get_unchecked(i.min(last)) }.map(u64::from);
-    a | b << 16 | c << 32 | d << 48
-}
-
 /// The lowest `len` bits, for `len <= 64`.
 #[inline(always)]
 pub(super) const fn below(len: usize) -> u64 {

@@ -9,7 +9,8 @@ use core::arch::x86_64::{
 use core::mem::MaybeUninit;
 
 use super::aes_hash::{self, Block, Seed};
-use super::scalar::{below, copy_short, equal_short, sixteen_of};
+use super::scalar::{copy_short, equal_short};
+use super::sixteens::{Sixteen, match_sixteens};
 use super::{Kernels, Work};
 
 /// See the module.
@@ -40,19 +41,9 @@ impl Kernels for Sse2 {
         aes_hash::hash::<Xmm>(seed, key)
     }
 
-    /// Up to 16 entries without a branch on their number (6 on average, and no two alike in a row).
     #[inline(always)]
     fn match_tags(tags: &[u16], len: usize, tag: u16) -> u64 {
-        debug_assert!(len <= tags.len() && tags.len() <= 64 && tags.len().is_multiple_of(4));
-        let fours = tags.as_chunks::<4>().0;
-        let Some(last) = fours.len().checked_sub(1) else { return 0 };
-        let mut found = sixteen(fours, 0, last, tag);
-        let mut first = 4;
-        while first * 4 < len {
-            found |= sixteen(fours, first, last, tag) << (4 * first);
-            first += 4;
-        }
-        found & below(len)
+        match_sixteens::<Xmm>(tags, len, tag)
     }
 
     #[inline(always)]
@@ -105,16 +96,16 @@ fn copy_past_caches(to: &mut [MaybeUninit<u8>], from: &[u8]) {
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// The sixteen tags from `4 * first` on, a bit for each.
-#[inline(always)]
-fn sixteen(fours: &[[u16; 4]], first: usize, last: usize, tag: u16) -> u64 {
-    let [a, b, c, d] = sixteen_of(fours, first, last);
-    let (low, high) = (Xmm::of([a, b]), Xmm::of([c, d]));
-    // SAFETY: the CPU has SSE2, see `Xmm`.
-    unsafe {
-        let tag = _mm_set1_epi16(tag as i16);
-        let (low, high) = (_mm_cmpeq_epi16(low.0, tag), _mm_cmpeq_epi16(high.0, tag));
-        _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32 as u64
+impl Sixteen for Xmm {
+    #[inline(always)]
+    fn matching([a, b, c, d]: [u64; 4], tag: u16) -> u64 {
+        let (low, high) = (Self::of([a, b]), Self::of([c, d]));
+        // SAFETY: the CPU has SSE2, see the type.
+        unsafe {
+            let tag = _mm_set1_epi16(tag as i16);
+            let (low, high) = (_mm_cmpeq_epi16(low.0, tag), _mm_cmpeq_epi16(high.0, tag));
+            _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32 as u64
+        }
     }
 }
 
